@@ -1,0 +1,1 @@
+"""Candles: intervals and boundaries, the mergeable state, building and merging."""

@@ -1,0 +1,1 @@
+"""Pure validation of batches: which rows are accepted, and why the others are not."""

@@ -1,0 +1,292 @@
+"""Settings: typed, frozen, loaded once. Every default stands here with its unit and its reason.
+
+Three sources, the later wins: `tickplant.toml`, the environment (`TICKPLANT_SECTION_KEY`), flags.
+A key that nobody knows is refused with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from tickplant.model.errors import ConfigError, shorten
+
+PREFIX = "TICKPLANT_"
+
+
+def _setting(default: Any, doc: str, *, low: float | None = None, high: float | None = None,
+             choices: tuple[str, ...] = ()) -> Any:
+    """Declare a setting; a list or dict default is copied for each instance."""
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the plant listens."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8000, "TCP port to listen on; 0 takes any free one.", low=0, high=65535)
+    body_mb_max: int = _setting(64, "Largest request body, MiB.", low=1, high=4096)
+    connections_max: int = _setting(10_000, "Most open connections at once.", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The journal."""
+
+    segment_mb: int = _setting(
+        64, "Size of a preallocated segment, MiB: about a second at full rate.", low=1, high=4096)
+    sync: str = _setting(
+        "fdatasync", "`fdatasync`: acknowledged means on disk. `none`: only as safe as the page "
+        "cache, for experiments.", choices=("fdatasync", "none"))
+    pending_mb_max: int = _setting(
+        64, "Bytes that may wait for the disk before producers are held back, MiB.", low=1)
+    ack_timeout_s: float = _setting(
+        10.0, "How long a producer waits for the disk before it is told to retry, s.", low=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Blocks in memory and the Parquet archive."""
+
+    memory_mb: int = _setting(
+        2048, "Events in memory before producers are held back, MiB.", low=16)
+    block_rows: int = _setting(
+        1_000_000, "Rows of a table in memory that start an archive run.", low=1_000)
+    block_age_s: float = _setting(
+        300.0, "Age of the oldest row in memory that starts an archive run, s.", low=0.1)
+    compact_after_s: float = _setting(
+        600.0, "How long a day's files rest before they are merged into one, s.", low=0.0)
+    trades_retention_days: int = _setting(0, "Days that trades are kept; 0 for ever.", low=0)
+    quotes_retention_days: int = _setting(0, "Days that quotes are kept; 0 for ever.", low=0)
+    quarantine_retention_days: int = _setting(
+        30, "Days that refused rows are kept; 0 for ever.", low=0)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """What a row must be like to be accepted."""
+
+    strict: bool = _setting(False, "Refuse a whole body when one of its rows is bad.")
+    unknown_symbols: str = _setting(
+        "register", "What to do with a symbol that is not known yet.",
+        choices=("register", "refuse"))
+    instruments_max: int = _setting(1_000_000, "Most instruments to register.", low=1)
+    price_min: float = _setting(
+        0.0, "Prices must be above this; a negative value lets negative prices in.")
+    price_max: float = _setting(1e12, "Prices must not be above this.", low=0)
+    size_max: float = _setting(1e15, "Sizes must be from 0 to this.", low=0)
+    ts_event_min: str = _setting(
+        "1971-01-01T00:00:00Z", "Earliest event time; catches seconds, milliseconds and "
+        "microseconds that were sent as nanoseconds.")
+    future_s_max: float = _setting(
+        60.0, "How far ahead of our clock an event time may be, s.", low=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PushSettings:
+    """Rows that producers push over HTTP or import from files."""
+
+    venue: str = _setting("ORIGIN", "Venue of rows that name none.")
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSettings:
+    """The synthetic feed; its events are always flagged `synthetic`."""
+
+    enabled: bool = _setting(True, "Run it when the plant is served with no other feed.")
+    instruments: int = _setting(20, "Number of instruments.", low=1, high=100_000)
+    rate: float = _setting(200.0, "Events a second, all instruments together.", low=0.01)
+    quote_share: float = _setting(0.6, "Share of the events that are quotes.", low=0, high=1)
+    volatility: float = _setting(0.4, "Annualised volatility of a price, 0.4 is 40 %.", low=0)
+    seed: int = _setting(1, "Seed of the random numbers; the same seed, the same prices.")
+    venue: str = _setting("SYNTH", "Venue of its instruments.")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """The WebSocket stream."""
+
+    ring_rows: int = _setting(
+        500_000, "Recent events kept for subscribers; who falls further behind is slow.",
+        low=1_000)
+    heartbeat_s: float = _setting(5.0, "Silence after which a heartbeat is sent, s.", low=0.1)
+    frame_kb_max: int = _setting(64, "Largest frame that a client may send, KiB.", low=1)
+    subscriptions_max: int = _setting(1_000, "Most subscriptions of one connection.", low=1)
+    subscribers_max: int = _setting(5_000, "Most connections of the stream.", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PlantSettings:
+    """The flow from producer to log, store and stream."""
+
+    inbox_rows_max: int = _setting(
+        2_000_000, "Rows that may wait to be accepted before producers are held back.", low=1_000)
+    batch_rows_max: int = _setting(
+        65_536, "Most rows that are accepted in one go; bounds how long a lone tick waits.",
+        low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings."""
+
+    data: str = _setting("./data", "The data folder.")
+    server: ServerSettings = field(default_factory=ServerSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    checks: CheckSettings = field(default_factory=CheckSettings)
+    push: PushSettings = field(default_factory=PushSettings)
+    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
+    stream: StreamSettings = field(default_factory=StreamSettings)
+    plant: PlantSettings = field(default_factory=PlantSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSetting:
+    """One setting as documentation shows it."""
+
+    key: str
+    type: type
+    default: Any
+    doc: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.key.replace(".", "_").upper()
+
+
+def _walk(cls: type, prefix: str = "") -> Iterator[KnownSetting]:
+    hints = get_type_hints(cls)
+    for item in fields(cls):
+        if is_dataclass(hints[item.name]):
+            yield from _walk(hints[item.name], f"{prefix}{item.name}.")
+        else:
+            yield _known(item, hints[item.name], prefix)
+
+
+def _known(item: Field[Any], kind: type, prefix: str) -> KnownSetting:
+    assert item.default is not MISSING, item.name
+    meta = item.metadata
+    return KnownSetting(prefix + item.name, kind, item.default, meta["doc"], meta["low"],
+                        meta["high"], meta["choices"])
+
+
+KNOWN: dict[str, KnownSetting] = {setting.key: setting for setting in _walk(Settings)}
+"""Every setting by its dotted key, in the order of the documentation."""
+
+_BY_ENV = {setting.env: setting.key for setting in KNOWN.values()}
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Return the settings from a file, then the environment, then flags; the later wins.
+
+    `flags` are dotted keys; None values are left out. Raises `ConfigError`, which names the key,
+    the value, what is allowed and, for an unknown key, the nearest known one.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_read_file(file))
+    values.update(_read_environ(environ or {}))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values[_check_key(key, "flag")] = value
+    return _build(Settings, {key: _check_value(KNOWN[key], value) for key, value in values.items()})
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as fault:
+        raise ConfigError(f"config: {path} cannot be read ({fault.strerror})") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"config: {path} is not valid TOML ({fault})") from fault
+    return dict(_flatten(tree, str(path)))
+
+
+def _flatten(tree: Mapping[str, Any], origin: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        key = prefix + name
+        if isinstance(value, dict) and any(known.startswith(key + ".") for known in KNOWN):
+            yield from _flatten(value, origin, key + ".")
+        else:
+            yield _check_key(key, origin), value
+
+
+def _read_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in _BY_ENV:
+            nearest = difflib.get_close_matches(name, _BY_ENV, n=1, cutoff=0.0)
+            raise ConfigError(f"{name}: no such setting; the nearest is {nearest[0]}")
+        yield _BY_ENV[name], value
+
+
+def _check_key(key: str, origin: str) -> str:
+    if key in KNOWN:
+        return key
+    nearest = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.0)
+    raise ConfigError(f"{key}: no such setting (in {origin}); the nearest is {nearest[0]}")
+
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+def _check_value(setting: KnownSetting, value: Any) -> Any:
+    converted = _convert(setting, value)
+    if setting.choices and converted not in setting.choices:
+        _refuse(setting, value, " or ".join(setting.choices))
+    if setting.low is not None and not converted >= setting.low:
+        _refuse(setting, value, f"at least {setting.low:g}")
+    if setting.high is not None and not converted <= setting.high:
+        _refuse(setting, value, f"at most {setting.high:g}")
+    return converted
+
+
+def _convert(setting: KnownSetting, value: Any) -> Any:
+    wanted = setting.type
+    if wanted is bool:
+        text = str(value).lower()
+        if text not in _TRUE | _FALSE:
+            _refuse(setting, value, "true or false")
+        return text in _TRUE
+    if isinstance(value, bool) or isinstance(value, list | dict):
+        _refuse(setting, value, f"a value of type {wanted.__name__}")
+    try:
+        if wanted is int and isinstance(value, float) and value != int(value):
+            raise ValueError
+        return wanted(value)
+    except (ValueError, OverflowError):
+        return _refuse(setting, value, f"a value of type {wanted.__name__}")
+
+
+def _refuse(setting: KnownSetting, value: Any, allowed: str) -> Any:
+    raise ConfigError(f"{setting.key}: {shorten(value)} is not allowed; allowed is {allowed}")
+
+
+def _build(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+    hints = get_type_hints(cls)
+    made: dict[str, Any] = {}
+    for item in fields(cls):
+        key = prefix + item.name
+        if is_dataclass(hints[item.name]):
+            made[item.name] = _build(hints[item.name], values, key + ".")  # type: ignore[arg-type]
+        elif key in values:
+            made[item.name] = values[key]
+    return cls(**made)

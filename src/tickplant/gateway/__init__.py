@@ -1,0 +1,1 @@
+"""The application: routes, formats, the stream, the page."""

@@ -1,0 +1,1 @@
+"""Events and their Arrow schemas, instruments, times, errors. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Logging, metrics, freshness and health."""

@@ -1,0 +1,1 @@
+"""The flow of a tick: accept, apply, publish; the hub; recovery; history."""

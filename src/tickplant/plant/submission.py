@@ -1,0 +1,58 @@
+"""What a producer hands to the plant, and the receipt it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A refused row.
+
+    `index` is its place in the producer's body, from 0. `reason` is a short code that is counted
+    (`price_not_positive`), `detail` a sentence that names field, value and what is allowed, `row`
+    the row as JSON text.
+    """
+
+    index: int
+    reason: str
+    detail: str
+    row: str
+    symbol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Rows of one table from one feed, parsed but not yet checked.
+
+    `rows` has the schema `model.events.INCOMING[table]`. `unreadable` are rows that could not even
+    be parsed to columns; their `index` counts in the body, and `indexes` gives the place in the
+    body of each row of `rows` (None when they are 0, 1, 2, …). With `strict` one bad row refuses
+    all. `flags` are set on every row.
+    """
+
+    table: str
+    rows: pa.RecordBatch
+    feed: str = "push"
+    venue: str = "ORIGIN"
+    flags: int = 0
+    strict: bool = False
+    unreadable: Sequence[Reject] = field(default=())
+    indexes: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a submission. The numbers are None where no row was accepted.
+
+    `seq_first` and `seq_last` are those of its first and last accepted row.
+    """
+
+    accepted: int
+    duplicates: int
+    rejected: tuple[Reject, ...]
+    seq_first: int | None
+    seq_last: int | None

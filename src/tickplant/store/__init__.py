@@ -1,0 +1,1 @@
+"""The store: blocks in memory and the Parquet archive, queried as one."""
