@@ -1,0 +1,98 @@
+# Everything a checkout needs, from Python 3.11 or newer alone. `make` or `make help` lists the
+# targets. ARGS passes options on: `make run ARGS="--port 9000"`, `make test ARGS="-k journal"`.
+# PYTHON names the interpreter to use: `make setup PYTHON=/opt/python3.12/bin/python3`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The targets share one .venv, so that they run one after the other even under `make -j`.
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+WORKERS ?= 2
+ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Locks are complete, so pip resolves nothing and fetches nothing that is not named in them.
+INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
+say = @printf '==> %s\n' '$(1)'
+
+.PHONY: help setup run test check docs-test bench bench-smoke format lock clean
+
+help: ## List the targets.
+	@printf 'Tickplant: make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.dev.stamp ## Make .venv with everything that running, testing and checking need.
+	$(call say,setup: $(VENV) is ready; the command is $(BIN)/tickplant)
+
+run: $(VENV)/.run.stamp ## Start the plant with the synthetic feed on http://127.0.0.1:8000.
+	$(call say,run: the plant with its synthetic feed on http://127.0.0.1:8000 (Ctrl-C stops it))
+	@exec $(BIN)/tickplant serve $(ARGS)
+
+test: $(VENV)/.dev.stamp ## Run all tests.
+	$(call say,test: pytest with $(WORKERS) workers)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: $(VENV)/.dev.stamp ## Check format, lint, types, layers and documentation; smoke-test the benchmarks.
+	$(call say,check: format)
+	@$(BIN)/ruff format --check .
+	$(call say,check: lint)
+	@$(BIN)/ruff check .
+	$(call say,check: types)
+	@$(BIN)/mypy
+	$(call say,check: layers)
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs-test bench-smoke
+
+docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
+	$(call say,docs-test: every command and setting and route that the documentation names)
+	@$(BIN)/python -m pytest -q tests/docs
+
+bench: $(VENV)/.bench.stamp ## Run the benchmarks with their peers; results go to bench/results.
+	$(call say,bench: all benchmarks and their peers)
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-smoke: $(VENV)/.dev.stamp ## Run every benchmark once with little data, to see that it works.
+	$(call say,bench-smoke: each benchmark once with little data)
+	@if [ -f bench/smoke.py ]; then $(BIN)/python -m bench.smoke; \
+	else echo 'bench-smoke: there is no bench/smoke.py, nothing to run'; fi
+
+format: $(VENV)/.dev.stamp ## Format the code and mend what the linter can mend.
+	$(call say,format: ruff format and ruff check --fix)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(VENV)/bin/python ## Resolve pyproject.toml anew into requirements/*.lock (needs Python 3.11).
+	$(call say,lock: asking pip which versions satisfy pyproject.toml)
+	@$(BIN)/python requirements/lock.py
+
+clean: ## Remove .venv, caches and build output; never the data folder.
+	$(call say,clean: removing $(VENV) and caches and build output)
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf src/*.egg-info htmlcov .coverage
+	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- the environment, in stages; a stamp is written when its stage is complete -------------------
+
+$(VENV)/bin/python:
+	@python="$$(requirements/find-python.sh '$(PYTHON)')" \
+	&& printf '==> setup: %s with %s\n' '$(VENV)' "$$("$$python" -V)" \
+	&& "$$python" -m venv --clear $(VENV)
+
+$(VENV)/.run.stamp: requirements/run.lock pyproject.toml | $(VENV)/bin/python
+	$(call say,setup: installing what the plant needs (requirements/run.lock))
+	@$(INSTALL) -r requirements/run.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev.stamp: requirements/dev.lock $(VENV)/.run.stamp
+	$(call say,setup: installing what tests and checks need (requirements/dev.lock))
+	@$(INSTALL) -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.bench.stamp: requirements/bench.lock $(VENV)/.dev.stamp
+	$(call say,setup: installing the peers of the benchmarks (requirements/bench.lock))
+	@$(INSTALL) -r requirements/bench.lock
+	@touch $@
