@@ -4,6 +4,7 @@
     ├── UserError                 the caller can mend it; HTTP 4xx, exit code 2
     │   ├── InvalidParameter      400: a parameter's value is not allowed
     │   ├── InvalidBody           422: the body cannot be read or, when strict, has bad rows
+    │   ├── UnsupportedMedia      415: rows are not read in this format; names those that are
     │   ├── NotFound              404: no such symbol, trade, route, file
     │   │   └── UnknownSymbol
     │   ├── AmbiguousSymbol       400: several venues have it; the message lists them
@@ -74,6 +75,13 @@ class InvalidBody(UserError):
 
     status = 422
     title = "Invalid body"
+
+
+class UnsupportedMedia(UserError):
+    """Rows are not read in this format; the message names those that are."""
+
+    status = 415
+    title = "Unsupported media type"
 
 
 class NotFound(UserError):

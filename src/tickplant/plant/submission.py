@@ -7,21 +7,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from tickplant.model.rejects import Reject
 
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A refused row.
 
-    `index` is its place in the producer's body, from 0. `reason` is a short code that is counted
-    (`price_not_positive`), `detail` a sentence that names field, value and what is allowed, `row`
-    the row as JSON text.
-    """
-
-    index: int
-    reason: str
-    detail: str
-    row: str
-    symbol: str | None = None
+__all__ = ["Receipt", "Reject", "Submission"]
 
 
 @dataclass(frozen=True, slots=True)
