@@ -1,0 +1,161 @@
+"""What the plant tells its subscribers: batches of rows, bars that changed, notices.
+
+One entry is shared by every subscriber. It is immutable for them; what it computes for the first
+one who asks (the rows of each instrument, the encoded form of a row) it keeps for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tickplant.model.events import MARKET_TABLES
+
+CANDLES = "candles"
+STATUS = "status"
+CHANNELS = (*MARKET_TABLES, CANDLES, STATUS)
+
+ENTRY_ROWS = 20
+"""What an entry costs in memory besides its rows, in rows: many entries of one row stay bounded."""
+
+CANDLE_SCHEMA = pa.schema(
+    [
+        pa.field("instrument", pa.int32(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("open", pa.float64(), nullable=False),
+        pa.field("high", pa.float64(), nullable=False),
+        pa.field("low", pa.float64(), nullable=False),
+        pa.field("close", pa.float64(), nullable=False),
+        pa.field("volume", pa.float64()),
+        pa.field("vwap", pa.float64()),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("revision", pa.int64(), nullable=False),
+        pa.field("forming", pa.bool_(), nullable=False),
+    ]
+)
+"""Columns of a candle update; a `count` of 0 says that the bar's last event was cancelled."""
+
+
+class CandleKey(NamedTuple):
+    """Which candles: all four as text, in their canonical spelling."""
+
+    interval: str
+    basis: str
+    timezone: str = "UTC"
+    day_start: str = "00:00"
+
+
+class Published:
+    """One entry of the hub's ring. Made by `of_rows`, `of_candles` or `of_status`.
+
+    `seq_first .. seq_last` are the sequence numbers of its rows (for candles and notices both are
+    the number that caused it). `encoded` is the subscribers' cache: a list of one slot a row for
+    each wire format; the hub empties it when the entry is no longer recent. `mark`, `position` and
+    `rows_before` are the hub's.
+    """
+
+    __slots__ = (
+        "_by_instrument",
+        "channel",
+        "count",
+        "encoded",
+        "key",
+        "mark",
+        "message",
+        "position",
+        "rows",
+        "rows_before",
+        "seq_first",
+        "seq_last",
+    )
+
+    def __init__(
+        self,
+        channel: str,
+        rows: pa.RecordBatch | None,
+        seq_first: int,
+        seq_last: int,
+        *,
+        key: CandleKey | None = None,
+        message: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.channel = channel
+        self.rows = rows
+        self.seq_first = seq_first
+        self.seq_last = seq_last
+        self.key = key
+        self.message = message
+        self.count = 1 if rows is None else rows.num_rows
+        self.encoded: dict[str, list[bytes | None]] = {}
+        self.mark = self.position = self.rows_before = 0
+        self._by_instrument: dict[int, NDArray[np.intp]] | None = None
+
+    @classmethod
+    def of_rows(cls, table: str, rows: pa.RecordBatch) -> Published:
+        """Make an entry of stamped rows, which are in sequence order and not empty."""
+        seq = rows.column("seq")
+        return cls(table, rows, seq[0].as_py(), seq[rows.num_rows - 1].as_py())
+
+    @classmethod
+    def of_candles(cls, key: CandleKey, rows: pa.RecordBatch, seq: int) -> Published:
+        """Make an entry of changed bars in `CANDLE_SCHEMA`; `seq` is the number that caused it."""
+        return cls(CANDLES, rows, seq, seq, key=key)
+
+    @classmethod
+    def of_status(cls, message: Mapping[str, Any], seq: int) -> Published:
+        """Make an entry of one notice: values that JSON knows, by name."""
+        return cls(STATUS, None, seq, seq, message=message)
+
+    @property
+    def topic(self) -> str | CandleKey:
+        """What a subscriber chooses by: the channel, or the key of the candles."""
+        return self.channel if self.key is None else self.key
+
+    @property
+    def weight(self) -> int:
+        """What it counts for in the ring, in rows."""
+        return self.count + ENTRY_ROWS
+
+    @property
+    def by_instrument(self) -> dict[int, NDArray[np.intp]]:
+        """The row numbers of each instrument, ascending; computed once, empty for a notice."""
+        if self._by_instrument is None:
+            self._by_instrument = _group(self.rows)
+        return self._by_instrument
+
+    def rows_of(self, instruments: Set[int]) -> NDArray[np.intp]:
+        """Return the numbers of the rows of these instruments, ascending."""
+        groups = self.by_instrument
+        if len(groups) < len(instruments):
+            parts = [rows for number, rows in groups.items() if number in instruments]
+        else:
+            parts = [groups[number] for number in instruments if number in groups]
+        if len(parts) < 2:
+            return parts[0] if parts else _NO_ROWS
+        return np.sort(np.concatenate(parts))
+
+
+_NO_ROWS = np.empty(0, dtype=np.intp)
+_ROW_ZERO = np.zeros(1, dtype=np.intp)
+
+
+def _group(rows: pa.RecordBatch | None) -> dict[int, NDArray[np.intp]]:
+    if rows is None:
+        return {}
+    numbers = rows.column("instrument").to_numpy()
+    if len(numbers) == 1:
+        return {int(numbers[0]): _ROW_ZERO}
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    cuts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    edges = [0, *cuts.tolist(), len(order)]
+    firsts = ordered[edges[:-1]].tolist()
+    return {
+        number: order[low:high]
+        for number, low, high in zip(firsts, edges[:-1], edges[1:], strict=True)
+    }
