@@ -1,0 +1,98 @@
+"""The catalog: instruments, feeds and runs, and how they are written down.
+
+The plant's thread owns it. What is new since the last record goes into the log as one record with
+no sequence numbers, ahead of the first events that need it; the archive's manifest keeps the
+whole. Taking in the same entry twice changes nothing, so a replay may begin anywhere.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tickplant.model.errors import CorruptData, Overloaded
+from tickplant.model.instruments import Instrument, Registry
+
+
+class Entries(msgspec.Struct, omit_defaults=True):
+    """Catalog entries as JSON: all of them in a manifest, the new ones in a log record."""
+
+    instruments: list[Instrument] = msgspec.field(default_factory=list)
+    feeds: dict[str, int] = msgspec.field(default_factory=dict)
+    runs: dict[int, int] = msgspec.field(default_factory=dict)
+
+
+class Catalog:
+    """Names and their numbers. One thread changes it, any thread looks up."""
+
+    def __init__(self, instruments_max: int = 1_000_000) -> None:
+        self.registry = Registry()
+        self.feeds: dict[str, int] = {}
+        self.runs: dict[int, int] = {}
+        self._instruments_max = instruments_max
+        self._new = Entries()
+
+    @property
+    def run(self) -> int:
+        """The number of the present run; it grows by one with each start."""
+        return max(self.runs, default=0)
+
+    def begin_run(self, seq_last: int) -> int:
+        """Note that a run begins after `seq_last` and return its number."""
+        number = self.run + 1
+        self.runs[number] = self._new.runs[number] = seq_last
+        return number
+
+    def feed_number(self, name: str) -> int:
+        """Return the number of a feed, a new one where it is not known."""
+        number = self.feeds.get(name)
+        if number is None:
+            number = len(self.feeds) + 1
+            self.feeds[name] = self._new.feeds[name] = number
+        return number
+
+    def feed_name(self, number: int) -> str:
+        """Return the name of the feed of this number, or an empty text where there is none."""
+        return next((name for name, known in self.feeds.items() if known == number), "")
+
+    def add_instrument(self, symbol: str, venue: str) -> Instrument:
+        """Register an instrument. Raises `Overloaded` where there are too many."""
+        if len(self.registry) >= self._instruments_max:
+            raise Overloaded(
+                f"checks.instruments_max: {self._instruments_max} instruments are registered and "
+                f"{venue}:{symbol} would be one more"
+            )
+        instrument = self.registry.add(symbol, venue)
+        self._new.instruments.append(instrument)
+        return instrument
+
+    def take_new(self) -> bytes | None:
+        """Return what is new since the last call as a log payload, or None."""
+        if self._new == Entries():
+            return None
+        payload = msgspec.json.encode(self._new)
+        self._new = Entries()
+        return payload
+
+    def give_back(self, payload: bytes) -> None:
+        """Undo `take_new` for a payload that the log did not take."""
+        taken = msgspec.json.decode(payload, type=Entries)
+        self._new.instruments[:0] = taken.instruments
+        self._new.feeds = taken.feeds | self._new.feeds
+        self._new.runs = taken.runs | self._new.runs
+
+    def encode(self) -> bytes:
+        """Return the whole catalog as JSON; safe from any thread."""
+        return msgspec.json.encode(
+            Entries(instruments=list(self.registry), feeds=dict(self.feeds), runs=dict(self.runs))
+        )
+
+    def absorb(self, payload: bytes | memoryview) -> None:
+        """Take in entries from a manifest or a log record. Raises `CorruptData`."""
+        try:
+            entries = msgspec.json.decode(payload, type=Entries)
+        except msgspec.MsgspecError as fault:
+            raise CorruptData("catalog", 0, str(fault)) from fault
+        for instrument in entries.instruments:
+            self.registry.put(instrument)
+        self.feeds.update(entries.feeds)
+        self.runs.update(entries.runs)
