@@ -29,7 +29,9 @@ def main() -> None:
     assert oldest is not None
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if here != oldest.group():
-        sys.exit(f"lock: this is Python {here}; resolve with {oldest.group()}, the oldest supported")
+        sys.exit(
+            f"lock: this is Python {here}; resolve with {oldest.group()}, the oldest supported"
+        )
     extras = project["optional-dependencies"]
     run = resolve([*tree["build-system"]["requires"], *project["dependencies"]], {})
     dev = resolve([*project["dependencies"], *extras["dev"]], run)
