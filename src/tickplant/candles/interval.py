@@ -1,0 +1,64 @@
+"""Intervals: how long a candle is, as text and as numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tickplant.model.errors import InvalidParameter
+from tickplant.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
+
+UNITS = ("s", "m", "h", "d", "w", "mo")
+"""Seconds, minutes, hours, days, weeks, months."""
+
+COUNT_MAX = {"s": 315_360_000, "m": 5_256_000, "h": 87_600, "d": 3_650, "w": 520, "mo": 120}
+"""The largest count of each unit: ten years."""
+
+ALLOWED = (
+    "a whole number and a unit in lower case: s, m, h, d, w or mo "
+    "(90s, 1m, 7h, 1d, 2w, 3mo), at most ten years"
+)
+
+_STEP_NS = {"s": NS_PER_S, "m": NS_PER_MINUTE, "h": NS_PER_HOUR}
+_DAYS_MAX = {"d": 1, "w": 7, "mo": 31}
+_TEXT = re.compile(r"([1-9][0-9]{0,8})(s|mo|m|h|d|w)\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The length of a candle: `count` times `unit`. `str()` gives the canonical text.
+
+    `1m` and `60s` are different intervals, though their candles are the same. Raises
+    `InvalidParameter` where the count or the unit is not allowed.
+    """
+
+    count: int
+    unit: str
+
+    def __post_init__(self) -> None:
+        if self.unit not in COUNT_MAX or not 1 <= self.count <= COUNT_MAX[self.unit]:
+            raise InvalidParameter("interval", f"{self.count}{self.unit}", ALLOWED)
+
+    def __str__(self) -> str:
+        return f"{self.count}{self.unit}"
+
+    @property
+    def step_ns(self) -> int:
+        """Length in nanoseconds of an interval of s, m or h; 0 for those that the calendar sets."""
+        return self.count * _STEP_NS.get(self.unit, 0)
+
+    @property
+    def length_ns_max(self) -> int:
+        """An upper bound of the length in nanoseconds, not counting changes of the clock."""
+        return self.step_ns or self.count * _DAYS_MAX[self.unit] * NS_PER_DAY
+
+
+def parse_interval(text: str, name: str = "interval") -> Interval:
+    """Return the interval that `text` names; raises `InvalidParameter` with `name`."""
+    match = _TEXT.match(text) if isinstance(text, str) else None
+    if match is None:
+        raise InvalidParameter(name, text, ALLOWED)
+    count, unit = int(match[1]), match[2]
+    if count > COUNT_MAX[unit]:
+        raise InvalidParameter(name, text, f"{ALLOWED}; {COUNT_MAX[unit]} for {unit}")
+    return Interval(count, unit)
