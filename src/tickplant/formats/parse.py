@@ -1,0 +1,58 @@
+"""Parse a body of rows by its media type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tickplant.formats.parse_arrow import parse_arrow
+from tickplant.formats.parse_csv import parse_csv
+from tickplant.formats.parse_json import parse_json
+from tickplant.formats.parse_ndjson import parse_ndjson
+from tickplant.formats.parsed import Parsed
+from tickplant.model.errors import UnsupportedMedia, shorten
+
+Parser = Callable[[str, bytes], Parsed]
+
+PARSERS: dict[str, Parser] = {
+    "application/json": parse_json,
+    "application/x-ndjson": parse_ndjson,
+    "text/csv": parse_csv,
+    "application/vnd.apache.arrow.stream": parse_arrow,
+}
+"""The parser of each media type that rows are read in."""
+
+_SAME = {
+    "": "application/json",
+    "text/json": "application/json",
+    "application/ndjson": "application/x-ndjson",
+    "application/jsonl": "application/x-ndjson",
+    "application/x-jsonlines": "application/x-ndjson",
+    "application/csv": "text/csv",
+}
+
+
+def find_parser(media_type: str | None) -> Parser:
+    """Return the parser of a `Content-Type`; its parameters do not matter, none means JSON.
+
+    Raises `UnsupportedMedia`, which lists what is read. A character set other than UTF-8 is not.
+    """
+    name, *parameters = [part.strip().lower() for part in (media_type or "").split(";")]
+    parser = PARSERS.get(_SAME.get(name, name))
+    charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
+    if parser is None or not set(charsets) <= {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMedia(
+            f"Content-Type: {shorten(media_type)} is not allowed; allowed is one of "
+            f"{', '.join(PARSERS)}, in UTF-8"
+        )
+    return parser
+
+
+def parse_body(table: str, media_type: str | None, body: bytes) -> Parsed:
+    """Parse rows of `table` (`trades` or `quotes`) from a body.
+
+    Rows that cannot be read are in the result with their reasons, the others are taken; unknown
+    fields are ignored everywhere. Raises `UnsupportedMedia` for an unknown media type and
+    `InvalidBody` where the body as a whole is not what it says it is. Rows keep their order. Any
+    thread may call it.
+    """
+    return find_parser(media_type)(table, body)

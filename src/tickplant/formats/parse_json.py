@@ -1,0 +1,68 @@
+"""JSON bodies to columns: one object, a list of objects, or a list in an object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tickplant.formats.json_rows import (
+    UNREADABLE,
+    RowReader,
+    explain,
+    parse_items,
+    row_reader,
+    text_of,
+)
+from tickplant.formats.parsed import Parsed, assemble, check_text
+from tickplant.model.errors import InvalidBody
+from tickplant.model.events import MARKET_TABLES
+
+
+def parse_json(table: str, body: bytes) -> Parsed:
+    """Parse one object, a list of objects, or `{"<table>": [...]}`.
+
+    Raises `InvalidBody`, with the place where known, when the body is no JSON or holds no objects.
+    """
+    body = check_text(body)
+    reader = row_reader(table)
+    try:
+        rows = _decode_rows(reader, body)
+    except UNREADABLE:
+        return parse_items(reader, _split_items(reader, body))
+    return assemble(table, reader.columns(rows), lambda p: text_of(rows[p]))
+
+
+def _decode_rows(reader: RowReader, body: bytes) -> list[Any]:
+    if body.lstrip(b" \t\r\n")[:1] != b"{":
+        return list(reader.many.decode(body))
+    rows = getattr(reader.wrapped.decode(body), reader.table)
+    if rows is not None:
+        return list(rows)
+    row = reader.one.decode(body)
+    if row.symbol is None:
+        # No row without a symbol is good; the slow path finds out whether it is a row at all.
+        raise msgspec.ValidationError
+    return [row]
+
+
+def _split_items(reader: RowReader, body: bytes) -> list[msgspec.Raw]:
+    try:
+        if body.lstrip(b" \t\r\n")[:1] != b"{":
+            return msgspec.json.decode(body, type=list[msgspec.Raw])
+        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if "symbol" in keys:
+            return [msgspec.Raw(body)]
+        if reader.table in keys:
+            return msgspec.json.decode(keys[reader.table], type=list[msgspec.Raw])
+    except msgspec.ValidationError as fault:
+        raise InvalidBody(
+            f"body: {fault}; allowed is an object, a list of objects, or "
+            f'{{"{reader.table}": [...]}}'
+        ) from None
+    except UNREADABLE as fault:
+        raise InvalidBody(f"body: {explain(fault, body)}") from None
+    for other in MARKET_TABLES:
+        if other in keys:
+            raise InvalidBody(f"body: it has {other}; this takes {reader.table}")
+    return [msgspec.Raw(body)]

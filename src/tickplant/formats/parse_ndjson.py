@@ -1,0 +1,25 @@
+"""NDJSON bodies to columns: one JSON object a line."""
+
+from __future__ import annotations
+
+from tickplant.formats.json_rows import UNREADABLE, parse_items, row_reader, text_of
+from tickplant.formats.parsed import Parsed, assemble, check_text
+
+
+def parse_ndjson(
+    table: str, body: bytes, *, names: tuple[tuple[str, str], ...] = (), line_first: int = 1
+) -> Parsed:
+    """Parse one JSON object a line; blank lines are skipped and not counted as rows.
+
+    `line_first` is the number of the first line in messages. A line that is no JSON is a rejected
+    row; when no line at all is an object, `InvalidBody` names the first.
+    """
+    body = check_text(body)
+    reader = row_reader(table, names)
+    try:
+        rows = reader.one.decode_lines(body)
+    except UNREADABLE:
+        lines = list(enumerate(body.split(b"\n"), line_first))
+        filled = [(number, line) for number, line in lines if line.strip()]
+        return parse_items(reader, [line for _, line in filled], [number for number, _ in filled])
+    return assemble(table, reader.columns(rows), lambda p: text_of(rows[p]))

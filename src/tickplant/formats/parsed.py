@@ -1,0 +1,157 @@
+"""What every parser hands back: the rows that could be read, and those that could not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from tickplant.formats.columns import Column, Fault
+from tickplant.formats.values import FIELDS, TIME_ALIASES
+from tickplant.model.errors import InvalidBody, shorten
+from tickplant.model.events import INCOMING, TRADES
+from tickplant.model.rejects import Reject
+
+ROW_TEXT_MAX = 4_096
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The rows of a body.
+
+    `rows` has the schema `INCOMING[table]` and holds the rows that could be read, in the order of
+    the body. `unreadable` holds the others, in the same order. `indexes` gives the place in the
+    body of each row of `rows`; None when they are 0, 1, 2, …
+    """
+
+    rows: pa.RecordBatch
+    unreadable: tuple[Reject, ...] = ()
+    indexes: list[int] | None = None
+
+
+def incoming_batch(table: str, **columns: Any) -> pa.RecordBatch:
+    """Return a batch in `INCOMING[table]` from some of its columns; the others are null.
+
+    A column is an Arrow array or anything that `pa.array` takes; all have the same length. A name
+    that the table does not have raises `KeyError`.
+    """
+    schema = INCOMING[table]
+    for name in columns:
+        schema.field(name)
+    arrays = {
+        name: column if isinstance(column, pa.Array) and column.type == schema.field(name).type
+        else pa.array(column, schema.field(name).type)
+        for name, column in columns.items()
+    }  # fmt: skip
+    length = len(next(iter(arrays.values()))) if arrays else 0
+    filled = [arrays[f.name] if f.name in arrays else _missing(f, length) for f in schema]
+    return pa.RecordBatch.from_arrays(filled, schema=schema)
+
+
+def _missing(field: pa.Field, length: int) -> pa.Array:
+    if field.name == "side":  # unknown is code 0, not null
+        return pa.array(np.zeros(length, np.int8))
+    return pa.nulls(length, field.type)
+
+
+def assemble(
+    table: str,
+    columns: Mapping[str, Column],
+    row_text: Callable[[int], str],
+    *,
+    indexes: Sequence[int] | None = None,
+    unreadable: Iterable[Reject] = (),
+) -> Parsed:
+    """Join coerced columns; rows with a fault become rejects.
+
+    `row_text` returns the row at a position of the columns as JSON text. `indexes` gives the place
+    in the body of each position, and `unreadable` the rows of the body that have none.
+    """
+    rows = incoming_batch(table, **{name: array for name, (array, _) in columns.items()})
+    faults = _first_faults(columns)
+    if not faults:
+        rejects = tuple(unreadable)
+        return Parsed(rows, rejects, list(indexes) if indexes is not None and rejects else None)
+    places = range(rows.num_rows) if indexes is None else indexes
+    symbols = rows.column("symbol")
+    found = [
+        Reject(places[p], f.reason, f.detail, row_text(p), symbols[p].as_py())
+        for p, f in faults.items()
+    ]
+    kept = np.ones(rows.num_rows, bool)
+    kept[list(faults)] = False
+    rejects = tuple(sorted([*unreadable, *found], key=lambda reject: reject.index))
+    left = [places[p] for p in np.flatnonzero(kept).tolist()]
+    return Parsed(rows.filter(pa.array(kept)), rejects, left)
+
+
+def _first_faults(columns: Mapping[str, Column]) -> dict[int, Fault]:
+    first: dict[int, Fault] = {}
+    for _, faults in columns.values():
+        for fault in faults:
+            first.setdefault(fault.position, fault)
+    return first
+
+
+def pick_columns(table: str, present: Sequence[str], what: str) -> dict[str, str]:
+    """Return by field the name of the column that holds it, for a header or a schema.
+
+    `present` are the names of the columns and `what` says where they stand, for messages. Raises
+    `InvalidBody` where a needed column is missing or one that we read stands there twice.
+    """
+    picked = {name: name for name in FIELDS[table] if name in present}
+    for alias in TIME_ALIASES:
+        if "ts_event" not in picked and alias in present:
+            picked["ts_event"] = alias
+    _check_needed(table, picked, present, what)
+    for name in picked.values():
+        if list(present).count(name) > 1:
+            raise InvalidBody(f"{what}: the column {name} stands there twice")
+    return picked
+
+
+def _check_needed(table: str, picked: Mapping[str, str], present: Sequence[str], what: str) -> None:
+    prices = ("price",) if table == TRADES else ("bid_price", "ask_price")
+    missing = [name for name in ("symbol",) if name not in picked]
+    if not any(name in picked for name in prices):
+        missing.append(" or ".join(prices))
+    if missing:
+        seen = shorten(", ".join(map(str, present)) or "none", 200)
+        raise InvalidBody(f"{what}: no column {' and none '.join(missing)}; its columns are {seen}")
+
+
+def text_of_row(row: object) -> str:
+    """Return a row as JSON text; a very long one becomes a JSON string that holds its beginning."""
+    try:
+        text = msgspec.json.encode(row, enc_hook=str).decode()
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        text = msgspec.json.encode(
+            repr(row)[:ROW_TEXT_MAX].encode(errors="replace").decode()
+        ).decode()
+    return cut_text(text)
+
+
+def cut_text(text: str) -> str:
+    """Return JSON text, or a JSON string with its beginning when it is longer than 4,096."""
+    if len(text) <= ROW_TEXT_MAX:
+        return text
+    return msgspec.json.encode(text[:ROW_TEXT_MAX] + "…").decode()
+
+
+def check_text(body: bytes) -> bytes:
+    """Return the body without a byte order mark; refuse it when empty or no UTF-8."""
+    if body.startswith(BOM):
+        body = body[len(BOM) :]
+    if not body.strip(b" \t\r\n"):
+        raise InvalidBody("body: it is empty; rows were expected")
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as fault:
+            raise InvalidBody(f"body: it is no valid UTF-8 at byte {fault.start}") from None
+    return body
