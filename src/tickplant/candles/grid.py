@@ -13,7 +13,8 @@ A grid is an interval and an origin (a time zone and a start of day, see `days.p
   are quarters and `12mo` years.
 
 A date that does not exist in the zone is counted, but a candle begins with the first day that
-does. Times are int64 nanoseconds UTC from 1678 to 2261; outside of that results are clipped.
+does. Times are int64 nanoseconds UTC from 1688 to 2252. Methods that take one time clip it to
+that; the arrays must be within it.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ from tickplant.model.times import NS_PER_DAY, NS_PER_S
 
 Ints = NDArray[np.int64]
 
-TIME_MIN = (DATE_MIN + 2) * NS_PER_DAY
-TIME_MAX = (DATE_MAX - 2) * NS_PER_DAY
+# Ten years within the known days, so that the longest candle of any time is known whole.
+TIME_MIN = (DATE_MIN + 3_700) * NS_PER_DAY
+TIME_MAX = (DATE_MAX - 3_700) * NS_PER_DAY
 _MONDAY = 4  # 1970-01-05
 
 
@@ -173,9 +175,7 @@ def _period_edges(table: DayTable, interval: Interval) -> Ints:
     else:
         months = dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
         period = months // interval.count
-    # The first day is kept as an edge only where the table cannot reach further back.
-    begins = np.append(dates[0] <= DATE_MIN + 1, period[1:] != period[:-1])
-    return table.starts[begins]
+    return table.starts[1:][period[1:] != period[:-1]]
 
 
 def _split_days(edges: Ints, step: int, first: int, limit: int | None) -> Ints:
