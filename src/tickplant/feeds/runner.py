@@ -1,0 +1,119 @@
+"""The owner of every feed's task: starts it, sees it fail, starts it again, stops it in time.
+
+    starting ──► connected ──► (fault) ──► waiting ──► connected …
+                     └───────► finished (a source that has an end)       stop() ──► stopped
+
+The pause before the n-th start in a row is `backoff_s * 2**n`, capped, and between half of that
+and all of it by chance, so that many feeds that failed together do not come back together. A feed
+that ran for longer than the cap before it failed begins again with the shortest pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tickplant.feeds.contract import Clock, Feed, FeedState, Sleep
+from tickplant.feeds.sink import PlantSink, Submit
+
+_LOG = logging.getLogger(__name__)
+
+
+class FeedRunner:
+    """Runs feeds as tasks of the running event loop. `states` may be read by any thread.
+
+    `jitter` returns a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        feeds: Sequence[Feed],
+        submit: Submit,
+        *,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+        backoff_s: float = 0.5,
+        backoff_s_max: float = 30.0,
+    ) -> None:
+        names = [feed.name for feed in feeds]
+        assert len(set(names)) == len(names), f"feeds need names of their own: {names}"
+        self._feeds = tuple(feeds)
+        self._submit = submit
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._backoff_s = backoff_s
+        self._backoff_s_max = backoff_s_max
+        self._tasks: dict[asyncio.Task[None], FeedState] = {}
+        self.states = tuple(
+            FeedState(feed.name, feed.venue, feed.kind, instruments=feed.instruments)
+            for feed in feeds
+        )
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return every feed as `/v1/feeds` shows it."""
+        now = self._clock()
+        return [state.shown(now) for state in self.states]
+
+    def start(self) -> None:
+        """Start every feed; needs a running event loop."""
+        for feed, state in zip(self._feeds, self.states, strict=True):
+            task = asyncio.create_task(self._own(feed, state), name=f"feed {feed.name}")
+            task.add_done_callback(self._ended)
+            self._tasks[task] = state
+
+    async def stop(self, timeout_s: float = 5.0) -> list[str]:
+        """Cancel every feed; return the names of those that had not ended after `timeout_s`."""
+        tasks = dict(self._tasks)
+        for task in tasks:
+            task.cancel()
+        pending = (await asyncio.wait(tasks, timeout=timeout_s))[1] if tasks else set()
+        for task, state in tasks.items():
+            if task not in pending:
+                state.state = "stopped"
+        late = [tasks[task].name for task in pending]
+        if late:
+            _LOG.error("feeds that did not stop within %g s: %s", timeout_s, ", ".join(late))
+        return late
+
+    async def _own(self, feed: Feed, state: FeedState) -> None:
+        failures = 0
+        while True:
+            began = self._clock()
+            sink = PlantSink(self._submit, state, clock=self._clock, sleep=self._sleep)
+            try:
+                await feed.run(sink)
+            except Exception as fault:
+                if (self._clock() - began) / 1e9 > self._backoff_s_max:
+                    failures = 0
+                pause_s = self._pause_s(failures)
+                failures += 1
+                self._note_failure(state, fault, pause_s)
+                await self._sleep(pause_s)
+            else:
+                state.state = "finished"
+                return
+
+    def _pause_s(self, failures: int) -> float:
+        # The exponent is capped too: a feed may fail for weeks, and 2.0**1024 overflows.
+        longest = min(self._backoff_s * 2.0 ** min(failures, 30), self._backoff_s_max)
+        return longest * (0.5 + 0.5 * self._jitter())
+
+    def _note_failure(self, state: FeedState, fault: Exception, pause_s: float) -> None:
+        state.state = "waiting"
+        state.restarts += 1
+        state.error = f"{type(fault).__name__}: {fault}"
+        _LOG.warning(
+            "feed %s failed and starts again in %.1f s", state.name, pause_s, exc_info=fault
+        )
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """See a task end; one that ended with a fault here ended by a bug of ours."""
+        state = self._tasks.pop(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            state.state, state.error = "stopped", f"{type(fault).__name__}: {fault}"
+            _LOG.critical("feed %s ended for good", state.name, exc_info=fault)

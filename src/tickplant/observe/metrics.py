@@ -1,0 +1,164 @@
+"""The plant's metrics. One `Metrics` a plant, passed in; nothing here is global.
+
+Two sorts. What happens is counted when it happens, a batch at a time (`accepted`, `acknowledged`,
+`answered`, …). What merely is (bytes, segments, rows, subscribers) is read from its owner when
+somebody scrapes; `watch` says from where, and `observe.scraped` does it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from tickplant.observe.scraped import Scraped, Sources
+from tickplant.observe.streamed import StreamCounts
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_ROWS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+
+
+class _Rows(Protocol):
+    @property
+    def num_rows(self) -> int: ...
+
+
+class _Submission(Protocol):
+    @property
+    def table(self) -> str: ...
+    @property
+    def feed(self) -> str: ...
+
+
+class _Batch(Protocol):
+    @property
+    def table(self) -> str: ...
+    @property
+    def rows(self) -> _Rows: ...
+
+
+class _Reject(Protocol):
+    @property
+    def reason(self) -> str: ...
+
+
+class _Accepted(Protocol):
+    @property
+    def batches(self) -> Sequence[_Batch]: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def rejects(self) -> Sequence[_Reject]: ...
+
+
+class Metrics:
+    """What one plant counts. Any thread may call any method; each costs about a microsecond.
+
+    `stream` is counted without locks by the thread that sends; see `StreamCounts`.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.stream = StreamCounts()
+        self._scraped = Scraped(self.stream)
+        self.registry.register(self._scraped)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._accepted = self._counter("events_accepted", "Rows stored.", "table", "feed")
+        self._rejected = self._counter("events_rejected", "Rows refused.", "reason")
+        self._duplicates = self._counter(
+            "events_duplicates", "Rows that were stored already.", "table", "feed"
+        )
+        self._batch_rows = self._histogram(
+            "batch_rows", "Rows of a table that were accepted in one go.", _ROWS
+        )
+        self._ack = self._histogram(
+            "ack_seconds", "From submission to durable, the slowest of each batch.", _SECONDS
+        )
+        self._candles = self._counter(
+            "candle_updates", "Candles published, a change each.", "interval", "basis"
+        )
+        self._requests = self._counter(
+            "http_requests", "Requests answered.", "method", "route", "status"
+        )
+        self._request_s = self._histogram(
+            "http_request_seconds", "From request to answer, by route.", _SECONDS, "route"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"tickplant_{name}_total", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(
+            f"tickplant_{name}", text, labels, registry=self.registry, buckets=tuple(buckets)
+        )
+
+    def accepted(self, submission: _Submission, accepted: _Accepted) -> None:
+        """Count what became of submissions of one table and feed that were accepted together."""
+        table, feed = submission.table, submission.feed
+        for batch in accepted.batches:
+            if batch.table == table:
+                self._accepted.labels(table, feed).inc(batch.rows.num_rows)
+                self._batch_rows.observe(batch.rows.num_rows)
+        if accepted.duplicates:
+            self._duplicates.labels(table, feed).inc(accepted.duplicates)
+        if accepted.rejects:
+            for reason, count in Tally(r.reason for r in accepted.rejects).items():
+                self._rejected.labels(reason).inc(count)
+
+    def acknowledged(self, waited_ns: int) -> None:
+        """Note how long the first submission of a batch waited until it was on disk."""
+        self._ack.observe(waited_ns / 1e9)
+
+    def candles_published(self, interval: str, basis: str, candles: int) -> None:
+        """Count candles that were published because something in them changed."""
+        self._candles.labels(interval, basis).inc(candles)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note an answered request. `route` is the template (`/v1/trades/{symbol}`), not the path.
+
+        Every value of a label is a time series of its own for as long as the plant runs.
+        """
+        self._requests.labels(method, route, str(status)).inc()
+        self._request_s.labels(route).observe(seconds)
+
+    def fsync_observer(self) -> Callable[[float], None]:
+        """Declare the latency of the log's fsync; return what the log calls with each, seconds.
+
+        Declared only when asked for, because a metric that nothing moves is not shown.
+        """
+        return self._histogram(
+            "log_fsync_seconds", "Duration of a sync of the log.", _SECONDS
+        ).observe
+
+    def watch(
+        self,
+        *,
+        log: Callable[[], Any] | None = None,
+        store: Callable[[], Any] | None = None,
+        hub: Callable[[], Any] | None = None,
+        feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
+        numbers: Mapping[str, Callable[[], float]] | None = None,
+    ) -> None:
+        """Say where to read at a scrape: functions that return the status of each part.
+
+        `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, and single numbers by the
+        names in `scraped.NUMBERS`. A later call replaces the earlier one.
+        """
+        self._scraped.sources = Sources(log, store, hub, feeds, dict(numbers or {}))
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the metrics in Prometheus text and the content type to send them with."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

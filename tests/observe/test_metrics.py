@@ -1,0 +1,169 @@
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tickplant.observe.metrics import Metrics
+from tickplant.observe.scraped import NUMBERS
+
+
+@dataclass
+class Rows:
+    num_rows: int
+
+
+@dataclass
+class Batch:
+    table: str
+    rows: Rows
+
+
+@dataclass
+class Accepted:
+    batches: list[Batch] = field(default_factory=list)
+    duplicates: int = 0
+    rejects: list[SimpleNamespace] = field(default_factory=list)
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text, content_type = metrics.render()
+    assert content_type.startswith("text/plain")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return samples(metrics)[f"tickplant_{name}", tuple(sorted(labels.items()))]
+
+
+def test_what_became_of_a_batch_is_counted_once_each() -> None:
+    metrics = Metrics()
+    submission = SimpleNamespace(table="trades", feed="push")
+    rejects = [SimpleNamespace(reason=r) for r in ("price_not_positive", "time", "time")]
+    batches = [Batch("trades", Rows(7)), Batch("quarantine", Rows(3))]
+    metrics.accepted(submission, Accepted(batches, 2, rejects))
+    metrics.accepted(submission, Accepted([Batch("trades", Rows(1))]))
+    assert value(metrics, "events_accepted_total", table="trades", feed="push") == 8
+    assert value(metrics, "events_duplicates_total", table="trades", feed="push") == 2
+    assert value(metrics, "events_rejected_total", reason="time") == 2
+    assert value(metrics, "events_rejected_total", reason="price_not_positive") == 1
+    assert value(metrics, "batch_rows_count") == 2
+    assert value(metrics, "batch_rows_sum") == 8
+    assert value(metrics, "batch_rows_bucket", le="1.0") == 1
+
+
+def test_two_plants_in_one_process_count_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.acknowledged(3_000_000)
+    assert value(one, "ack_seconds_count") == 1
+    assert value(one, "ack_seconds_sum") == 0.003
+    assert value(other, "ack_seconds_count") == 0
+
+
+def test_requests_are_counted_by_route_and_status() -> None:
+    metrics = Metrics()
+    for status in (200, 200, 404):
+        metrics.answered("GET", "/v1/trades/{symbol}", status, 0.25)
+    labels = {"method": "GET", "route": "/v1/trades/{symbol}"}
+    assert value(metrics, "http_requests_total", status="200", **labels) == 2
+    assert value(metrics, "http_requests_total", status="404", **labels) == 1
+    assert value(metrics, "http_request_seconds_sum", route="/v1/trades/{symbol}") == 0.75
+
+
+def test_candle_updates_are_counted_by_interval_and_basis() -> None:
+    metrics = Metrics()
+    metrics.candles_published("1m", "trade", 4)
+    metrics.candles_published("1m", "trade", 1)
+    assert value(metrics, "candle_updates_total", interval="1m", basis="trade") == 5
+
+
+def test_the_fsync_latency_is_declared_only_when_something_moves_it() -> None:
+    metrics = Metrics()
+    assert b"log_fsync_seconds_bucket" not in metrics.render()[0]
+    observe = metrics.fsync_observer()
+    observe(0.004)
+    assert value(metrics, "log_fsync_seconds_bucket", le="0.005") == 1
+    assert value(metrics, "log_fsync_seconds_bucket", le="0.0025") == 0
+
+
+def test_the_stream_is_counted_by_channel() -> None:
+    metrics = Metrics()
+    metrics.stream.opened()
+    metrics.stream.opened()
+    metrics.stream.closed()
+    metrics.stream.sent("trades", 10)
+    metrics.stream.sent("quotes", 5)
+    metrics.stream.sent("trades", 1)
+    metrics.stream.dropped("quotes", "conflate", 12)
+    assert value(metrics, "stream_subscribers") == 1
+    assert value(metrics, "stream_frames_total") == 3
+    assert value(metrics, "stream_events_sent_total", channel="trades") == 11
+    dropped = {"channel": "quotes", "policy": "conflate"}
+    assert value(metrics, "stream_events_dropped_total", **dropped) == 12
+
+
+def log_status(**changes: object) -> SimpleNamespace:
+    fields = {
+        "state": "ok", "seq_durable": 41, "seq_appended": 43, "segments": 2, "bytes": 1_000,
+        "pending_bytes": 64, "fsyncs": 9, "fsync_s_max": 0.5, "damage": (),
+    }  # fmt: skip
+    return SimpleNamespace(**(fields | changes))
+
+
+def test_the_status_of_every_part_is_read_at_the_scrape() -> None:
+    metrics = Metrics()
+    table = SimpleNamespace(rows_archived=100, rows_in_memory=7, files=3, bytes=4_096)
+    store = SimpleNamespace(
+        tables={"trades": table}, bytes_in_memory=512, seq_archived=90, last_error=None, damage=()
+    )
+    feed = {"id": "synthetic", "state": "connected", "events": 12, "lag": 0.25}
+    metrics.watch(
+        log=log_status, store=lambda: store, hub=lambda: SimpleNamespace(rows=5, rows_published=50),
+        feeds=lambda: [feed, feed | {"id": "dead", "state": "waiting", "lag": None}],
+        numbers={name: lambda: 1.0 for name in NUMBERS},
+    )  # fmt: skip
+    seen = samples(metrics)
+    expected = {
+        ("log_up", ()): 1, ("log_pending_bytes", ()): 64, ("log_segments", ()): 2,
+        ("log_fsyncs_total", ()): 9, ("log_seq_durable", ()): 41,
+        ("store_rows", (("place", "archive"), ("table", "trades"))): 100,
+        ("store_rows", (("place", "memory"), ("table", "trades"))): 7,
+        ("store_files", (("table", "trades"),)): 3,
+        ("store_bytes", (("table", "trades"),)): 4_096,
+        ("store_seq_archived", ()): 90, ("store_up", ()): 1,
+        ("hub_rows_published_total", ()): 50,
+        ("feed_up", (("feed", "synthetic"),)): 1, ("feed_up", (("feed", "dead"),)): 0,
+        ("feed_events_total", (("feed", "synthetic"),)): 12,
+        ("feed_lag_seconds", (("feed", "synthetic"),)): 0.25,
+    }  # fmt: skip
+    for (name, labels), number in expected.items():
+        assert seen[f"tickplant_{name}", labels] == number, name
+    assert ("tickplant_feed_lag_seconds", (("feed", "dead"),)) not in seen
+    for name in NUMBERS:
+        assert seen[f"tickplant_{name}", ()] == 1
+
+
+def test_an_unavailable_log_is_down() -> None:
+    metrics = Metrics()
+    metrics.watch(log=lambda: log_status(state="unavailable"))
+    assert value(metrics, "log_up") == 0
+
+
+def test_a_part_that_fails_hides_no_other_and_is_counted() -> None:
+    metrics = Metrics()
+
+    def broken() -> object:
+        raise OSError("gone")
+
+    metrics.watch(log=log_status, store=broken, numbers={"ready": lambda: 1.0})
+    metrics.render()
+    assert value(metrics, "scrape_errors_total", source="store") == 2
+    assert value(metrics, "log_segments") == 2
+    assert value(metrics, "ready") == 1
+
+
+def test_memory_of_the_process_is_there() -> None:
+    assert samples(Metrics())["process_resident_memory_bytes", ()] > 1_000_000
