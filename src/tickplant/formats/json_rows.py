@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from tickplant.formats.columns import Column, read_list
-from tickplant.formats.parsed import Parsed, assemble, cut_text, text_of_row
+from tickplant.formats.parsed import Parsed, assemble
 from tickplant.formats.values import FIELDS, READERS, TIME_ALIASES, BadValue, Kind
 from tickplant.model.errors import InvalidBody, shorten
-from tickplant.model.rejects import Reject
+from tickplant.model.rejects import Reject, cut_text, row_text
 
 _TYPES: dict[Kind, Any] = {
     Kind.TEXT: str | None,
@@ -165,9 +165,7 @@ def _read_item(
     try:
         item = msgspec.json.decode(text)
     except UNREADABLE as fault:
-        return Reject(
-            index, "row_unreadable", where + explain(fault, text), text_of_row(_shown(text))
-        )
+        return Reject(index, "row_unreadable", where + explain(fault, text), row_text(_shown(text)))
     symbol = item.get("symbol") if isinstance(item, dict) else None
     symbol = symbol if isinstance(symbol, str) else None
     try:
@@ -195,4 +193,4 @@ def _shown(text: bytes) -> str:
 
 def text_of(row: Any) -> str:
     """Return a decoded row as JSON text, without the fields that it does not have."""
-    return text_of_row({k: v for k, v in msgspec.structs.asdict(row).items() if v is not None})
+    return row_text({k: v for k, v in msgspec.structs.asdict(row).items() if v is not None})

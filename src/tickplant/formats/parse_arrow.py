@@ -9,9 +9,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tickplant.formats.columns import read_array
-from tickplant.formats.parsed import Parsed, assemble, pick_columns, text_of_row
+from tickplant.formats.parsed import Parsed, assemble, pick_columns
 from tickplant.formats.values import FIELDS
 from tickplant.model.errors import InvalidBody
+from tickplant.model.events import INCOMING
+from tickplant.model.rejects import row_text
 
 
 def parse_arrow(table: str, body: bytes) -> Parsed:
@@ -21,6 +23,8 @@ def parse_arrow(table: str, body: bytes) -> Parsed:
     a column of a type that cannot hold its values, such as a timestamp without a zone.
     """
     rows = _read_stream(body)
+    if rows.schema.equals(INCOMING[table]) and _has_sides(rows):
+        return Parsed(rows)
     columns, kinds = rows.schema.names, FIELDS[table]
     picked = pick_columns(table, columns, "schema")
     return assemble(
@@ -30,8 +34,12 @@ def parse_arrow(table: str, body: bytes) -> Parsed:
             for name, kind in kinds.items()
             if name in picked
         },
-        lambda p: text_of_row(_row(rows, p, picked)),
+        lambda p: row_text(_row(rows, p, picked)),
     )
+
+
+def _has_sides(rows: pa.RecordBatch) -> bool:
+    return "side" not in rows.schema.names or rows.column("side").null_count == 0
 
 
 def _read_stream(body: bytes) -> pa.RecordBatch:

@@ -14,17 +14,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from tickplant.formats.columns import read_array
-from tickplant.formats.parsed import (
-    Parsed,
-    assemble,
-    check_text,
-    cut_text,
-    pick_columns,
-    text_of_row,
-)
+from tickplant.formats.parsed import Parsed, assemble, check_text, pick_columns
 from tickplant.formats.values import FIELDS
 from tickplant.model.errors import InvalidBody
-from tickplant.model.rejects import Reject
+from tickplant.model.rejects import Reject, row_text
 
 _HEADER_ROWS = 1
 
@@ -46,8 +39,8 @@ class RowFaults:
             f"line with {row.actual_columns} cells; allowed is {row.expected_columns}, as many as "
             "the header has"
         )
-        text = text_of_row(row.text)
-        self.rejects.append(Reject(max(number, 0), "row_unreadable", detail, cut_text(text)))
+        text = row_text(row.text)
+        self.rejects.append(Reject(max(number, 0), "row_unreadable", detail, text))
         return "skip"
 
 
@@ -71,7 +64,7 @@ def parse_csv(table: str, body: bytes) -> Parsed:
     return assemble(
         table,
         columns,
-        lambda p: text_of_row(rows.slice(p, 1).to_pylist()[0]),
+        lambda p: row_text(rows.slice(p, 1).to_pylist()[0]),
         indexes=_indexes(rows.num_rows, faults.rejects),
         unreadable=faults.rejects,
     )

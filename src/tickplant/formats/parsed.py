@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -16,7 +15,7 @@ from tickplant.model.errors import InvalidBody, shorten
 from tickplant.model.events import INCOMING, TRADES
 from tickplant.model.rejects import Reject
 
-ROW_TEXT_MAX = 4_096
+_COLUMNS = {table: [(f.name, f.type) for f in schema] for table, schema in INCOMING.items()}
 BOM = b"\xef\xbb\xbf"
 
 
@@ -48,15 +47,22 @@ def incoming_batch(table: str, **columns: Any) -> pa.RecordBatch:
         else pa.array(column, schema.field(name).type)
         for name, column in columns.items()
     }  # fmt: skip
+    return _fill(table, arrays)
+
+
+def _fill(table: str, arrays: Mapping[str, pa.Array]) -> pa.RecordBatch:
     length = len(next(iter(arrays.values()))) if arrays else 0
-    filled = [arrays[f.name] if f.name in arrays else _missing(f, length) for f in schema]
-    return pa.RecordBatch.from_arrays(filled, schema=schema)
+    filled = [
+        arrays[name] if name in arrays else _missing(name, kind, length)
+        for name, kind in _COLUMNS[table]
+    ]
+    return pa.RecordBatch.from_arrays(filled, schema=INCOMING[table])
 
 
-def _missing(field: pa.Field, length: int) -> pa.Array:
-    if field.name == "side":  # unknown is code 0, not null
+def _missing(name: str, kind: pa.DataType, length: int) -> pa.Array:
+    if name == "side":  # unknown is code 0, not null
         return pa.array(np.zeros(length, np.int8))
-    return pa.nulls(length, field.type)
+    return pa.nulls(length, kind)
 
 
 def assemble(
@@ -72,7 +78,7 @@ def assemble(
     `row_text` returns the row at a position of the columns as JSON text. `indexes` gives the place
     in the body of each position, and `unreadable` the rows of the body that have none.
     """
-    rows = incoming_batch(table, **{name: array for name, (array, _) in columns.items()})
+    rows = _fill(table, {name: array for name, (array, _) in columns.items()})
     faults = _first_faults(columns)
     if not faults:
         rejects = tuple(unreadable)
@@ -123,24 +129,6 @@ def _check_needed(table: str, picked: Mapping[str, str], present: Sequence[str],
     if missing:
         seen = shorten(", ".join(map(str, present)) or "none", 200)
         raise InvalidBody(f"{what}: no column {' and none '.join(missing)}; its columns are {seen}")
-
-
-def text_of_row(row: object) -> str:
-    """Return a row as JSON text; a very long one becomes a JSON string that holds its beginning."""
-    try:
-        text = msgspec.json.encode(row, enc_hook=str).decode()
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        text = msgspec.json.encode(
-            repr(row)[:ROW_TEXT_MAX].encode(errors="replace").decode()
-        ).decode()
-    return cut_text(text)
-
-
-def cut_text(text: str) -> str:
-    """Return JSON text, or a JSON string with its beginning when it is longer than 4,096."""
-    if len(text) <= ROW_TEXT_MAX:
-        return text
-    return msgspec.json.encode(text[:ROW_TEXT_MAX] + "…").decode()
 
 
 def check_text(body: bytes) -> bytes:

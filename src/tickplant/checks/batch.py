@@ -1,0 +1,138 @@
+"""Check a batch of incoming rows: which are accepted, and why the others are not.
+
+Reason codes: `symbol_missing`, `symbol_invalid`, `venue_invalid`; `price_missing`,
+`price_not_positive` (`price_too_small` where negative prices are let in), `price_not_finite`,
+`price_too_large`; `size_negative`, `size_not_finite`, `size_too_large`; `ts_too_old`,
+`ts_in_future`; `side_invalid`; `id_too_long`, `key_too_long`, `conditions_too_long`,
+`exchange_too_long`; for quotes the same of `bid_price`, `bid_size`, `ask_price`, `ask_size`, and
+`quote_empty`. A crossed quote (bid above ask) is accepted: consolidated feeds have them, and what
+they mean is for who reads them to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tickplant.checks.bounds import (
+    CONDITIONS_BYTES_MAX,
+    EXCHANGE_BYTES_MAX,
+    ID_BYTES_MAX,
+    KEY_BYTES_MAX,
+    Bounds,
+)
+from tickplant.checks.findings import (
+    Bools,
+    Findings,
+    check_length,
+    check_price,
+    check_sides,
+    check_size,
+    check_times,
+    fixed,
+    without_empty,
+)
+from tickplant.checks.names import check_names
+from tickplant.model.events import QUOTES, TRADES
+from tickplant.model.rejects import Reject
+
+__all__ = ["Bounds", "Checked", "check_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checks found, by row.
+
+    `rows` are all rows, normalised: an absent side of a quote, an empty id and an empty key are
+    null. `accepted` has shape (n,). `codes` gives each row's place in `names`, the distinct
+    (symbol, venue) in upper case, or -1 where its name is bad; two places may hold one name.
+    """
+
+    rows: pa.RecordBatch
+    accepted: Bools
+    codes: NDArray[np.int32]
+    names: list[tuple[str, str]]
+    findings: Findings
+
+    def refused(self, rows: pa.RecordBatch) -> dict[int, Reject]:
+        """Return the refused rows by position, ascending; `rows` is the batch that was checked."""
+        return {
+            place: Reject.of_row(rows, place, *self.findings.explain(place))
+            for place in self.findings.places()
+        }
+
+
+def check_batch(
+    table: str, rows: pa.RecordBatch, *, venue: str, bounds: Bounds, now_ns: int
+) -> Checked:
+    """Check rows of `INCOMING[table]`; `venue` is that of rows that name none.
+
+    `now_ns` is the time of receipt. Pure: reads no clock and changes nothing. Of several faults of
+    a row the first is told, in the order of the columns.
+    """
+    findings = Findings(rows.num_rows)
+    codes, names = check_names(findings, rows.column("symbol"), rows.column("venue"), venue)
+    check_times(findings, rows.column("ts_event"), bounds, now_ns)
+    if table == TRADES:
+        changed = _check_trades(findings, rows, bounds)
+    else:
+        assert table == QUOTES, table
+        changed = _check_quotes(findings, rows, bounds)
+    check_length(findings, "exchange", rows.column("exchange"), EXCHANGE_BYTES_MAX)
+    check_length(findings, "key", rows.column("key"), KEY_BYTES_MAX)
+    changed["key"] = without_empty(rows.column("key"))
+    return Checked(_replaced(rows, changed), findings.accepted, codes, names, findings)
+
+
+def _check_trades(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> dict[str, pa.Array]:
+    price = rows.column("price")
+    if price.null_count:
+        missing = price.is_null().to_numpy(zero_copy_only=False)
+        findings.add(missing, "price_missing", fixed("price: missing; allowed is a number"))
+    check_price(findings, "price", price, bounds)
+    check_size(findings, "size", rows.column("size"), bounds)
+    check_sides(findings, rows.column("side"))
+    check_length(findings, "id", rows.column("id"), ID_BYTES_MAX)
+    check_length(findings, "conditions", rows.column("conditions"), CONDITIONS_BYTES_MAX)
+    return {"id": without_empty(rows.column("id"))}
+
+
+def _check_quotes(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> dict[str, pa.Array]:
+    changed: dict[str, pa.Array] = {}
+    empty = np.ones(rows.num_rows, np.bool_)
+    for side in ("bid", "ask"):
+        price, size, absent = _present(rows.column(f"{side}_price"), rows.column(f"{side}_size"))
+        empty &= absent
+        changed |= {f"{side}_price": price, f"{side}_size": size}
+    if empty.any():
+        findings.add(empty, "quote_empty", fixed("bid_price, ask_price: both missing or 0; "
+                                                 "allowed is at least one price"))  # fmt: skip
+    for side in ("bid", "ask"):
+        check_price(findings, f"{side}_price", changed[f"{side}_price"], bounds)
+        check_size(findings, f"{side}_size", changed[f"{side}_size"], bounds)
+    return changed
+
+
+def _present(price: pa.Array, size: pa.Array) -> tuple[pa.Array, pa.Array, Bools]:
+    """Return price and size of a side with null where there is no quote, and where that is."""
+    values = price.to_numpy(zero_copy_only=False)
+    absent = values == 0
+    if price.null_count:
+        absent |= price.is_null().to_numpy(zero_copy_only=False)
+    if not absent.any():
+        return price, size, absent
+    mask = pa.array(absent)
+    nothing = pa.scalar(None, pa.float64())
+    return pc.if_else(mask, nothing, price), pc.if_else(mask, nothing, size), absent
+
+
+def _replaced(rows: pa.RecordBatch, changed: dict[str, pa.Array]) -> pa.RecordBatch:
+    names = rows.schema.names
+    if all(column is rows.column(name) for name, column in changed.items()):
+        return rows
+    columns = [changed.get(name, rows.column(name)) for name in names]
+    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
