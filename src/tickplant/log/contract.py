@@ -21,7 +21,7 @@ class LogRecord(NamedTuple):
 
     kind: int
     seq_first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs
     payload: Payload
 
     @property
@@ -71,7 +71,9 @@ class Log(Protocol):
         """The number that the next record must begin with."""
         ...
 
-    def append(self, records: Sequence[LogRecord], on_durable: DurableCallback | None = None) -> None:
+    def append(
+        self, records: Sequence[LogRecord], on_durable: DurableCallback | None = None
+    ) -> None:
         """Hand records in; returns at once, in the order of the calls.
 
         `on_durable(None)` is called, on a thread of the log's, once these records and all before

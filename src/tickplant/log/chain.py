@@ -1,0 +1,269 @@
+"""Walking the segments of a folder as the one log that they are.
+
+Every record has an ordinal; the walk yields each ordinal once, in order, and names what is
+missing. A stretch that is damaged is reported together with the sequence numbers that turn out
+to be lost by it, which the next whole record tells.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from tickplant.log.contract import LogRecord
+from tickplant.log.disk import Disk
+from tickplant.log.scan import Broken, Scanner, Whole
+from tickplant.log.segment import SEGMENT_HEADER_BYTES, parse_name, parse_segment_header
+from tickplant.model.errors import PassingError
+
+INDEX_STEP_BYTES = 1 << 20
+
+
+class JournalTrimmed(PassingError):
+    """A segment was trimmed before it was read: its numbers are in the archive by now.
+
+    Read the archive's manifest again, then the journal from there on.
+    """
+
+    title = "Journal trimmed"
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment file. Reading stops at `end`; `seq_touch` bounds the numbers of its records.
+
+    `data_end` is behind its last whole record, as far as it was walked or written.
+
+    `ordinal` is that of its first record and `allocated` its first size, None where the header is
+    damaged (`header_fault` says how; `blank` that it is all zeros). `places` are (first seq,
+    ordinal, offset) of a record in every MiB or so, in order.
+    """
+
+    path: str
+    number: int
+    seq_first: int
+    end: int
+    seq_touch: int
+    data_end: int = SEGMENT_HEADER_BYTES
+    ordinal: int | None = None
+    allocated: int | None = None
+    header_fault: str | None = None
+    blank: bool = False
+    places: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def note(self, seq_first: int, count: int, ordinal: int, offset: int, end: int) -> None:
+        """Remember that a record stands at `offset .. end`."""
+        self.data_end = end
+        self.seq_touch = max(self.seq_touch, seq_first + max(count, 1) - 1)
+        if not self.places or offset - self.places[-1][2] >= INDEX_STEP_BYTES:
+            self.places.append((seq_first, ordinal, offset))
+
+    def place_before(self, seq: int) -> tuple[int, int | None, int]:
+        """Return (seq, ordinal, offset) of a record before the first one that touches `seq`."""
+        best: tuple[int, int | None, int] = (self.seq_first, self.ordinal, SEGMENT_HEADER_BYTES)
+        for place in self.places:
+            if place[0] >= seq:
+                break
+            best = place
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at `offset .. end` of a segment, and which numbers are lost by it.
+
+    `seq_from .. seq_to` are None where none is; `seq_to` alone is None where nobody can say how
+    many. `tail`: no whole record follows, in this segment or a later one. `readable`: the disk
+    could read all of it, so it will not be whole at another try. `harmless`: no record is affected.
+    """
+
+    segment: Segment
+    offset: int
+    end: int
+    what: str
+    seq_from: int | None = None
+    seq_to: int | None = None
+    tail: bool = False
+    readable: bool = True
+    harmless: bool = False
+
+
+def list_segments(disk: Disk, folder: str) -> list[tuple[str, int, int]]:
+    """Return (path, number, first seq) of each segment of the folder, in order of numbers."""
+    names = ((name, parse_name(name)) for name in disk.list_folder(folder))
+    return sorted(
+        ((f"{folder}/{name}", *parsed) for name, parsed in names if parsed),
+        key=lambda item: item[1:],
+    )
+
+
+def open_segment(disk: Disk, path: str, number: int, seq_first: int) -> Segment:
+    """Return a segment as its file and header show it.
+
+    Raises `JournalTrimmed` where it is gone.
+    """
+    segment = Segment(path, number, seq_first, end=0, seq_touch=seq_first)
+    data = b""
+    try:
+        file = disk.open(path)
+        try:
+            segment.end = disk.size(file)
+            data = disk.pread(file, SEGMENT_HEADER_BYTES, 0)
+        finally:
+            disk.close(file)
+    except FileNotFoundError as error:
+        raise JournalTrimmed(f"{path} was trimmed") from error
+    except OSError as error:
+        segment.header_fault = f"the segment's header cannot be read ({error.strerror or error})"
+        return segment
+    header = parse_segment_header(data)
+    if header is not None and header.number == number:
+        segment.ordinal, segment.allocated = header.ordinal, header.allocated
+    else:
+        segment.blank = len(data) == SEGMENT_HEADER_BYTES and not any(data)
+        segment.header_fault = "the segment's header does not hold"
+    return segment
+
+
+class Chain:
+    """Walks segments once, in order. `seq_next` and `ordinal_next` are those after the walk."""
+
+    def __init__(
+        self, disk: Disk, segments: Sequence[Segment], on_fault: Callable[[Fault], None]
+    ) -> None:
+        self._disk = disk
+        self._segments = segments
+        self._on_fault = on_fault
+        self._pending: list[Fault] = []
+        self.seq_next: int | None = None
+        self.ordinal_next: int | None = None
+        self.records = 0
+        self.segment: Segment | None = None
+
+    def walk(self, from_seq: int | None = None, *, growing: bool = False) -> Iterator[Whole]:
+        """Yield every record once, from `from_seq` or a little before it.
+
+        With `growing` the last segment is being written to by someone: the walk ends without a
+        word at its first record that is not whole. Raises `JournalTrimmed`.
+        """
+        limits = self._ordinal_limits()
+        for index, segment in enumerate(self._segments):
+            last = index == len(self._segments) - 1
+            offset = SEGMENT_HEADER_BYTES
+            if index == 0:
+                seq, ordinal, offset = segment.place_before(from_seq if from_seq else 0)
+                self.seq_next, self.ordinal_next = seq, ordinal
+            yield from self._walk_segment(segment, offset, limits[index], last, last and growing)
+        for fault in self._pending:
+            self._report(fault, self.seq_next, None, tail=True)
+
+    def _ordinal_limits(self) -> list[int | None]:
+        """Return for each segment the ordinal from which on later segments supersede it."""
+        limits: list[int | None] = []
+        limit: int | None = None
+        for segment in reversed(self._segments):
+            limits.append(limit)
+            if segment.ordinal is not None:
+                limit = segment.ordinal if limit is None else min(limit, segment.ordinal)
+        return limits[::-1]
+
+    def _walk_segment(
+        self, segment: Segment, offset: int, limit: int | None, last: bool, growing: bool
+    ) -> Iterator[Whole]:
+        try:
+            file = self._disk.open(segment.path)
+        except FileNotFoundError as error:
+            raise JournalTrimmed(f"{segment.path} was trimmed") from error
+        except OSError as error:
+            what = f"the segment cannot be opened ({error.strerror or error})"
+            self._pending.append(Fault(segment, 0, segment.end, what, readable=False))
+            return
+        found = self.records
+        self.segment = segment
+        try:
+            disk = self._disk
+            scanner = Scanner(
+                lambda size, at: disk.pread(file, size, at), segment.number, segment.end
+            )
+            items = scanner.scan_whole(offset) if growing else scanner.scan(offset)
+            for item in items:
+                if isinstance(item, Broken):
+                    self._take_broken(segment, item, scanner)
+                elif limit is not None and item.ordinal >= limit:
+                    break
+                elif self._take(segment, item):
+                    yield item
+        finally:
+            self._disk.close(file)
+        if not growing:
+            self._check_ends(segment, last, scanner.closed, found < self.records)
+
+    def _take_broken(self, segment: Segment, item: Broken, scanner: Scanner) -> None:
+        fault = Fault(
+            segment,
+            item.offset,
+            item.end,
+            item.what,
+            readable=not scanner.unreadable,
+            harmless=item.intact,
+        )
+        if item.intact:
+            self._on_fault(fault)
+        else:
+            self._pending.append(fault)
+
+    def _take(self, segment: Segment, item: Whole) -> bool:
+        """Check the numbers of a whole record; say whether it is the next one."""
+        seq, ordinal = self.seq_next, self.ordinal_next
+        if ordinal is not None and item.ordinal < ordinal:
+            return False
+        missing = ordinal is not None and item.ordinal > ordinal
+        if ordinal is None and seq is not None:
+            missing = item.seq_first > seq
+        if missing and not self._pending:
+            at_start = item.offset == SEGMENT_HEADER_BYTES
+            what = "segments are missing before this one" if at_start else "records are missing"
+            self._pending.append(Fault(segment, item.offset, item.offset, what))
+        for fault in self._pending:
+            self._report(fault, seq if missing else None, item.seq_first - 1)
+            missing = False
+        self._pending.clear()
+        self.seq_next = item.seq_first + item.count
+        self.ordinal_next = item.ordinal + 1
+        self.records += 1
+        return True
+
+    def _report(
+        self, fault: Fault, seq_from: int | None, seq_to: int | None, *, tail: bool = False
+    ) -> None:
+        if seq_from is None or (seq_to is not None and seq_to < seq_from):
+            seq_from = seq_to = None
+        self._on_fault(replace(fault, seq_from=seq_from, seq_to=seq_to, tail=tail))
+
+    def _check_ends(self, segment: Segment, last: bool, closed: bool, records: bool) -> None:
+        if segment.header_fault and (records or not segment.blank):
+            end = min(segment.end, SEGMENT_HEADER_BYTES)
+            self._on_fault(Fault(segment, 0, end, segment.header_fault, harmless=records))
+        cut = segment.allocated is not None and segment.end < segment.allocated
+        if last and cut and not closed and not self._pending:
+            what = "the file is shorter than allocated and has no end mark: it was cut"
+            self._pending.append(Fault(segment, segment.end, segment.end, what))
+
+
+def skip_below(segments: Sequence[Segment], from_seq: int) -> Sequence[Segment]:
+    """Return the segments without those at the start that hold nothing from `from_seq` on.
+
+    A record without numbers may stand at the end of the segment before its number's.
+    """
+    start = bisect.bisect_left(segments, from_seq, key=lambda segment: segment.seq_first)
+    return segments[max(start - 1, 0) :]
+
+
+def select(items: Iterable[Whole], from_seq: int, to_seq: int | None) -> Iterator[LogRecord]:
+    """Yield the records that touch `from_seq <= seq <= to_seq`."""
+    for item in items:
+        if to_seq is not None and item.seq_first > to_seq:
+            return
+        if item.seq_first + max(item.count, 1) > from_seq:
+            yield LogRecord(item.kind, item.seq_first, item.count, item.payload)

@@ -1,0 +1,395 @@
+"""The journal's writer: the queue, the group commit, and what happens when the disk refuses.
+
+    ok ──OSError of a write, a sync or a new file──► unavailable ──a whole batch is durable──► ok
+                                                         │  ▲
+                                                         └──┘ pause, expire callbacks, try again
+
+The queue keeps every record until it is durable, so numbering never has a hole. A file on which
+anything failed is never written to again: after a failed sync nobody knows what it holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tickplant.log.active import ActiveSegment, Spare, prepare
+from tickplant.log.chain import Segment
+from tickplant.log.contract import Damage, DurableCallback, LogRecord, LogStatus
+from tickplant.log.disk import Disk
+from tickplant.log.recovery import SPARE_SUFFIX, Recovered
+from tickplant.log.segment import SEGMENT_HEADER_BYTES, record_size, segment_name
+from tickplant.model.errors import LogUnavailable, Stopping
+
+PAUSE_FIRST_S = 0.05
+PAUSE_MAX_S = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Item:
+    """A record that waits for the disk, or a mere place in the queue (`record` None).
+
+    `callback` is answered when everything up to and including the item is durable.
+    """
+
+    record: LogRecord | None
+    size: int
+    callback: DurableCallback | None
+    deadline: float
+
+
+class Writer:
+    """Owns the segments of a folder and the thread that writes them."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: str,
+        recovered: Recovered,
+        *,
+        segment_bytes: int,
+        sync: bool,
+        pending_bytes_max: int,
+        ack_timeout_s: float,
+        prepare_ahead: bool,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+        pause: Callable[[float], object] | None,
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._sync = sync
+        self._pending_bytes_max = pending_bytes_max
+        self._ack_timeout_s = ack_timeout_s
+        self._clock = clock
+        self._monotonic = monotonic
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
+        self._segments = list(recovered.segments)
+        self._damage = list(recovered.damage)
+        self._number_next = recovered.number_next
+        self._ordinal_next = recovered.ordinal_next
+        self.seq_next = recovered.seq_next
+        self._seq_durable = recovered.seq_next - 1
+        self._active: ActiveSegment | None = None
+        self._queue: deque[_Item] = deque()
+        self._pending_bytes = 0
+        self._reason: str | None = None
+        self._given_up: tuple[str, int] | None = None
+        self._fsyncs = 0
+        self._fsync_s_max = 0.0
+        self._changed = threading.Condition()
+        self._spare = Spare(disk, folder, segment_bytes, SPARE_SUFFIX) if prepare_ahead else None
+        if self._spare:
+            self._spare.want()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    # ---- called by any thread
+
+    def append(self, records: Sequence[LogRecord], on_durable: DurableCallback | None) -> None:
+        """Queue the records; see `Log.append`."""
+        deadline = self._monotonic() + self._ack_timeout_s
+        items = [_Item(r, record_size(len(r.payload)), None, deadline) for r in records]
+        if not items:
+            items.append(_Item(None, 0, None, deadline))
+        items[-1].callback = on_durable
+        with self._changed:
+            self._check_open()
+            while self._pending_bytes >= self._pending_bytes_max:
+                self._changed.wait()
+                self._check_open()
+            seq = self.seq_next
+            for record in records:
+                if record.seq_first != seq:
+                    raise ValueError(f"seq_first: {record.seq_first} is not allowed; next is {seq}")
+                seq += record.count
+            self.seq_next = seq
+            self._pending_bytes += sum(item.size for item in items)
+            idle = not self._queue
+            self._queue.extend(items)
+            if idle:
+                self._changed.notify_all()
+
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise Stopping("the journal is closed")
+        if self._reason is not None:
+            raise LogUnavailable(f"the disk refuses: {self._reason}")
+
+    def snapshot(self) -> list[Segment]:
+        """Return the segments as they are now, with the ends up to which they are durable."""
+        with self._changed:
+            return [
+                replace(segment, allocated=None)
+                for segment in self._segments
+                if segment.end > SEGMENT_HEADER_BYTES
+            ]
+
+    def trim(self, upto_seq: int) -> int:
+        """Drop whole segments; see `Journal.trim`."""
+        dropped = self._trim_closed(upto_seq)
+        with self._changed:
+            active = self._active
+            wanted = active is not None and active.segment.seq_touch <= upto_seq
+            open_ = not self._closing.is_set() and self._reason is None
+        if not wanted or not open_ or threading.current_thread() is self._thread:
+            return dropped
+        done = threading.Event()
+
+        def roll(fault: BaseException | None) -> None:
+            # Runs on the writer's thread, which owns the active segment.
+            if fault is None and self._active and self._active.segment.seq_touch <= upto_seq:
+                self._retire()
+            done.set()
+
+        with contextlib.suppress(LogUnavailable, Stopping):
+            self.append([], roll)
+            done.wait()
+        return dropped + self._trim_closed(upto_seq)
+
+    def _trim_closed(self, upto_seq: int) -> int:
+        dropped = 0
+        with self._changed:
+            while self._segments:
+                first = self._segments[0]
+                active = self._active is not None and first is self._active.segment
+                if active or first.seq_touch > upto_seq:
+                    break
+                try:
+                    self._disk.unlink(first.path)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    _logger.warning("journal: %s could not be removed: %s", first.path, error)
+                    break
+                del self._segments[0]
+                dropped += 1
+        return dropped
+
+    def status(self, more_damage: tuple[Damage, ...]) -> LogStatus:
+        """Return the present state."""
+        with self._changed:
+            return LogStatus(
+                state="ok" if self._reason is None else "unavailable",
+                reason=self._reason,
+                seq_durable=self._seq_durable,
+                seq_appended=self.seq_next - 1,
+                segments=len(self._segments),
+                bytes=sum(segment.end for segment in self._segments),
+                pending_bytes=self._pending_bytes,
+                fsyncs=self._fsyncs,
+                fsync_s_max=self._fsync_s_max,
+                damage=(*self._damage, *more_damage),
+            )
+
+    def close(self) -> None:
+        """Write what waits, then end the threads. Idempotent."""
+        with self._changed:
+            self._closing.set()
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # ---- the writer's thread
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                if not self._write_until_taken():
+                    break
+        except BaseException as error:
+            # A bug must not leave producers waiting for ever, nor pass unseen.
+            _logger.exception("journal: the writer has failed")
+            with self._changed:
+                self._reason = f"the writer has failed: {error!r}"
+                self._changed.notify_all()
+            self._expire(None)
+        finally:
+            self._retire()
+            if self._spare:
+                self._spare.stop()
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            while not self._queue and not self._closing.is_set():
+                self._changed.wait()
+            return bool(self._queue)
+
+    def _write_until_taken(self) -> bool:
+        """Make the head of the queue durable, however often it takes; False to give up."""
+        pause_s = PAUSE_FIRST_S
+        while True:
+            closing = self._closing.is_set()
+            try:
+                self._write_batch()
+                return True
+            except OSError as error:
+                self._refuse(error)
+            if closing:
+                self._expire(None)
+                return False
+            self._pause(self._until_deadline(pause_s))
+            self._expire(self._monotonic())
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    def _write_batch(self) -> None:
+        """Write as much of the queue as fits in one segment, sync once, answer."""
+        first = self._queue[0]
+        if first.record is not None:
+            active = self._active
+            if active is None or active.room < first.size:
+                active = self._roll(first.record, first.size)
+            batch = self._fitting(active.room)
+            active.write([item.record for item in batch if item.record is not None])
+            if self._sync:
+                self._sync_timed(active)
+            self._acknowledge(batch, active)
+        else:
+            self._acknowledge(self._fitting(0), None)
+
+    def _fitting(self, room: int) -> list[_Item]:
+        batch = []
+        with self._changed:
+            for item in self._queue:
+                room -= item.size
+                if room < 0:
+                    break
+                batch.append(item)
+        return batch
+
+    def _sync_timed(self, active: ActiveSegment) -> None:
+        began = self._monotonic()
+        active.sync()
+        self._fsync_s_max = max(self._fsync_s_max, self._monotonic() - began)
+        self._fsyncs += 1
+
+    def _acknowledge(self, batch: list[_Item], active: ActiveSegment | None) -> None:
+        with self._changed:
+            if active is not None:
+                active.commit()
+                self._ordinal_next = active.ordinal_next
+                last = next(item.record for item in reversed(batch) if item.record is not None)
+                self._seq_durable = last.seq_next - 1
+                self._accept(active)
+            for item in batch:
+                self._queue.popleft()
+                self._pending_bytes -= item.size
+            self._changed.notify_all()
+        for item in batch:
+            self._answer(item, None)
+
+    def _answer(self, item: _Item, fault: BaseException | None) -> None:
+        callback, item.callback = item.callback, None
+        if callback is None:
+            return
+        try:
+            callback(fault)
+        except Exception:
+            _logger.exception("journal: a callback has failed")
+
+    # ---- files, on the writer's thread
+
+    def _roll(self, first: LogRecord, size: int) -> ActiveSegment:
+        """Begin a new segment with `first`; raises `OSError`."""
+        self._retire()
+        disk, number = self._disk, self._number_next
+        self._number_next += 1
+        path = f"{self._folder}/{segment_name(number, first.seq_first)}"
+        allocated = max(self._segment_bytes, SEGMENT_HEADER_BYTES + size)
+        spare = self._spare.take() if self._spare and allocated == self._segment_bytes else None
+        if spare is None:
+            made = f"{self._folder}/new-{number:08d}{SPARE_SUFFIX}"
+            spare = made, prepare(disk, made, allocated, fill=False)
+        try:
+            disk.rename(spare[0], path)
+            disk.sync_folder(self._folder)
+        except OSError:
+            for name in (spare[0], path):
+                with contextlib.suppress(OSError):
+                    disk.unlink(name)
+            with contextlib.suppress(OSError):
+                disk.close(spare[1])
+            raise
+        segment = Segment(
+            path,
+            number,
+            first.seq_first,
+            end=SEGMENT_HEADER_BYTES,
+            seq_touch=first.seq_first,
+            ordinal=self._ordinal_next,
+        )
+        active = ActiveSegment(disk, spare[1], segment, size=allocated, created_ns=self._clock())
+        with self._changed:
+            self._segments.append(segment)
+            self._active = active
+        if self._spare:
+            self._spare.want()
+        return active
+
+    def _retire(self) -> None:
+        """Close the active segment, whatever the disk says to it."""
+        active = self._active
+        if active is None:
+            return
+        with self._changed:
+            self._active = None
+            if active.segment.end <= SEGMENT_HEADER_BYTES:
+                self._segments.remove(active.segment)
+        active.close(sync=self._sync)
+
+    # ---- when the disk refuses
+
+    def _refuse(self, error: OSError) -> None:
+        reason = f"{error.strerror or error} ({type(error).__name__} {error.errno})"
+        _logger.error("journal: the disk refuses: %s", reason)
+        with self._changed:
+            if self._reason is None:
+                segment = self._active.segment if self._active else None
+                self._given_up = (
+                    segment.path if segment else self._folder,
+                    segment.data_end if segment else 0,
+                )
+            self._reason = reason
+            self._changed.notify_all()
+        self._retire()
+
+    def _accept(self, active: ActiveSegment) -> None:
+        """Return to `ok` and note what happened; the caller holds the lock."""
+        if self._reason is None or self._given_up is None:
+            return
+        path, offset = self._given_up
+        action = f"what was not durable was written to {active.segment.path}, then acknowledged"
+        self._damage.append(Damage(path, offset, f"the disk refused: {self._reason}", action))
+        self._reason = self._given_up = None
+        _logger.warning("journal: the disk takes again")
+
+    def _until_deadline(self, pause_s: float) -> float:
+        waiting = next((item.deadline for item in self._queue if item.callback), None)
+        if waiting is None:
+            return pause_s
+        return min(pause_s, max(waiting - self._monotonic(), 0.001))
+
+    def _expire(self, now: float | None) -> None:
+        """Answer the callbacks whose time is over, or all of them; the records stay queued."""
+        with self._changed:
+            due = [
+                item
+                for item in self._queue
+                if item.callback and (now is None or item.deadline <= now)
+            ]
+        for item in due:
+            self._answer(
+                item,
+                LogUnavailable(
+                    f"not durable after {self._ack_timeout_s} s: {self._reason}; "
+                    "whether it will be is not known"
+                ),
+            )
