@@ -212,6 +212,27 @@ def roll_up(states: States, grid: Grid) -> States:
     return _regroup(block)
 
 
+def merge_pairs(ours: Ints, theirs: Ints) -> Ints:
+    """Merge two blocks candle by candle; both have the same candles in the same places."""
+    out = ours.copy()
+    earlier = _before(theirs[OPEN_TS], theirs[OPEN_SEQ], ours[OPEN_TS], ours[OPEN_SEQ])
+    later = _before(ours[CLOSE_TS], ours[CLOSE_SEQ], theirs[CLOSE_TS], theirs[CLOSE_SEQ])
+    np.copyto(out[OPEN : OPEN_SEQ + 1], theirs[OPEN : OPEN_SEQ + 1], where=earlier)
+    np.copyto(out[CLOSE : CLOSE_SEQ + 1], theirs[CLOSE : CLOSE_SEQ + 1], where=later)
+    floats, other = out.view(np.float64), theirs.view(np.float64)
+    np.maximum(floats[HIGH], other[HIGH], out=floats[HIGH])
+    np.minimum(floats[LOW], other[LOW], out=floats[LOW])
+    np.maximum(out[SEQ_MAX], theirs[SEQ_MAX], out=out[SEQ_MAX])
+    out[COUNT] += theirs[COUNT]
+    out[VOLUME:] += theirs[VOLUME:]
+    exact.carry(out[VOLUME:].reshape(2, exact.DIGITS, -1))
+    return out
+
+
+def _before(ts: Ints, seq: Ints, other_ts: Ints, other_seq: Ints) -> NDArray[np.bool_]:
+    return (ts < other_ts) | ((ts == other_ts) & (seq < other_seq))
+
+
 def _build_chunk(
     grid: Grid,
     instrument: int | NDArray[np.integer],
