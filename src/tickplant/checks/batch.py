@@ -28,17 +28,25 @@ from tickplant.checks.bounds import (
 from tickplant.checks.findings import (
     Bools,
     Findings,
-    check_length,
     check_price,
     check_sides,
     check_size,
+    check_text,
     check_times,
     fixed,
-    without_empty,
 )
 from tickplant.checks.names import check_names
 from tickplant.model.events import QUOTES, TRADES
 from tickplant.model.rejects import Reject
+
+_QUOTE_TEXTS = (("exchange", EXCHANGE_BYTES_MAX), ("key", KEY_BYTES_MAX))
+_TEXTS = {
+    TRADES: (("id", ID_BYTES_MAX), ("conditions", CONDITIONS_BYTES_MAX), *_QUOTE_TEXTS),
+    QUOTES: _QUOTE_TEXTS,
+}
+
+_NO_NUMBER = pa.scalar(None, pa.float64())
+_EMPTY = "bid_price, ask_price: both missing or 0; allowed is at least one price"
 
 __all__ = ["Bounds", "Checked", "check_batch"]
 
@@ -77,18 +85,21 @@ def check_batch(
     findings = Findings(rows.num_rows)
     codes, names = check_names(findings, rows.column("symbol"), rows.column("venue"), venue)
     check_times(findings, rows.column("ts_event"), bounds, now_ns)
+    changed: dict[str, pa.Array] = {}
     if table == TRADES:
-        changed = _check_trades(findings, rows, bounds)
+        _check_trades(findings, rows, bounds)
     else:
         assert table == QUOTES, table
         changed = _check_quotes(findings, rows, bounds)
-    check_length(findings, "exchange", rows.column("exchange"), EXCHANGE_BYTES_MAX)
-    check_length(findings, "key", rows.column("key"), KEY_BYTES_MAX)
-    changed["key"] = without_empty(rows.column("key"))
+    for name, bytes_max in _TEXTS[table]:
+        column = rows.column(name)
+        changed[name] = check_text(findings, name, column, bytes_max)
+        if changed[name] is column:
+            del changed[name]
     return Checked(_replaced(rows, changed), findings.accepted, codes, names, findings)
 
 
-def _check_trades(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> dict[str, pa.Array]:
+def _check_trades(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> None:
     price = rows.column("price")
     if price.null_count:
         missing = price.is_null().to_numpy(zero_copy_only=False)
@@ -96,43 +107,39 @@ def _check_trades(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> d
     check_price(findings, "price", price, bounds)
     check_size(findings, "size", rows.column("size"), bounds)
     check_sides(findings, rows.column("side"))
-    check_length(findings, "id", rows.column("id"), ID_BYTES_MAX)
-    check_length(findings, "conditions", rows.column("conditions"), CONDITIONS_BYTES_MAX)
-    return {"id": without_empty(rows.column("id"))}
 
 
 def _check_quotes(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> dict[str, pa.Array]:
     changed: dict[str, pa.Array] = {}
-    empty = np.ones(rows.num_rows, np.bool_)
+    absences = []
     for side in ("bid", "ask"):
-        price, size, absent = _present(rows.column(f"{side}_price"), rows.column(f"{side}_size"))
-        empty &= absent
-        changed |= {f"{side}_price": price, f"{side}_size": size}
-    if empty.any():
-        findings.add(empty, "quote_empty", fixed("bid_price, ask_price: both missing or 0; "
-                                                 "allowed is at least one price"))  # fmt: skip
-    for side in ("bid", "ask"):
-        check_price(findings, f"{side}_price", changed[f"{side}_price"], bounds)
-        check_size(findings, f"{side}_size", changed[f"{side}_size"], bounds)
+        price_name, size_name = f"{side}_price", f"{side}_size"
+        price, size = rows.column(price_name), rows.column(size_name)
+        absent = _absent(price)
+        absences.append(absent)
+        if absent.any():
+            mask = pa.array(absent)
+            price, size = (pc.if_else(mask, _NO_NUMBER, column) for column in (price, size))
+            changed |= {price_name: price, size_name: size}
+        check_price(findings, price_name, price, bounds)
+        check_size(findings, size_name, size, bounds)
+    empty = absences[0] & absences[1]
+    findings.add(empty, "quote_empty", fixed(_EMPTY))
     return changed
 
 
-def _present(price: pa.Array, size: pa.Array) -> tuple[pa.Array, pa.Array, Bools]:
-    """Return price and size of a side with null where there is no quote, and where that is."""
-    values = price.to_numpy(zero_copy_only=False)
-    absent = values == 0
+def _absent(price: pa.Array) -> Bools:
+    """Mark the rows without a quote on this side: its price is null or 0."""
+    absent = np.asarray(price.to_numpy(zero_copy_only=False) == 0)
     if price.null_count:
         absent |= price.is_null().to_numpy(zero_copy_only=False)
-    if not absent.any():
-        return price, size, absent
-    mask = pa.array(absent)
-    nothing = pa.scalar(None, pa.float64())
-    return pc.if_else(mask, nothing, price), pc.if_else(mask, nothing, size), absent
+    return absent
 
 
 def _replaced(rows: pa.RecordBatch, changed: dict[str, pa.Array]) -> pa.RecordBatch:
-    names = rows.schema.names
-    if all(column is rows.column(name) for name, column in changed.items()):
+    if not changed:
         return rows
-    columns = [changed.get(name, rows.column(name)) for name in names]
+    columns = [
+        changed[name] if name in changed else rows.column(name) for name in rows.schema.names
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)

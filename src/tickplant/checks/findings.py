@@ -18,6 +18,10 @@ from tickplant.model.times import format_time
 
 Bools = NDArray[np.bool_]
 
+# The bare reductions cost half of what the methods of an array do, on a batch of 1,000 rows.
+_lowest = np.minimum.reduce
+_highest = np.maximum.reduce
+
 _UNIT_GUESSES = ((10**11, "seconds"), (10**14, "milliseconds"), (10**17, "microseconds"))
 
 
@@ -57,7 +61,7 @@ def check_price(findings: Findings, name: str, column: pa.Array, bounds: Bounds)
     values = _filled(column, bounds.price_max)
     if not len(values):
         return
-    if values.min() > bounds.price_min and values.max() <= bounds.price_max:
+    if _lowest(values) > bounds.price_min and _highest(values) <= bounds.price_max:
         return
     allowed = f"above {bounds.price_min:g} and not above {bounds.price_max:g}"
     small = "not_positive" if bounds.price_min == 0 else "too_small"
@@ -72,7 +76,7 @@ def check_size(findings: Findings, name: str, column: pa.Array, bounds: Bounds) 
     if column.null_count == len(column):
         return
     values = _filled(column, 0.0)
-    if values.min() >= 0 and values.max() <= bounds.size_max:
+    if _lowest(values) >= 0 and _highest(values) <= bounds.size_max:
         return
     _check_range(findings, name, values, f"from 0 to {bounds.size_max:g}", {
         "negative": values < 0,
@@ -81,7 +85,10 @@ def check_size(findings: Findings, name: str, column: pa.Array, bounds: Bounds) 
 
 
 def _check_range(
-    findings: Findings, name: str, values: NDArray[np.float64], allowed: str,
+    findings: Findings,
+    name: str,
+    values: NDArray[np.float64],
+    allowed: str,
     outside: dict[str, Bools],
 ) -> None:
     def detail(place: int) -> str:
@@ -98,19 +105,23 @@ def check_times(findings: Findings, column: pa.Array, bounds: Bounds, now_ns: in
         return
     values = _filled(column, now_ns)
     latest = now_ns + bounds.future_ns_max
-    if values.min() >= bounds.ts_event_min and values.max() <= latest:
+    if _lowest(values) >= bounds.ts_event_min and _highest(values) <= latest:
         return
     findings.add(
         values < bounds.ts_event_min,
         "ts_too_old",
-        lambda p: f"ts_event: {format_time(values[p])} ({values[p]}) is not allowed; allowed is "
-        f"{format_time(bounds.ts_event_min)} and later, in nanoseconds{_guess(int(values[p]))}",
+        lambda p: (
+            f"ts_event: {format_time(values[p])} ({values[p]}) is not allowed; allowed is "
+            f"{format_time(bounds.ts_event_min)} and later, in nanoseconds{_guess(int(values[p]))}"
+        ),
     )
     findings.add(
         values > latest,
         "ts_in_future",
-        lambda p: f"ts_event: {format_time(values[p])} is not allowed; allowed is at most "
-        f"{bounds.future_ns_max / 1e9:g} s ahead of our clock, {format_time(now_ns)}",
+        lambda p: (
+            f"ts_event: {format_time(values[p])} is not allowed; allowed is at most "
+            f"{bounds.future_ns_max / 1e9:g} s ahead of our clock, {format_time(now_ns)}"
+        ),
     )
 
 
@@ -124,7 +135,7 @@ def _guess(value: int) -> str:
 def check_sides(findings: Findings, column: pa.Array) -> None:
     """Check the codes of sides."""
     values = _filled(column, 0)
-    if not len(values) or values.view(np.uint8).max() <= 2:
+    if not len(values) or _highest(values.view(np.uint8)) <= 2:
         return
     findings.add(
         values.view(np.uint8) > 2,
@@ -133,17 +144,22 @@ def check_sides(findings: Findings, column: pa.Array) -> None:
     )
 
 
-def check_length(findings: Findings, name: str, column: pa.Array, bytes_max: int) -> None:
-    """Check that no text is longer than `bytes_max` in UTF-8."""
+def check_text(findings: Findings, name: str, column: pa.Array, bytes_max: int) -> pa.Array:
+    """Check that no text is longer than `bytes_max` in UTF-8; return null for the empty ones."""
     if column.null_count == len(column):
-        return
+        return column
     lengths = text_lengths(column)
-    if lengths.max() <= bytes_max:
-        return
-    if column.null_count:
-        lengths = np.where(_validity(column), lengths, 0)
+    if _highest(lengths) > bytes_max:
+        _add_long(findings, name, column, lengths, bytes_max)
+    return column if _lowest(lengths) > 0 else without_empty(column)
+
+
+def _add_long(
+    findings: Findings, name: str, column: pa.Array, lengths: NDArray[np.int32], bytes_max: int
+) -> None:
+    present = np.asarray(column.is_valid().to_numpy(zero_copy_only=False))
     findings.add(
-        lengths > bytes_max,
+        (lengths > bytes_max) & present,
         f"{name}_too_long",
         lambda p: f"{name}: {lengths[p]} bytes are not allowed; allowed are at most {bytes_max}",
     )
@@ -151,23 +167,17 @@ def check_length(findings: Findings, name: str, column: pa.Array, bytes_max: int
 
 def text_lengths(column: pa.Array) -> NDArray[np.int32]:
     """Return the lengths in bytes of the texts of a string or binary column; null has any."""
-    offsets = np.frombuffer(column.buffers()[1], np.int32)
     start = column.offset
-    return np.diff(offsets[start : start + len(column) + 1])
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[start : start + len(column) + 1]
+    return offsets[1:] - offsets[:-1]
 
 
 def without_empty(column: pa.Array) -> pa.Array:
     """Return a string or binary column with null for the empty values, which name nothing."""
-    if column.null_count == len(column) or text_lengths(column).min() > 0:
-        return column
     empty = pc.equal(pc.binary_length(column), 0)
     if not pc.any(empty).as_py():
         return column
     return pc.if_else(empty, pa.scalar(None, column.type), column)
-
-
-def _validity(column: pa.Array) -> Bools:
-    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False))
 
 
 def _filled(column: pa.Array, value: float) -> NDArray[np.generic]:
