@@ -1,0 +1,94 @@
+"""Everything that changes files goes through a `Disk`, so that a test can make any call fail."""
+
+from __future__ import annotations
+
+import io
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+
+class Sink(io.RawIOBase):
+    """A file being written; knows the checksum of what went in. Not safe for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.crc32 = 0
+        self.bytes_written = 0
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`; a short write of the system is continued."""
+        view = memoryview(data).cast("B")
+        self.crc32 = zlib.crc32(view, self.crc32)
+        self.bytes_written += len(view)
+        size = len(view)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        return size
+
+    def tell(self) -> int:
+        return self.bytes_written
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+class Disk:
+    """The real disk. Raises `OSError` as the system does."""
+
+    def create(self, path: Path) -> Sink:
+        """Open a new file for writing; its folder must exist."""
+        return Sink(path)
+
+    def sync(self, sink: Sink) -> None:
+        """Make a file durable."""
+        sink.sync()
+
+    def write_file(self, path: Path, data: bytes | memoryview) -> int:
+        """Write a whole file durably and return its CRC-32."""
+        with self.create(path) as sink:
+            sink.write(data)
+            self.sync(sink)
+            return sink.crc32
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename within one file system; the target is the old file or the new one, never a mix."""
+        os.replace(source, target)
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder and those above it; make the entries durable."""
+        if path.is_dir():
+            return
+        self.make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        self.sync_folder(path.parent)
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is gone already is no fault."""
+        path.unlink(missing_ok=True)
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove a folder if it is empty."""
+        try:
+            path.rmdir()
+        except OSError:
+            return

@@ -1,0 +1,234 @@
+"""Idempotency keys: which were stored. New ones in a hash table, archived ones in sorted files.
+
+A key is 128 bits, the row (a, b) of an array of shape (n, 2); (0, 0) is no key. Answers are
+exact. Archived keys lie in a few files of shape (2, n), sorted, mapped into memory and merged
+geometrically; a filter of some bits a key keeps most look-ups of new keys away from them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickplant.store.contract import Keys
+
+FILTER_BITS_MAX = 2**29
+MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many times their size
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_CAPACITY_MIN = 1 << 12
+
+
+class HotKeys:
+    """Keys that are not archived yet: open addressing, all steps on whole arrays."""
+
+    def __init__(self) -> None:
+        self._allocate(_CAPACITY_MIN)
+        self.count = 0
+        self._batches: list[tuple[int, Keys]] = []
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the table and the batches take."""
+        return len(self._used) * 17 + self.count * 16
+
+    def _allocate(self, capacity: int) -> None:
+        self._used = np.zeros(capacity, dtype=bool)
+        self._table = np.zeros((2, capacity), dtype=np.uint64)
+        self._shift = np.uint64(64 - (capacity.bit_length() - 1))
+
+    def add(self, keys: Keys, seq_last: int) -> None:
+        """Add the keys of rows up to `seq_last`; (0, 0) is left out."""
+        keys = keys[(keys[:, 0] | keys[:, 1]) != 0]
+        if not len(keys):
+            return
+        self._batches.append((seq_last, keys))
+        self.count += len(keys)
+        if self.count * 2 > len(self._used):
+            self._allocate(1 << int(self.count * 4 - 1).bit_length())
+            for _, batch in self._batches:
+                self._insert(batch)
+        else:
+            self._insert(keys)
+
+    def _slots(self, keys: Keys) -> NDArray[np.int64]:
+        return (((keys[:, 0] ^ (keys[:, 1] >> np.uint64(1))) * _MIX) >> self._shift).astype(
+            np.int64
+        )
+
+    def _insert(self, keys: Keys) -> None:
+        slot, mask = self._slots(keys), len(self._used) - 1
+        while len(keys):
+            free = ~self._used[slot]
+            # Where two keys want the same free slot, the later one is in the table afterwards, in
+            # all three arrays; the other one finds itself absent and tries the next slot.
+            self._table[0][slot[free]] = keys[free, 0]
+            self._table[1][slot[free]] = keys[free, 1]
+            self._used[slot[free]] = True
+            left = (self._table[0][slot] != keys[:, 0]) | (self._table[1][slot] != keys[:, 1])
+            keys, slot = keys[left], (slot[left] + 1) & mask
+
+    def seen(self, keys: Keys) -> NDArray[np.bool_]:
+        """Say for each key whether it is here."""
+        found = np.zeros(len(keys), dtype=bool)
+        if not self.count:
+            return found
+        slot, mask = self._slots(keys), len(self._used) - 1
+        place = np.flatnonzero(self._used[slot])
+        while len(place):
+            at = slot[place]
+            same = self._table[0][at] == keys[place, 0]
+            same &= self._table[1][at] == keys[place, 1]
+            found[place[same]] = True
+            place = place[~same]
+            slot[place] = (slot[place] + 1) & mask
+            place = place[self._used[slot[place]]]
+        return found
+
+    def all(self) -> Keys:
+        """Return every key, shape (n, 2), in the order of adding."""
+        return np.concatenate([np.empty((0, 2), np.uint64), *(keys for _, keys in self._batches)])
+
+    def split(self, upto_seq: int) -> tuple[HotKeys, HotKeys]:
+        """Return the keys of rows up to `upto_seq` and those of later rows."""
+        parts = self._batches, list[tuple[int, Keys]]()
+        if self._batches and self._batches[-1][0] > upto_seq:
+            parts[1].extend(batch for batch in self._batches if batch[0] > upto_seq)
+        if not parts[1]:
+            return self, HotKeys()
+        early, late = HotKeys(), HotKeys()
+        for seq_last, keys in self._batches:
+            (late if seq_last > upto_seq else early).add(keys, seq_last)
+        return early, late
+
+
+def sort_keys(parts: Sequence[Keys]) -> NDArray[np.uint64]:
+    """Return keys of shape (n, 2) sorted and transposed, without doubles, as a file holds them."""
+    keys = np.concatenate(parts)
+    keys = keys[np.lexsort((keys[:, 1], keys[:, 0]))]
+    if len(keys) > 1:
+        double = (keys[1:] == keys[:-1]).all(axis=1)
+        keys = keys[np.append(True, ~double)]
+    return np.ascontiguousarray(keys.T)
+
+
+class KeyRun:
+    """A sorted run of archived keys with its filter."""
+
+    def __init__(self, keys: NDArray[np.uint64], path: str = "") -> None:
+        self.keys = keys
+        self.path = path  # relative to the archive folder
+        self._filter: NDArray[np.uint8] | None = None
+        bits = min(max(keys.shape[1] * 16, 64), FILTER_BITS_MAX)
+        self._shift = np.uint64(64 - (bits - 1).bit_length())
+
+    @classmethod
+    def open(cls, file: Path, path: str) -> KeyRun:
+        """Map a file that `sort_keys` filled."""
+        return cls(np.load(file, mmap_mode="r"), path)
+
+    def __len__(self) -> int:
+        return int(self.keys.shape[1])
+
+    def _bits(self, first: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        place = first >> self._shift
+        bit = np.left_shift(np.uint8(1), (place & np.uint64(7)).astype(np.uint8))
+        return (place >> np.uint64(3)).astype(np.int64), bit
+
+    def make_filter(self) -> None:
+        """Build the filter; done on first use, earlier by the maintenance thread."""
+        if self._filter is not None:
+            return
+        made = np.zeros(1 << max(61 - int(self._shift), 0), dtype=np.uint8)
+        for at in range(0, len(self), 1 << 20):
+            # Keys are sorted, so those of one byte of the filter are neighbours.
+            byte, bit = self._bits(np.asarray(self.keys[0, at : at + (1 << 20)]))
+            starts = np.concatenate([[0], np.flatnonzero(np.diff(byte)) + 1])
+            made[byte[starts]] |= np.bitwise_or.reduceat(bit, starts)
+        self._filter = made
+
+    def seen(self, keys: Keys) -> NDArray[np.bool_]:
+        """Say for each key whether it is here."""
+        self.make_filter()
+        assert self._filter is not None
+        byte, bit = self._bits(keys[:, 0])
+        found = (self._filter[byte] & bit) != 0
+        maybe = np.flatnonzero(found)
+        if len(maybe):
+            found[maybe] = self._search(keys[maybe])
+        return found
+
+    def _search(self, keys: Keys) -> NDArray[np.bool_]:
+        order = np.argsort(keys[:, 0])  # neighbours in the run are found from a warm cache
+        first, second = self.keys[0], self.keys[1]
+        wanted = np.ascontiguousarray(keys[order, 0])
+        low = np.searchsorted(first, wanted, "left")
+        inside = np.minimum(low, len(self) - 1)
+        match: NDArray[Any] = (low < len(self)) & (first[inside] == wanted)
+        exact = match & (second[inside] == keys[order, 1])
+        for i in np.flatnonzero(match & ~exact):
+            high = int(np.searchsorted(first, wanted[i], "right"))
+            at = int(low[i]) + int(np.searchsorted(second[low[i] : high], keys[order[i], 1]))
+            exact[i] = at < high and second[at] == keys[order[i], 1]
+        found = np.empty(len(keys), dtype=bool)
+        found[order] = exact
+        return found
+
+
+class TableKeys:
+    """The keys of one table: archived runs, those on their way there, and the hot ones.
+
+    One thread adds and asks, another archives; the lock is held for no more than memory work.
+    """
+
+    def __init__(self, runs: Sequence[KeyRun] = ()) -> None:
+        self._lock = threading.Lock()
+        self._hot = HotKeys()
+        self.frozen: tuple[HotKeys, ...] = ()
+        self.runs: tuple[KeyRun, ...] = tuple(runs)
+
+    def add(self, keys: Keys, seq_last: int) -> None:
+        """Add the keys of rows that were appended, the last of which is `seq_last`."""
+        with self._lock:
+            self._hot.add(keys, seq_last)
+
+    def seen(self, keys: Keys) -> NDArray[np.bool_]:
+        """Say for each key, shape (n,), whether it was stored."""
+        with self._lock:
+            found = self._hot.seen(keys)
+            parts = (*self.frozen, *reversed(self.runs))
+        for part in parts:
+            left = np.flatnonzero(~found)
+            if not len(left):
+                break
+            found[left] = part.seen(keys if len(left) == len(keys) else keys[left])
+        return found
+
+    def freeze(self, upto_seq: int) -> None:
+        """Set apart the keys of rows that are about to be archived."""
+        with self._lock:
+            early, self._hot = self._hot.split(upto_seq)
+            if early.count:
+                self.frozen = (*self.frozen, early)
+
+    def install(self, runs: Sequence[KeyRun], archived: Sequence[HotKeys]) -> None:
+        """Put other runs in the place of the present ones and of what they were made from."""
+        gone = {id(part) for part in archived}
+        with self._lock:
+            self.runs = tuple(runs)
+            self.frozen = tuple(part for part in self.frozen if id(part) not in gone)
+
+
+def plan_merge(sizes: Sequence[int], added: int) -> int:
+    """Return from which run on (oldest first) runs are merged with `added` new keys."""
+    first = len(sizes)
+    total = added
+    while first and sizes[first - 1] < MERGE_RATIO * total:
+        first -= 1
+        total += sizes[first]
+    return first

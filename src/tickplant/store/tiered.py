@@ -1,0 +1,409 @@
+"""The store of one machine: recent events in memory, all others in the Parquet archive.
+
+    append ──► active runs ──► sealed runs ──► files of a day ──► one file a day ──► dropped
+               appender        `Upkeep`, on the maintenance thread
+
+A reader takes one immutable `View` of a table and works on it to the end; a writer replaces the
+view as a whole under `_changed`. So a scan sees whole batches, and rows that move from memory to
+the archive are seen exactly once. Lock order: `Archive.lock`, then `_changed`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tickplant.config import StoreSettings
+from tickplant.model.errors import CorruptData, Stopping
+from tickplant.model.events import SCHEMAS, TABLES, TRADES
+from tickplant.model.times import INT64_MIN, NS_PER_S
+from tickplant.store import lookup
+from tickplant.store.amendments import Amendments
+from tickplant.store.archive import Archive
+from tickplant.store.arrivals import amendments_in, check_rows
+from tickplant.store.blocks import Run
+from tickplant.store.columns import Ints, ints
+from tickplant.store.contract import NOW, AsOf, Cursor, Keys, StoreStatus, TableStatus
+from tickplant.store.disk import Disk
+from tickplant.store.keys import TableKeys
+from tickplant.store.manifest import FileEntry, by_table
+from tickplant.store.reader import FileCache
+from tickplant.store.recovery import load_amendments, load_catalog, load_keys
+from tickplant.store.replay import Replay, SeqReader
+from tickplant.store.scan import make_query, scan_view
+from tickplant.store.upkeep import Upkeep
+from tickplant.store.view import View
+
+_Result = TypeVar("_Result")
+_NOTHING: Ints = np.empty(0, dtype=np.int64)
+MAINTENANCE_WAIT_S = 0.05
+
+
+def open_store(
+    data: Path,
+    settings: StoreSettings | None = None,
+    *,
+    clock: Callable[[], int] = time.time_ns,
+    disk: Disk | None = None,
+) -> TieredStore:
+    """Open the store in a data folder that this process owns; makes the folder where it is new.
+
+    Files that the manifest does not name are removed, damaged ones set apart and reported.
+    """
+    return TieredStore(Path(data), settings or StoreSettings(), clock=clock, disk=disk or Disk())
+
+
+def open_read_only(data: Path, *, clock: Callable[[], int] = time.time_ns) -> TieredStore:
+    """Open the archive of a folder that another process or nobody owns; never changes a file.
+
+    Rows that are not archived yet may be appended from the journal; they stay in memory.
+    """
+    return TieredStore(Path(data), StoreSettings(), clock=clock, disk=Disk(), read_only=True)
+
+
+class TieredStore:
+    """Implements `store.contract.Store`. One thread appends and asks `seen`; any thread scans."""
+
+    def __init__(
+        self,
+        data: Path,
+        settings: StoreSettings,
+        *,
+        clock: Callable[[], int],
+        disk: Disk,
+        read_only: bool = False,
+    ) -> None:
+        self.read_only = read_only
+        self._clock = clock
+        self._memory_max = settings.memory_mb << 20
+        self._changed = threading.Condition()
+        self._archive = Archive(data, clock=clock, disk=disk, read_only=read_only)
+        self._cache = FileCache(self._archive.folder)
+        self._replays = SeqReader(self._cache)
+        self._faults: list[str] = []
+        self._catalog = load_catalog(self._archive, self._faults)
+        self._keys = load_keys(self._archive, self._faults)
+        self._amendments = load_amendments(self._archive, self._cache, self._faults)
+        self._views = {table: View() for table in TABLES}
+        self._seq_last = self._seq_archived = self._archive.manifest.seq_archived
+        self._bytes = 0
+        self._maintained = False
+        self._closed = False
+        self._upkeep = Upkeep(self, settings, clock)
+        self.install()
+
+    # What the maintenance works on.
+
+    @property
+    def archive(self) -> Archive:
+        """The archive folder."""
+        return self._archive
+
+    @property
+    def cache(self) -> FileCache:
+        """The parsed footers."""
+        return self._cache
+
+    @property
+    def amendments(self) -> Amendments:
+        """The index of corrections and cancels."""
+        return self._amendments
+
+    @property
+    def keys(self) -> dict[str, TableKeys]:
+        """The idempotency keys of each table."""
+        return self._keys
+
+    @property
+    def views(self) -> dict[str, View]:
+        """The present view of each table."""
+        return self._views
+
+    @property
+    def memory_used(self) -> tuple[int, int]:
+        """Bytes of events in memory, and their bound."""
+        return self._bytes, self._memory_max
+
+    def cut(self, choose: Callable[[dict[str, View]], int]) -> tuple[int, dict[str, list[Run]]]:
+        """Seal what is active; return the boundary that `choose` finds and the runs up to it."""
+        with self._changed:
+            boundary = choose(self._views)
+            if boundary == 0:  # no row is in memory
+                boundary = self._seq_last
+            for table, view in self._views.items():
+                self._views[table] = view.with_tail(view.tail.split(boundary))
+            runs = {
+                table: [run for run in view.tail.sealed if run.seq[-1] <= boundary]
+                for table, view in self._views.items()
+            }
+            for keys in self._keys.values():
+                keys.freeze(boundary)
+        return boundary, runs
+
+    def install(
+        self, archived: dict[str, list[Run]] | None = None, catalog: bytes | None = None
+    ) -> None:
+        """Show the manifest's files to readers, in the same instant without the archived runs."""
+        with self._changed:
+            files = by_table(self._archive.manifest.files)
+            for table, view in self._views.items():
+                runs = (archived or {}).get(table, [])
+                self._bytes -= sum(run.bytes for run in runs)
+                moved = view.with_tail(view.tail.without(runs)) if runs else view
+                self._views[table] = moved.with_files(files.get(table, []))
+            self._seq_archived = self._archive.manifest.seq_archived
+            self._seq_last = max(self._seq_last, self._seq_archived)
+            self._catalog = self._catalog if catalog is None else catalog
+            self._changed.notify_all()
+
+    # The contract.
+
+    @property
+    def seq_archived(self) -> int:
+        """Every event with `seq <= seq_archived` is in the archive."""
+        return self._seq_archived
+
+    @property
+    def catalog(self) -> bytes | None:
+        """The catalog as of the last archived batch, or None in an empty store."""
+        return self._catalog
+
+    def append(self, table: str, rows: pa.RecordBatch, keys: Keys | None = None) -> None:
+        """Take stamped rows of one table; visible to scans on return.
+
+        Calls are in sequence order over all tables: the rows of a call have higher numbers than
+        those of every call before. Rows that are archived already are left out, so that a log may
+        be replayed from anywhere before `seq_archived`. Blocks while the bound on memory is
+        reached and the maintenance runs; raises `Stopping` when the store is closed meanwhile.
+        """
+        archived = self._seq_archived
+        if rows.num_rows and rows.column("seq")[0].as_py() <= archived:
+            fresh = int(np.searchsorted(ints(rows, "seq"), archived, "right"))
+            rows, keys = rows.slice(fresh), None if keys is None else keys[fresh:]
+        if rows.num_rows == 0:
+            return
+        check_rows(table, rows, keys, self._seq_last)
+        run = Run.of(rows, self._clock())
+        if table == TRADES:
+            self._note_amendments(rows)
+        with self._changed:
+            self._wait_for_memory()
+            if keys is not None:
+                self._keys[table].add(keys, int(run.seq[-1]))
+            self._bytes += run.bytes
+            self._views[table] = self._views[table].with_run(run)
+            self._seq_last = int(run.seq[-1])
+
+    def _note_amendments(self, rows: pa.RecordBatch) -> None:
+        if ints(rows, "ref_seq").any():
+            found = amendments_in(
+                rows,
+                self._amendments,
+                lambda instrument, seqs: self._guarded(
+                    TRADES, lambda view: lookup.times_of(view, instrument, seqs, self._cache)
+                ),
+            )
+            self._amendments.add(found)
+
+    def _wait_for_memory(self) -> None:
+        if self._closed:
+            raise Stopping("the store is closed")
+        while self._bytes >= self._memory_max and self._maintained:
+            self._changed.wait(MAINTENANCE_WAIT_S)
+            if self._closed:
+                raise Stopping("the store is closed")
+
+    def seen(self, table: str, keys: Keys) -> NDArray[np.bool_]:
+        """Say for each key, shape (n,), whether a stored row of the table has it."""
+        return self._keys[table].seen(keys)
+
+    def scan(
+        self,
+        table: str,
+        instrument: int | None = None,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        columns: Sequence[str] | None = None,
+        as_of: AsOf = NOW,
+        after: Cursor | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        amended: bool = True,
+    ) -> pa.Table:
+        """Return rows with `start <= ts_event < end`, by (ts_event, seq), of one or all instruments.
+
+        With `amended=False` every row is returned as it was logged. `columns` are returned in the
+        order asked for.
+        """
+
+        def read(view: View) -> pa.Table:
+            hidden = _NOTHING
+            if amended and table == TRADES:
+                hidden = self._amendments.hidden(instrument, view.seq_last, as_of)
+            query = make_query(
+                table,
+                instrument,
+                start=start,
+                end=end,
+                columns=columns,
+                as_of=as_of,
+                after=after,
+                descending=descending,
+                limit=limit,
+                hidden=hidden,
+            )
+            return scan_view(view, query, self._cache)
+
+        return self._guarded(table, read)
+
+    def scan_seq(
+        self,
+        table: str,
+        after_seq: int,
+        upto_seq: int,
+        *,
+        instruments: Sequence[int] | None = None,
+        start: int | None = None,
+        limit: int,
+    ) -> pa.Table:
+        """Return at most `limit` rows as logged, `after_seq < seq <= upto_seq`, by seq."""
+        wanted = None if instruments is None else tuple(sorted(set(instruments)))
+        replay = Replay(table, wanted, INT64_MIN if start is None else start)
+        return self._guarded(
+            table, lambda view: self._replays.read(view, replay, after_seq, upto_seq, limit)
+        )
+
+    def amendment_seqs(
+        self, instrument: int, start: int | None, end: int | None, as_of: AsOf = NOW
+    ) -> tuple[Ints, Ints]:
+        """Return (`ts_event`, `seq`) of what touched amended trades in the span, both shape (n,).
+
+        A correction touches the time of the row that it replaces and its own; a cancel the time of
+        the row that it cancels.
+        """
+        return self._amendments.touched(instrument, start, end, as_of)
+
+    def find_trade(self, seq: int) -> pa.Table:
+        """Return the trade that `seq` names (an original's or a correction's) as it now stands.
+
+        One row, or none where there is no such trade or it was cancelled.
+        """
+        last = self._amendments.last_of(self._amendments.root_of(seq))
+        if last is None:
+            return self._guarded(TRADES, lambda view: lookup.row_of(view, TRADES, seq, self._cache))
+        if last.cancel:
+            return SCHEMAS[TRADES].empty_table()
+        at = last.ts_event
+        rows = self.scan(TRADES, last.instrument, start=at, end=at + 1, amended=False)
+        return rows.filter(pa.array(ints(rows, "seq") == last.seq))
+
+    def span(self, table: str, instrument: int | None = None) -> tuple[int, int] | None:
+        """Return the first and last `ts_event`, or None where there are no rows."""
+        if instrument is None:
+            return self._views[table].ts_span()
+        return self._guarded(table, lambda view: lookup.span_of(view, instrument, self._cache))
+
+    def run_maintenance(self, catalog: Callable[[], bytes], stop: Callable[[], bool]) -> None:
+        """Seal, archive, compact and drop what is due, until `stop()`; the caller owns the thread.
+
+        A fault of the disk ends neither the thread nor the data: it is kept in the status, and the
+        work is tried again after a while that grows to half a minute.
+        """
+        self._maintained = True
+        try:
+            while not stop() and not self._closed:
+                if not self.maintain(catalog):
+                    with self._changed:
+                        self._changed.wait(MAINTENANCE_WAIT_S)
+        finally:
+            self._maintained = False
+            with self._changed:
+                self._changed.notify_all()
+
+    def maintain(self, catalog: Callable[[], bytes]) -> bool:
+        """Do one round of what is due; return whether there was anything."""
+        return self._upkeep.step(catalog)
+
+    def checkpoint(self, catalog: bytes) -> int:
+        """Archive everything that is in memory and return `seq_archived`. Raises `OSError`."""
+        self._upkeep.archive_all(lambda: catalog)
+        return self._seq_archived
+
+    def compact(self) -> int:
+        """Merge the files of each table and day that has several; return how many were merged."""
+        return self._upkeep.compact()
+
+    def retain(self, now: int) -> int:
+        """Drop the days that are older than their table's retention; return how many files."""
+        return self._upkeep.retain(now)
+
+    def status(self) -> StoreStatus:
+        """Return the present state, at no cost worth mentioning."""
+        views = dict(self._views)
+        return StoreStatus(
+            tables={table: _table_status(view) for table, view in views.items()},
+            seq_archived=self._seq_archived,
+            bytes_in_memory=self._bytes,
+            damage=(*self._archive.manifest.damage, *self._faults),
+            last_error=self._upkeep.last_error,
+        )
+
+    def close(self) -> None:
+        """Release files and threads; does not archive. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._cache.clear()
+        self._replays.clear()
+
+    # Damage.
+
+    def _guarded(self, table: str, read: Callable[[View], _Result]) -> _Result:
+        """Return `read(view)`; where a file is damaged or gone, without it.
+
+        A file that is gone because it was replaced meanwhile costs a second look, nothing else.
+        """
+        while True:
+            view = self._views[table]
+            try:
+                return read(view)
+            except (CorruptData, FileNotFoundError) as fault:
+                if not self.set_apart(view.files.entries, str(fault)):
+                    raise
+
+    def set_apart(self, entries: Iterable[FileEntry], why: str) -> bool:
+        """Take the files among `entries` that `why` names out of the archive.
+
+        Returns whether anything is different now, so that a reader may try again.
+        """
+        named = [entry for entry in entries if entry.path in why]
+        with self._archive.lock:
+            if self.read_only and self._archive.refresh():
+                self.install()
+                return True
+            for entry in named:
+                self._archive.quarantine(entry, why)
+                self._cache.drop(entry.path)
+            self._replays.clear()
+            self.install()
+        return bool(named)
+
+
+def _table_status(view: View) -> TableStatus:
+    span = view.ts_span() or (None, None)
+    return TableStatus(
+        rows_archived=view.files.rows,
+        rows_in_memory=sum(len(run) for run in view.tail.runs),
+        files=len(view.files),
+        bytes=view.files.bytes,
+        ts_min=span[0],
+        ts_max=span[1],
+    )
