@@ -117,7 +117,8 @@ class Amendments:
     def load(self, records: Records) -> None:
         """Add what `records` returned."""
         ordered = records[np.argsort(records["seq"], kind="stable")]
-        self.add(Amendment(*row[:-1], bool(row[-1])) for row in ordered.tolist())
+        rows: list[tuple[int, int, int, int, int, int, int]] = ordered.tolist()
+        self.add(Amendment(*row[:-1], cancel=bool(row[-1])) for row in rows)
 
     def drop(self, seqs: Iterable[int]) -> None:
         """Forget amendments whose rows and roots are both gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -54,5 +55,5 @@ def split_days(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     order = np.lexsort((ts, ints(rows, "instrument"), day))
     day = day[order]
     cuts = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(day)]
-    for first, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, end in pairwise(cuts):
         yield utc_day(int(day[first]) * NS_PER_DAY), rows.take(pa.array(order[first:end]))

@@ -1,4 +1,4 @@
-"""Events in memory: runs of rows in sequence order, with an index in event order when they are large.
+"""Events in memory: runs of rows in sequence order; large ones have an index in event order.
 
 Rows are never moved to sort them; a sealed run gets a permutation instead, so that both orders are
 served from one copy. All objects here are immutable to a reader: a tail is replaced as a whole.
@@ -43,7 +43,7 @@ class EventOrder:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Rows of one table in sequence order. Immutable; its event order is made once, when asked for."""
+    """Rows of one table in sequence order. Immutable; its event order is made when asked for."""
 
     rows: pa.RecordBatch
     bytes: int

@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 
 def ints(rows: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
-    """Return an integer column without nulls as an array, without a copy where it is in one piece."""
+    """Return an integer column without nulls as an array; no copy where it is in one piece."""
     column = rows.column(name)
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -19,6 +19,7 @@ class Sink(io.RawIOBase):
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
 
     def writable(self) -> bool:
+        """Say yes."""
         return True
 
     def write(self, data: Any) -> int:
@@ -32,6 +33,7 @@ class Sink(io.RawIOBase):
         return size
 
     def tell(self) -> int:
+        """Return how many bytes were written."""
         return self.bytes_written
 
     def sync(self) -> None:
@@ -39,6 +41,7 @@ class Sink(io.RawIOBase):
         os.fsync(self._fd)
 
     def close(self) -> None:
+        """Close the file. Idempotent."""
         if not self.closed:
             os.close(self._fd)
         super().close()

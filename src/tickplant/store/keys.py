@@ -157,7 +157,7 @@ class KeyRun:
         self.make_filter()
         assert self._filter is not None
         byte, bit = self._bits(keys[:, 0])
-        found = (self._filter[byte] & bit) != 0
+        found: NDArray[np.bool_] = (self._filter[byte] & bit) != 0
         maybe = np.flatnonzero(found)
         if len(maybe):
             found[maybe] = self._search(keys[maybe])
@@ -201,7 +201,7 @@ class TableKeys:
         """Say for each key, shape (n,), whether it was stored."""
         with self._lock:
             found = self._hot.seen(keys)
-            parts = (*self.frozen, *reversed(self.runs))
+            parts: list[HotKeys | KeyRun] = [*self.frozen, *reversed(self.runs)]
         for part in parts:
             left = np.flatnonzero(~found)
             if not len(left):

@@ -78,7 +78,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Return the path of every file that is live, garbage left out."""
         blobs = [run for runs in self.keys.values() for run in runs]
         blobs += [blob for blob in (self.catalog, self.amendments) if blob is not None]
-        return {entry.path for entry in (*self.files, *blobs)}
+        return {entry.path for entry in self.files} | {blob.path for blob in blobs}
 
 
 class _Envelope(msgspec.Struct):

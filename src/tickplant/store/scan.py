@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 
 from tickplant.model.events import SCHEMAS
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.store.reader import ArchiveFile, FileCache
 from tickplant.store.blocks import Run
 from tickplant.store.columns import Ints, ints, subschema
 from tickplant.store.contract import NOW, AsOf, Cursor
 from tickplant.store.manifest import FileEntry
+from tickplant.store.reader import ArchiveFile, FileCache
 from tickplant.store.view import View
 
 
@@ -265,7 +266,8 @@ def _filter(rows: pa.Table, query: Query) -> pa.Table:
 def _is_in(values: Ints, wanted: Ints) -> NDArray[np.bool_]:
     at = np.searchsorted(wanted, values)
     at[at == len(wanted)] = 0
-    return wanted[at] == values
+    match: NDArray[np.bool_] = wanted[at] == values
+    return match
 
 
 def _beyond(rows: pa.Table, after: Cursor, descending: bool) -> pa.Table:
@@ -289,7 +291,7 @@ def merge(tables: list[pa.Table], query: Query) -> pa.Table:
     tables = [tables[i] for i in by_start]
     bounds = [bounds[i] for i in by_start]
     joined = pa.concat_tables(tables)
-    if all(a[1] <= b[0] for a, b in zip(bounds[:-1], bounds[1:], strict=True)):
+    if all(a[1] <= b[0] for a, b in pairwise(bounds)):
         return joined
     ts = np.concatenate([ints(rows, "ts_event") for rows in tables])
     seq = np.concatenate([ints(rows, "seq") for rows in tables])

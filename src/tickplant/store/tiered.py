@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tickplant.config import StoreSettings
 from tickplant.model.errors import CorruptData, Stopping
 from tickplant.model.events import SCHEMAS, TABLES, TRADES
-from tickplant.model.times import INT64_MIN, NS_PER_S
+from tickplant.model.times import INT64_MIN
 from tickplant.store import lookup
 from tickplant.store.amendments import Amendments
 from tickplant.store.archive import Archive
@@ -44,28 +44,6 @@ from tickplant.store.view import View
 _Result = TypeVar("_Result")
 _NOTHING: Ints = np.empty(0, dtype=np.int64)
 MAINTENANCE_WAIT_S = 0.05
-
-
-def open_store(
-    data: Path,
-    settings: StoreSettings | None = None,
-    *,
-    clock: Callable[[], int] = time.time_ns,
-    disk: Disk | None = None,
-) -> TieredStore:
-    """Open the store in a data folder that this process owns; makes the folder where it is new.
-
-    Files that the manifest does not name are removed, damaged ones set apart and reported.
-    """
-    return TieredStore(Path(data), settings or StoreSettings(), clock=clock, disk=disk or Disk())
-
-
-def open_read_only(data: Path, *, clock: Callable[[], int] = time.time_ns) -> TieredStore:
-    """Open the archive of a folder that another process or nobody owns; never changes a file.
-
-    Rows that are not archived yet may be appended from the journal; they stay in memory.
-    """
-    return TieredStore(Path(data), StoreSettings(), clock=clock, disk=Disk(), read_only=True)
 
 
 class TieredStore:
@@ -98,6 +76,36 @@ class TieredStore:
         self._closed = False
         self._upkeep = Upkeep(self, settings, clock)
         self.install()
+
+    @classmethod
+    def open(
+        cls,
+        data: Path | str,
+        settings: StoreSettings | None = None,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        disk: Disk | None = None,
+    ) -> TieredStore:
+        """Open the store in a data folder that this process owns; makes the folder where it is new.
+
+        Files that no manifest names are removed, damaged ones set apart and reported.
+        """
+        return cls(Path(data), settings or StoreSettings(), clock=clock, disk=disk or Disk())
+
+    @classmethod
+    def open_read_only(
+        cls,
+        data: Path | str,
+        settings: StoreSettings | None = None,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> TieredStore:
+        """Open the archive of a folder that another process or nobody owns; changes no file.
+
+        Rows that are not archived yet may be appended from the journal; they stay in memory.
+        """
+        chosen = settings or StoreSettings()
+        return cls(Path(data), chosen, clock=clock, disk=Disk(), read_only=True)
 
     # What the maintenance works on.
 
@@ -238,7 +246,7 @@ class TieredStore:
         limit: int | None = None,
         amended: bool = True,
     ) -> pa.Table:
-        """Return rows with `start <= ts_event < end`, by (ts_event, seq), of one or all instruments.
+        """Return rows with `start <= ts_event < end`, by (ts_event, seq), of one instrument or all.
 
         With `amended=False` every row is returned as it was logged. `columns` are returned in the
         order asked for.

@@ -39,23 +39,48 @@ class Keeper(Protocol):
     """What the upkeep needs of the store."""
 
     @property
-    def archive(self) -> Archive: ...
-    @property
-    def cache(self) -> FileCache: ...
-    @property
-    def amendments(self) -> Amendments: ...
-    @property
-    def keys(self) -> dict[str, TableKeys]: ...
-    @property
-    def views(self) -> dict[str, View]: ...
-    @property
-    def memory_used(self) -> tuple[int, int]: ...
+    def archive(self) -> Archive:
+        """The archive folder."""
+        ...
 
-    def cut(self, choose: Callable[[dict[str, View]], int]) -> tuple[int, dict[str, list[Run]]]: ...
+    @property
+    def cache(self) -> FileCache:
+        """The parsed footers."""
+        ...
+
+    @property
+    def amendments(self) -> Amendments:
+        """The index of corrections and cancels."""
+        ...
+
+    @property
+    def keys(self) -> dict[str, TableKeys]:
+        """The idempotency keys of each table."""
+        ...
+
+    @property
+    def views(self) -> dict[str, View]:
+        """The present view of each table."""
+        ...
+
+    @property
+    def memory_used(self) -> tuple[int, int]:
+        """Bytes of events in memory, and their bound."""
+        ...
+
+    def cut(self, choose: Callable[[dict[str, View]], int]) -> tuple[int, dict[str, list[Run]]]:
+        """Return the boundary that `choose` finds and the runs up to it, sealed."""
+        ...
+
     def install(
         self, archived: dict[str, list[Run]] | None = None, catalog: bytes | None = None
-    ) -> None: ...
-    def set_apart(self, entries: Group, why: str) -> bool: ...
+    ) -> None:
+        """Show the files of the manifest to readers, and no more the archived runs."""
+        ...
+
+    def set_apart(self, entries: Group, why: str) -> bool:
+        """Take the files that `why` names out of the archive."""
+        ...
 
 
 class Upkeep:
@@ -75,7 +100,7 @@ class Upkeep:
         self._opened_at = clock()
 
     def step(self, catalog: Catalog) -> bool:
-        """Do what is due; return whether there was anything. Faults of the disk are kept, not raised."""
+        """Do what is due; return whether there was anything. Keeps faults of the disk, raises none."""
         worked = self._sort_one()
         if self._clock() < self._retry_at:
             return worked

@@ -11,6 +11,7 @@ import base64
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ class FileIndex:
         cuts = np.cumsum([2] + [instruments] * 4 + [groups] * 5)
         if cuts[-1] != len(flat):
             raise ValueError(f"index of the file: {len(flat)} numbers instead of {cuts[-1]}")
-        return cls(*(flat[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)))
+        return cls(*(flat[a:b] for a, b in pairwise(cuts.tolist())))
 
 
 def plan_groups(counts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -132,7 +133,8 @@ class _IndexBuilder:
         self._instruments.append(np.array(summary, dtype=np.int64))
         if "ref_seq" in rows.column_names:
             self.amendments += int(np.count_nonzero(ints(rows, "ref_seq")))
-        return ends - starts
+        counts: NDArray[np.int64] = ends - starts
+        return counts
 
     def add_group(self, rows: pa.Table) -> None:
         """Note one row group."""
@@ -205,7 +207,7 @@ def _open_writer(sink: Sink, table: str) -> pq.ParquetWriter:
         compression="zstd",
         compression_level=1,
         use_dictionary=[n for n in names if n not in _DELTA and n not in _PLAIN],
-        column_encoding={n: "DELTA_BINARY_PACKED" for n in _DELTA}
+        column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED")
         | {n: "DELTA_BYTE_ARRAY" for n in _PLAIN if n in names},
         write_page_checksum=True,
         store_schema=False,
