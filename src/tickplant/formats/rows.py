@@ -1,0 +1,287 @@
+"""Stored rows as the API shows them: as columns for tools, as structs for JSON.
+
+`public_*` returns a table with UTC timestamps, names instead of codes and the instrument's names in
+its first two columns. `*_structs` returns one struct a row, for `msgspec.json.encode`, which writes
+NaN as null. Both keep the order of the rows they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickplant.model.events import SIDES, flag_names
+from tickplant.model.instruments import Instrument
+from tickplant.model.times import format_times
+
+TIMESTAMP = pa.timestamp("ns", tz="UTC")
+FORMING = "forming"
+
+_SIDE_NAMES = pa.array(SIDES, pa.string())
+
+
+class TradeRow(msgspec.Struct, gc=False):
+    """A trade as JSON shows it."""
+
+    ts_event: str
+    ts_recv: str
+    seq: int
+    price: float
+    size: float | None
+    side: str | None
+    id: str | None
+    conditions: str | None
+    exchange: str | None
+    flags: list[str]
+    corrects: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class QuoteRow(msgspec.Struct, gc=False):
+    """A quote as JSON shows it; a side without a quote is null."""
+
+    ts_event: str
+    ts_recv: str
+    seq: int
+    bid_price: float | None
+    bid_size: float | None
+    ask_price: float | None
+    ask_size: float | None
+    exchange: str | None
+    flags: list[str]
+
+
+class CandleRow(msgspec.Struct, gc=False):
+    """A candle as JSON shows it; `state` is there only while the bar is forming."""
+
+    start: str
+    end: str
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+    vwap: float | None
+    count: int
+    revision: int | None
+    state: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class QuarantineRow(msgspec.Struct, gc=False):
+    """A refused row as JSON shows it; `row` is the row as it was sent."""
+
+    ts_recv: str
+    seq: int
+    feed: str
+    table: str
+    symbol: str | None
+    reason: str
+    detail: str
+    row: Any
+
+
+def trade_structs(rows: pa.Table) -> list[TradeRow]:
+    """Return trades, a table of `SCHEMAS["trades"]`, as structs."""
+    refs = rows["ref_seq"].to_numpy()
+    corrects = [ref or msgspec.UNSET for ref in refs.tolist()] if refs.any() else ()
+    columns = (
+        *_stamps(rows),
+        _floats(rows["price"]),
+        _floats(rows["size"]),
+        [SIDES[code] for code in rows["side"].to_numpy().tolist()],
+        _texts(rows["id"]),
+        _texts(rows["conditions"]),
+        _texts(rows["exchange"]),
+        _flags(rows),
+    )
+    if corrects:
+        return list(map(TradeRow, *columns, corrects))
+    return list(map(TradeRow, *columns))
+
+
+def quote_structs(rows: pa.Table) -> list[QuoteRow]:
+    """Return quotes, a table of `SCHEMAS["quotes"]`, as structs."""
+    return list(
+        map(
+            QuoteRow,
+            *_stamps(rows),
+            _floats(rows["bid_price"]),
+            _floats(rows["bid_size"]),
+            _floats(rows["ask_price"]),
+            _floats(rows["ask_size"]),
+            _texts(rows["exchange"]),
+            _flags(rows),
+        )
+    )
+
+
+def candle_structs(rows: pa.Table) -> list[CandleRow]:
+    """Return candles, a table with the columns of `CandleRow` and `forming`, as structs."""
+    columns = (
+        format_times(rows["start"].to_numpy()),
+        format_times(rows["end"].to_numpy()),
+        *(_floats(rows[name]) for name in ("open", "high", "low", "close", "volume", "vwap")),
+        rows["count"].to_numpy().tolist(),
+        rows["revision"].to_pylist(),
+    )
+    forming = rows["forming"].to_pylist()
+    if any(forming):
+        return list(map(CandleRow, *columns, [FORMING if f else msgspec.UNSET for f in forming]))
+    return list(map(CandleRow, *columns))
+
+
+def quarantine_structs(rows: pa.Table, feeds: Sequence[str]) -> list[QuarantineRow]:
+    """Return refused rows as structs; `feeds` are the feeds' names, one a row."""
+    return list(
+        map(
+            QuarantineRow,
+            format_times(rows["ts_recv"].to_numpy()),
+            rows["seq"].to_pylist(),
+            feeds,
+            *(rows[name].to_pylist() for name in ("table", "symbol", "reason", "detail")),
+            map(_as_sent, rows["row"].to_pylist()),
+        )
+    )
+
+
+def public_trades(rows: pa.Table, instrument: Instrument) -> pa.Table:
+    """Return trades as columns for tools."""
+    refs = rows["ref_seq"]
+    return pa.table(
+        {
+            **_names(rows, instrument),
+            **_public_stamps(rows),
+            "price": rows["price"],
+            "size": rows["size"],
+            "side": _SIDE_NAMES.take(rows["side"].combine_chunks()),
+            "id": rows["id"],
+            "conditions": rows["conditions"],
+            "exchange": rows["exchange"],
+            "flags": _flag_lists(rows),
+            "corrects": pc.if_else(pc.equal(refs, 0), pa.scalar(None, pa.int64()), refs),
+        }
+    )
+
+
+def public_quotes(rows: pa.Table, instrument: Instrument) -> pa.Table:
+    """Return quotes as columns for tools."""
+    kept = ("bid_price", "bid_size", "ask_price", "ask_size", "exchange")
+    return pa.table(
+        {
+            **_names(rows, instrument),
+            **_public_stamps(rows),
+            **{name: rows[name] for name in kept},
+            "flags": _flag_lists(rows),
+        }
+    )
+
+
+def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis: str) -> pa.Table:
+    """Return candles as columns for tools; `state` is `forming` or null."""
+    kept = ("open", "high", "low", "close", "volume", "vwap", "count", "revision")
+    forming = pa.scalar(FORMING, pa.string())
+    return pa.table(
+        {
+            **_names(rows, instrument),
+            "interval": _repeat(interval, rows.num_rows),
+            "basis": _repeat(basis, rows.num_rows),
+            "start": rows["start"].cast(TIMESTAMP),
+            "end": rows["end"].cast(TIMESTAMP),
+            **{name: rows[name] for name in kept},
+            "state": pc.if_else(rows["forming"], forming, pa.scalar(None, pa.string())),
+        }
+    )
+
+
+def public_quarantine(rows: pa.Table, feeds: Sequence[str]) -> pa.Table:
+    """Return refused rows as columns for tools; `row` is JSON text."""
+    kept = ("table", "symbol", "reason", "detail", "row")
+    return pa.table(
+        {
+            "ts_recv": rows["ts_recv"].cast(TIMESTAMP),
+            "seq": rows["seq"],
+            "feed": pa.array(feeds, pa.string()),
+            **{name: rows[name] for name in kept},
+        }
+    )
+
+
+def public_records(records: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Return dictionaries as columns; nested values that `schema` calls text become JSON text."""
+    rows = list(records)
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if pa.types.is_string(field.type):
+            values = [_as_text(value) for value in values]
+        columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _stamps(rows: pa.Table) -> tuple[list[str], list[str], list[int]]:
+    return (
+        format_times(rows["ts_event"].to_numpy()),
+        format_times(rows["ts_recv"].to_numpy()),
+        rows["seq"].to_numpy().tolist(),
+    )
+
+
+def _public_stamps(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {
+        "ts_event": rows["ts_event"].cast(TIMESTAMP),
+        "ts_recv": rows["ts_recv"].cast(TIMESTAMP),
+        "seq": rows["seq"],
+    }
+
+
+def _names(rows: pa.Table, instrument: Instrument) -> dict[str, pa.Array]:
+    return {
+        "symbol": _repeat(instrument.symbol, rows.num_rows),
+        "venue": _repeat(instrument.venue, rows.num_rows),
+    }
+
+
+def _repeat(text: str, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), count)
+
+
+def _floats(column: pa.ChunkedArray) -> list[float]:
+    values: list[float] = column.to_numpy().tolist()
+    return values
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    # Most optional texts are absent from whole pages, and `to_pylist` is slow.
+    if column.null_count == len(column):
+        return [None] * len(column)
+    texts: list[str | None] = column.to_numpy(zero_copy_only=False).tolist()
+    return texts
+
+
+def _flags(rows: pa.Table) -> list[list[str]]:
+    bits = rows["flags"].to_numpy().tolist()
+    named = {value: flag_names(value) for value in set(bits)}
+    return [named[value] for value in bits]
+
+
+def _flag_lists(rows: pa.Table) -> pa.Array:
+    values, places = np.unique(rows["flags"].to_numpy(), return_inverse=True)
+    named = pa.array([flag_names(int(value)) for value in values], pa.list_(pa.string()))
+    return named.take(pa.array(places))
+
+
+def _as_sent(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return text
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,75 @@
+"""The application: doors, pages and the stream behind one envelope."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from tickplant.gateway.doors import Door, Gate, route_of
+from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.openapi import openapi_document
+from tickplant.gateway.readers import Readers
+from tickplant.gateway.rest import (
+    amend,
+    candles,
+    health,
+    instruments,
+    latest,
+    quarantine,
+    status,
+    ticks,
+    write,
+)
+from tickplant.gateway.rest.problems import on_error
+from tickplant.gateway.site import page_routes
+from tickplant.model.errors import TickplantError
+from tickplant.plant.plant import Plant
+from tickplant.version import VERSION
+
+DOORS: tuple[Door, ...] = (
+    *instruments.DOORS,
+    *ticks.DOORS,
+    *candles.DOORS,
+    *latest.DOORS,
+    *write.DOORS,
+    *amend.DOORS,
+    *quarantine.DOORS,
+    *status.DOORS,
+    *health.DOORS,
+)
+
+
+def create_app(plant: Plant) -> FastAPI:
+    """Return the application that serves a plant, which the caller starts and stops.
+
+    One application belongs to one event loop.
+    """
+    readers = Readers()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        readers.close()
+
+    app = FastAPI(
+        title="Tickplant",
+        version=VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    document = openapi_document(DOORS)
+    gate = Gate(plant, readers)
+    app.state.plant = plant
+    app.router.routes.extend(route_of(door, gate) for door in DOORS)
+    app.router.routes.extend(page_routes(document))
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    app.add_exception_handler(TickplantError, on_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(Envelope, metrics=plant.metrics)
+    return app

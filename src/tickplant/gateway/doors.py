@@ -1,0 +1,119 @@
+"""Doors: the HTTP routes, each declared once with what it takes and gives.
+
+A door is served as a plain Starlette route, because FastAPI's own resolution of dependencies and
+response models costs more than most of our answers; its declaration feeds the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tickplant.gateway.readers import Readers
+from tickplant.gateway.rest.params import Params, read_query
+from tickplant.plant.plant import Plant
+
+MARK = "tickplant.mark"
+
+
+@dataclass(slots=True)
+class Mark:
+    """Tells the envelope which route answered, by its template; lies in the scope under `MARK`."""
+
+    route: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What every door needs."""
+
+    plant: Plant
+    readers: Readers
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to read, as its handler sees it, on a thread of the readers'."""
+
+    plant: Plant
+    door: Door
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    raw_query: str
+    raw_path: str
+    accept: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """A route and its documentation.
+
+    Exactly one of `read` (blocking, run in a thread) and `serve` (run on the event loop) is given.
+    `model` documents the JSON answer, `rows` says that the other three formats are served too.
+    """
+
+    method: str
+    path: str
+    tag: str
+    summary: str
+    doc: str
+    model: type[BaseModel] | None = None
+    example: Any = None
+    params: Params = ()
+    path_params: Mapping[str, str] = field(default_factory=dict)
+    rows: bool = False
+    status: int = 200
+    media_type: str = "application/json"
+    body: Mapping[str, Any] | None = None
+    refusals: tuple[int, ...] = (400,)
+    read: Callable[[Call], Response] | None = None
+    serve: Callable[[Request, Gate, Mapping[str, Any]], Awaitable[Response]] | None = None
+
+
+def route_of(door: Door, gate: Gate) -> Route:
+    """Return the Starlette route that serves a door."""
+    endpoint = _reading(door, gate) if door.read is not None else _serving(door, gate)
+    return Route(door.path, endpoint, methods=[door.method], name=f"{door.method} {door.path}")
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _reading(door: Door, gate: Gate) -> Endpoint:
+    read = door.read
+    assert read is not None
+
+    async def endpoint(request: Request) -> Response:
+        scope = request.scope
+        scope[MARK].route = door.path
+        raw_query = scope["query_string"].decode("latin-1")
+        call = Call(
+            plant=gate.plant,
+            door=door,
+            path=request.path_params,
+            query=read_query(door.params, raw_query),
+            raw_query=raw_query,
+            raw_path=request.url.path,
+            accept=request.headers.get("accept", ""),
+        )
+        return await gate.readers.run(lambda: read(call))
+
+    return endpoint
+
+
+def _serving(door: Door, gate: Gate) -> Endpoint:
+    serve = door.serve
+    assert serve is not None
+
+    async def endpoint(request: Request) -> Response:
+        request.scope[MARK].route = door.path
+        query = read_query(door.params, request.scope["query_string"].decode("latin-1"))
+        return await serve(request, gate, query)
+
+    return endpoint

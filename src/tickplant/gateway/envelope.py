@@ -1,0 +1,123 @@
+"""What surrounds every answer: request id, time taken, HEAD and OPTIONS, and the last resort.
+
+The outermost layer of the application. A plain ASGI middleware, because it runs on every request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tickplant.gateway.doors import MARK, Mark
+from tickplant.gateway.rest.problems import http_problem
+from tickplant.observe.metrics import Metrics
+
+_LOG = logging.getLogger(__name__)
+_GOOD_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}\Z")
+
+
+_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+
+
+def method_label(method: str) -> str:
+    """Return the method as a label: a client's inventions must not become time series."""
+    return method if method in _METHODS else "other"
+
+
+class Envelope:
+    """ASGI middleware; one instance serves all requests of one event loop."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._prefix = os.urandom(4).hex()
+        self._counter = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = self._request_id(scope)
+        status = 0
+        mark = scope[MARK] = Mark()
+        silent = scope["method"] == "HEAD"
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                took = f"{(time.perf_counter() - began) * 1e3:.3f}".encode()
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id),
+                    (b"x-response-time-ms", took),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            elif silent and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception:
+            _LOG.exception(
+                "request %s failed: %s %s", request_id.decode(), scope["method"], scope["path"]
+            )
+            if status:
+                raise
+            await _failed(scope["path"], request_id)(scope, receive, send_marked)
+        finally:
+            took_s = time.perf_counter() - began
+            self._metrics.answered(method_label(scope["method"]), mark.route, status, took_s)
+
+    def _request_id(self, scope: Scope) -> bytes:
+        """Return the client's own id where it is a decent one, else a new one."""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _GOOD_ID.match(value):
+                return bytes(value)
+        return f"{self._prefix}-{next(self._counter):x}".encode()
+
+
+def _failed(path: str, request_id: bytes) -> Response:
+    return http_problem(
+        500, f"a fault of ours; it is logged under request id {request_id.decode()}", path
+    )
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the router refuses: 404, 405, and OPTIONS, which it does not know."""
+    status = getattr(error, "status_code", 500)
+    headers = dict(getattr(error, "headers", None) or {})
+    path, method = request.url.path, request.method
+    if status != 405:
+        detail = (
+            f"{path}: no such route; all are listed at /docs"
+            if status == 404
+            else (str(getattr(error, "detail", "")))
+        )
+        return http_problem(status, detail, path, headers)
+    allowed = ", ".join(allowed_methods(request.app.router.routes, request.scope))
+    if method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allowed})
+    detail = f"{method} {path}: not allowed; allowed is {allowed}"
+    return http_problem(405, detail, path, {"Allow": allowed})
+
+
+def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """Return the methods that the routes of this path take together, OPTIONS included."""
+    found = {"OPTIONS"}
+    for route in routes:
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)

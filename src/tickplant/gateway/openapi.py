@@ -1,0 +1,129 @@
+"""The OpenAPI document, made from the doors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from tickplant.formats.encode import ARROW, CSV, MEDIA_TYPES, PARQUET
+from tickplant.gateway.doors import Door
+from tickplant.gateway.rest import models
+from tickplant.gateway.rest.problems import MEDIA_TYPE as PROBLEM_TYPE
+from tickplant.version import VERSION
+
+_REF = "#/components/schemas/{model}"
+_ABOUT = (
+    "A market data plant: ticks in, durable, exact candles out.\n\n"
+    "**Times** in: RFC 3339 with a zone, or integer nanoseconds since 1970; out: RFC 3339 UTC. "
+    "Ranges are `[start, end)`.\n\n"
+    "**Symbols** in any case; `VENUE:SYMBOL` picks one where several venues have it.\n\n"
+    "**Rows** as JSON, CSV, Arrow IPC stream or Parquet, by `Accept` or `?format=`; "
+    "`next_page_token` (in the other formats the header `X-Next-Page-Token`) goes back in as "
+    "`page_token`.\n\n"
+    "**Errors** are RFC 9457 problems on every route.\n\n"
+    "**Stream**: WebSocket at `/v1/stream`."
+)
+
+
+def openapi_document(doors: Iterable[Door]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these doors."""
+    listed = tuple(doors)
+    paths: dict[str, dict[str, Any]] = {}
+    for door in listed:
+        paths.setdefault(door.path, {})[door.method.lower()] = _operation(door)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tickplant",
+            "version": VERSION,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": [{"name": name} for name in dict.fromkeys(door.tag for door in listed)],
+        "paths": paths,
+        "components": {"schemas": _schemas(listed)},
+    }
+
+
+def _schemas(doors: tuple[Door, ...]) -> dict[str, Any]:
+    wanted: list[type[BaseModel]] = [models.Problem]
+    wanted += [door.model for door in doors if door.model is not None]
+    _, document = models_json_schema(
+        [(model, "serialization") for model in dict.fromkeys(wanted)], ref_template=_REF
+    )
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas
+
+
+def _operation(door: Door) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "operationId": _operation_id(door),
+        "tags": [door.tag],
+        "summary": door.summary,
+        "description": door.doc,
+        "parameters": [*_path_parameters(door), *(param.openapi() for param in door.params)],
+        "responses": _responses(door),
+    }
+    if door.body is not None:
+        shown["requestBody"] = dict(door.body)
+    return shown
+
+
+def _operation_id(door: Door) -> str:
+    words = door.path.replace("/v1/", "/").replace("{", "").replace("}", "")
+    return "_".join([door.method.lower(), *(word for word in words.split("/") if word)])
+
+
+def _path_parameters(door: Door) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": doc,
+            "schema": {"type": "integer", "minimum": 1} if name == "seq" else {"type": "string"},
+            "example": 1043 if name == "seq" else "EURUSD",
+        }
+        for name, doc in door.path_params.items()
+    ]
+
+
+def _responses(door: Door) -> dict[str, Any]:
+    done = {"description": HTTPStatus(door.status).phrase, "content": _content(door)}
+    if door.rows and any(param.name == "page_token" for param in door.params):
+        done["headers"] = {
+            "X-Next-Page-Token": {
+                "description": "The next page's token, where there is one.",
+                "schema": {"type": "string"},
+            }
+        }
+    answers = {str(door.status): done}
+    for status in sorted({*door.refusals, 500, *([503] if door.read else [])}):
+        answers[str(status)] = _problem(status)
+    if door.path in {"/health", "/ready"}:
+        answers["503"] = {"description": "Not so; says why", "content": _content(door)}
+    return answers
+
+
+def _content(door: Door) -> dict[str, Any]:
+    if door.model is None:
+        return {door.media_type: {"schema": {"type": "string"}}}
+    content: dict[str, Any] = {
+        "application/json": {"schema": {"$ref": _REF.format(model=door.model.__name__)}}
+    }
+    if door.rows:
+        for form in (CSV, ARROW, PARQUET):
+            schema = {"type": "string"} if form == CSV else {"type": "string", "format": "binary"}
+            content[MEDIA_TYPES[form].partition(";")[0]] = {"schema": schema}
+    return content
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+    }

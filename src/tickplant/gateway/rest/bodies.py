@@ -1,0 +1,80 @@
+"""Request bodies: read with a bound while they stream in, and unpacked with the same bound."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from starlette.requests import Request
+
+from tickplant.gateway.rest.problems import BodyTooLarge
+from tickplant.model.errors import Complaint, InvalidBody, UnsupportedMedia, shorten
+
+THREAD_BYTES = 64 * 1024
+"""Larger bodies are unpacked and parsed in a thread, so that the event loop does not wait."""
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Return the body, unpacked.
+
+    Raises `BodyTooLarge` as soon as more than `bytes_max` bytes are announced, have come, or come
+    out of the packing; `UnsupportedMedia` for a coding other than gzip; `InvalidBody` for one that
+    is damaged.
+    """
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in {"identity", "gzip", "x-gzip", ""}:
+        raise UnsupportedMedia(
+            f"Content-Encoding: {shorten(coding)} is not read; allowed is gzip or identity",
+            [Complaint(("header", "content-encoding"), "allowed is gzip or identity", coding)],
+        )
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and (len(announced) > 18 or int(announced) > bytes_max):
+        raise too_large(bytes_max)
+    body = await _collect(request, bytes_max)
+    if "gzip" not in coding:
+        return body
+    if len(body) > THREAD_BYTES // 4:
+        return await asyncio.to_thread(gunzip, body, bytes_max)
+    return gunzip(body, bytes_max)
+
+
+async def _collect(request: Request, bytes_max: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > bytes_max:
+            raise too_large(bytes_max)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def gunzip(packed: bytes, bytes_max: int) -> bytes:
+    """Return what gzip packed, of one or several members (RFC 1952)."""
+    out: list[bytes] = []
+    left = bytes_max
+    try:
+        while packed:
+            member = zlib.decompressobj(_GZIP)
+            out.append(member.decompress(packed, left + 1))
+            left -= len(out[-1])
+            if left < 0:
+                raise too_large(bytes_max)
+            if not member.eof:
+                raise zlib.error("the stream ends early")
+            packed = member.unused_data
+    except zlib.error as fault:
+        raise InvalidBody(
+            f"body: is not valid gzip ({fault})", [Complaint(("body",), "valid gzip")]
+        ) from None
+    return b"".join(out)
+
+
+def too_large(bytes_max: int) -> BodyTooLarge:
+    """Return the error that names the bound."""
+    said = f"at most {bytes_max} bytes (server.body_mb_max = {bytes_max >> 20}), unpacked"
+    return BodyTooLarge(
+        f"body: is too large; allowed is {said}; send it in parts", [Complaint(("body",), said)]
+    )

@@ -1,0 +1,143 @@
+"""`GET /v1/candles/{symbol}`: bars from the same events as everything else."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from starlette.responses import Response
+
+from tickplant.candles.basis import BASES
+from tickplant.candles.grid import Grid
+from tickplant.candles.interval import parse_interval
+from tickplant.formats.rows import candle_structs, public_candles
+from tickplant.gateway.doors import Call, Door
+from tickplant.gateway.rest import models
+from tickplant.gateway.rest.answers import Page, answer_rows
+from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint, pin
+from tickplant.gateway.rest.params import (
+    AS_OF,
+    END,
+    PAGED,
+    START,
+    Param,
+    check_range,
+    choice,
+)
+from tickplant.gateway.rest.ticks import wanted_as_of
+from tickplant.plant.history import Candles
+from tickplant.store.contract import AsOf
+
+_MINUTE = parse_interval("1m")
+FILLS = ("none", "previous", "null")
+
+
+def read_candles(call: Call) -> Response:
+    """Answer a page of candles."""
+    query = call.query
+    instrument = call.plant.registry.resolve(call.path["symbol"])
+    check_range(query["start"], query["end"])
+    grid = Grid(query["interval"], query["timezone"], query["day_start"])
+    mark = fingerprint(call.door.path, {**query, "of": instrument.number})
+    seq_last = call.plant.history.seq_last
+    start, as_of = _where(call, mark)
+    limit = query["limit"]
+    candles = call.plant.history.candles(
+        instrument,
+        grid,
+        basis=query["basis"],
+        start=start,
+        end=query["end"],
+        # One more than the page, to know whether there is another. Without a start they are the
+        # newest bars, and nothing comes after them.
+        limit=limit if start is None else limit + 1,
+        fill=query["fill"],
+        as_of=as_of,
+    )
+    token = None
+    if candles.table.num_rows > limit:
+        place = (candles.table["start"][limit].as_py(), 0)
+        token = encode_token(mark, place, pin(as_of, seq_last))
+    return answer_rows(call, _page(candles, candles.table.slice(0, limit), token))
+
+
+def _where(call: Call, mark: int) -> tuple[int | None, AsOf]:
+    """Return the start of the first bar wanted, None for the newest bars, and the snapshot."""
+    query = call.query
+    if query["page_token"] is None:
+        return query["start"], wanted_as_of(call.plant.history, query)
+    token = decode_token(query["page_token"], mark)
+    return token.place[0], token.as_of
+
+
+def _page(candles: Candles, rows: pa.Table, token: str | None) -> Page:
+    grid, instrument, basis = candles.grid, candles.instrument, candles.basis
+    interval = str(grid.interval)
+    return Page(
+        key="candles",
+        head={
+            "symbol": instrument.symbol,
+            "venue": instrument.venue,
+            "interval": interval,
+            "basis": basis,
+            "timezone": grid.timezone,
+            "day_start": grid.day_start,
+        },
+        structs=lambda: candle_structs(rows),
+        table=lambda: public_candles(rows, instrument, interval, basis),
+        next_token=token,
+    )
+
+
+INTERVAL = Param(
+    "interval",
+    lambda given: parse_interval(given.strip()),
+    "Length of a bar: a whole number and `s`, `m`, `h`, `d`, `w` or `mo`.",
+    {"type": "string", "pattern": "^[1-9][0-9]*(s|m|h|d|w|mo)$"},
+    _MINUTE,
+)
+BASIS = choice(
+    "basis",
+    BASES,
+    None,
+    "What the prices are: `trade` (the default where there are "
+    "trades), else `mid`, `bid` or `ask` of the quotes.",
+)
+TIMEZONE = Param(
+    "timezone",
+    str.strip,
+    "IANA zone in which days, weeks and months begin.",
+    default="UTC",
+    example="America/New_York",
+)
+DAY_START = Param(
+    "day_start",
+    str.strip,
+    "Start of the trading day, HH:MM on the clock of `timezone`.",
+    {"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"},
+    "00:00",
+)
+FILL = choice(
+    "fill",
+    FILLS,
+    "none",
+    "Bars without events: left out (`none`), flat at the close "
+    "before (`previous`), or with null prices (`null`).",
+)
+
+DOORS = (
+    Door(
+        method="GET",
+        path="/v1/candles/{symbol}",
+        tag="Read",
+        summary="Candles of an instrument",
+        doc="Bars whose start lies in `[start, end)`, ascending; `start` is floored to its bar. "
+        "Without `start` they are the newest `limit` bars before `end`, and there is no next page. "
+        "The bar that is still forming is included and says so in `state`. Late, corrected and "
+        "cancelled trades change the bar they belong to; `revision` tells.",
+        model=models.CandlesPage,
+        params=(INTERVAL, START, END, BASIS, TIMEZONE, DAY_START, FILL, AS_OF, *PAGED),
+        path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
+        rows=True,
+        refusals=(400, 404, 406),
+        read=read_candles,
+    ),
+)

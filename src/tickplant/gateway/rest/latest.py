@@ -1,0 +1,151 @@
+"""`GET /v1/latest`: the last that is known, with its age."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from starlette.responses import Response
+
+from tickplant.formats.rows import (
+    TIMESTAMP,
+    candle_structs,
+    public_records,
+    quote_structs,
+    trade_structs,
+)
+from tickplant.gateway.doors import Call, Door
+from tickplant.gateway.rest import models
+from tickplant.gateway.rest.answers import Page, answer_json, answer_rows
+from tickplant.gateway.rest.params import FORMAT, Param
+from tickplant.model.errors import Complaint, InvalidParameter, UserError
+from tickplant.model.instruments import Instrument, Registry
+from tickplant.model.times import NS_PER_S, format_time, parse_time
+from tickplant.observe.freshness import freshness
+from tickplant.plant.plant import Plant
+
+SYMBOLS_MAX = 1_000
+_ALLOWED = f"1 to {SYMBOLS_MAX} symbols with commas between them, or *"
+
+
+def latest_of(plant: Plant, instrument: Instrument) -> dict[str, Any]:
+    """Return the last of one instrument, as JSON shows it."""
+    found = plant.history.latest(instrument)
+    ts = found["ts_event"]
+    age_s = None if ts is None else round((plant.clock() - ts) / NS_PER_S, 6)
+    return {
+        "symbol": instrument.symbol,
+        "venue": instrument.venue,
+        "ts_event": None if ts is None else format_time(ts),
+        "age_s": age_s,
+        "freshness": freshness(age_s).status,
+        "trade": None if found["trade"] is None else trade_structs(found["trade"])[0],
+        "quote": None if found["quote"] is None else quote_structs(found["quote"])[0],
+        "candle": None if found["candle"] is None else candle_structs(found["candle"])[0],
+    }
+
+
+def read_one(call: Call) -> Response:
+    """Answer the last of the instrument in the path."""
+    return answer_json(latest_of(call.plant, call.plant.registry.resolve(call.path["symbol"])))
+
+
+def read_several(call: Call) -> Response:
+    """Answer the last of the instruments in `symbols`."""
+    wanted = call.query["symbols"]
+    if wanted is None:
+        raise InvalidParameter("symbols", "", f"{_ALLOWED}; it must be given")
+    rows = [latest_of(call.plant, one) for one in _resolve(call.plant.registry, wanted)]
+    return answer_rows(
+        call,
+        Page(
+            key="latest",
+            head={},
+            structs=lambda: rows,
+            table=lambda: _table(rows),
+            paged=False,
+        ),
+    )
+
+
+def _resolve(registry: Registry, symbols: list[str]) -> list[Instrument]:
+    if symbols == ["*"]:
+        return list(registry)[:SYMBOLS_MAX]
+    try:
+        return [registry.resolve(symbol) for symbol in symbols]
+    except UserError as fault:
+        fault.complaints = tuple(
+            Complaint(("query", "symbols"), one.msg, one.value) for one in fault.complaints
+        )
+        raise
+
+
+def _parse_symbols(given: str) -> list[str]:
+    symbols = list(dict.fromkeys(part.strip() for part in given.split(",")))
+    if not all(symbols) or len(symbols) > SYMBOLS_MAX:
+        raise InvalidParameter("symbols", given, _ALLOWED)
+    return symbols
+
+
+_FLAT = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("venue", pa.string()),
+        ("ts_event", TIMESTAMP),
+        ("age_s", pa.float64()),
+        ("freshness", pa.string()),
+        ("price", pa.float64()),
+        ("size", pa.float64()),
+        ("bid_price", pa.float64()),
+        ("bid_size", pa.float64()),
+        ("ask_price", pa.float64()),
+        ("ask_size", pa.float64()),
+    ]
+)
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    flat = []
+    for row in rows:
+        trade, quote = row["trade"], row["quote"]
+        flat.append(
+            {
+                **{name: row[name] for name in ("symbol", "venue", "age_s", "freshness")},
+                "ts_event": None if row["ts_event"] is None else parse_time(row["ts_event"]),
+                **{name: getattr(trade, name, None) for name in ("price", "size")},
+                **{name: getattr(quote, name, None) for name in _FLAT.names[7:]},
+            }
+        )
+    return public_records(flat, _FLAT)
+
+
+SYMBOLS = Param(
+    "symbols", _parse_symbols, f"{_ALLOWED[0].upper()}{_ALLOWED[1:]}.", example="EURUSD,BTC-USDT"
+)
+
+DOORS = (
+    Door(
+        method="GET",
+        path="/v1/latest/{symbol}",
+        tag="Read",
+        summary="The last of an instrument",
+        doc="Last trade, last quote and the last 1m candle, with their age and freshness.",
+        model=models.LatestModel,
+        path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
+        refusals=(400, 404),
+        read=read_one,
+    ),
+    Door(
+        method="GET",
+        path="/v1/latest",
+        tag="Read",
+        summary="The last of several instruments",
+        doc="As above for each symbol, in the order asked for. CSV, Arrow and Parquet carry last "
+        "price and quote in one flat row.",
+        model=models.LatestList,
+        params=(SYMBOLS, FORMAT),
+        rows=True,
+        refusals=(400, 404, 406),
+        read=read_several,
+    ),
+)

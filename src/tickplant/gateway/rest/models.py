@@ -1,0 +1,272 @@
+"""What the answers look like, for the OpenAPI document only: no answer is built from these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Side = Literal["buy", "sell"]
+_TIME = "RFC 3339, UTC, as many fractional digits as needed."
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Fault(_Model):
+    """One fault of the input."""
+
+    loc: list[str | int] = Field(
+        description="Path to the parameter.", examples=[["query", "limit"]]
+    )
+    msg: str = Field(examples=["allowed is a whole number from 1 to 10000"])
+    value: Any = Field(examples=["0"])
+
+
+class Problem(_Model):
+    """An error, RFC 9457."""
+
+    type: str = Field(examples=["urn:tickplant:problem:invalid-parameter"])
+    title: str = Field(examples=["Invalid parameter"])
+    status: int = Field(examples=[400])
+    detail: str = Field(
+        examples=["limit: 0 is not allowed; allowed is a whole number from 1 to 10000"]
+    )
+    instance: str = Field(description="Path of the request.", examples=["/v1/trades/EURUSD"])
+    errors: list[Fault]
+
+
+class InstrumentModel(_Model):
+    """What is traded. `VENUE:SYMBOL` names one instrument and no other."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    kind: str | None = Field(examples=["fx"])
+    base: str | None = Field(examples=["EUR"])
+    quote: str | None = Field(examples=["USD"])
+    tick_size: float | None
+    lot_size: float | None
+    underlying: str | None
+    expiry: str | None
+    strike: float | None
+    right: Literal["call", "put"] | None
+    timezone: str | None
+    calendar: str | None
+    status: str = Field(examples=["active"])
+    aliases: list[str]
+
+
+class InstrumentsPage(_Model):
+    """A page of instruments."""
+
+    instruments: list[InstrumentModel]
+    next_page_token: str | None
+
+
+class TradeModel(_Model):
+    """A trade."""
+
+    ts_event: str = Field(
+        description=f"When it happened. {_TIME}", examples=["2014-05-07T00:00:01Z"]
+    )
+    ts_recv: str = Field(
+        description=f"When it reached the plant. {_TIME}", examples=["2014-05-07T00:00:01.25Z"]
+    )
+    seq: int = Field(description="The plant's own number, strictly rising.", examples=[1043])
+    price: float = Field(examples=[1.3928])
+    size: float | None = Field(examples=[100.0])
+    side: Side | None = Field(description="The aggressor's side.", examples=["buy"])
+    id: str | None = Field(description="The venue's trade id.", examples=["T-17"])
+    conditions: str | None
+    exchange: str | None
+    flags: list[str] = Field(
+        description="synthetic, backfilled, late, correction, cancel, snapshot.",
+        examples=[["synthetic"]],
+    )
+    corrects: int | None = Field(
+        default=None, description="Only on corrections: the `seq` of the original trade."
+    )
+
+
+class TradesPage(_Model):
+    """A page of trades."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    trades: list[TradeModel]
+    next_page_token: str | None
+
+
+class QuoteModel(_Model):
+    """A quote; a side without a quote is null."""
+
+    ts_event: str = Field(examples=["2014-05-07T00:00:01Z"])
+    ts_recv: str = Field(examples=["2014-05-07T00:00:01.25Z"])
+    seq: int = Field(examples=[1044])
+    bid_price: float | None = Field(examples=[1.3927])
+    bid_size: float | None = Field(examples=[1_000_000.0])
+    ask_price: float | None = Field(examples=[1.3929])
+    ask_size: float | None = Field(examples=[2_000_000.0])
+    exchange: str | None
+    flags: list[str]
+
+
+class QuotesPage(_Model):
+    """A page of quotes."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    quotes: list[QuoteModel]
+    next_page_token: str | None
+
+
+class CandleModel(_Model):
+    """A candle, labelled by its start. Open and close are by event time, then sequence number."""
+
+    start: str = Field(examples=["2014-05-07T00:00:00Z"])
+    end: str = Field(examples=["2014-05-07T00:01:00Z"])
+    open: float | None = Field(examples=[1.3928])
+    high: float | None = Field(examples=[1.3931])
+    low: float | None = Field(examples=[1.3927])
+    close: float | None = Field(examples=[1.393])
+    volume: float | None = Field(
+        description="Sum of the sizes; null for bars of quotes.", examples=[1200.0]
+    )
+    vwap: float | None = Field(
+        description="Null where nothing was traded with a size.", examples=[1.39295]
+    )
+    count: int = Field(description="Events in the bar.", examples=[42])
+    revision: int | None = Field(
+        description="The last sequence number that touched the bar; null for a filled bar.",
+        examples=[5077],
+    )
+    state: Literal["forming"] | None = Field(
+        default=None, description="Only on a bar that no event has passed yet."
+    )
+
+
+class CandlesPage(_Model):
+    """A page of candles."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    interval: str = Field(examples=["1m"])
+    basis: Literal["trade", "mid", "bid", "ask"]
+    timezone: str = Field(examples=["UTC"])
+    day_start: str = Field(examples=["00:00"])
+    candles: list[CandleModel]
+    next_page_token: str | None
+
+
+class LatestModel(_Model):
+    """The last that is known of an instrument. What there is none of is null."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    ts_event: str | None = Field(
+        description="Event time of the last trade or quote.", examples=["2014-05-07T00:00:01Z"]
+    )
+    age_s: float | None = Field(description="Seconds since then.", examples=[0.25])
+    freshness: Literal["FRESH", "WARN", "STALE"] = Field(
+        description="FRESH up to 60 s, WARN up to 120 s, else STALE."
+    )
+    trade: TradeModel | None
+    quote: QuoteModel | None
+    candle: CandleModel | None = Field(description="The last 1m candle, usually forming.")
+
+
+class LatestList(_Model):
+    """The last of several instruments, in the order asked for."""
+
+    latest: list[LatestModel]
+
+
+class QuarantineModel(_Model):
+    """A refused row."""
+
+    ts_recv: str = Field(examples=["2014-05-07T00:00:01.25Z"])
+    seq: int = Field(examples=[1045])
+    feed: str = Field(examples=["push"])
+    table: Literal["trades", "quotes"]
+    symbol: str | None
+    reason: str = Field(examples=["price_not_positive"])
+    detail: str = Field(examples=["price: -1 is not allowed; allowed is a number above 0"])
+    row: Any = Field(description="The row as it was sent.")
+
+
+class QuarantinePage(_Model):
+    """A page of refused rows."""
+
+    quarantine: list[QuarantineModel]
+    next_page_token: str | None
+
+
+class RejectModel(_Model):
+    """Why a row was refused."""
+
+    index: int = Field(description="Place in the body, from 0.", examples=[3])
+    reason: str = Field(examples=["price_not_positive"])
+    detail: str = Field(examples=["price: -1 is not allowed; allowed is a number above 0"])
+
+
+class ReceiptModel(_Model):
+    """What became of a body. The numbers are null where no row was accepted."""
+
+    accepted: int = Field(examples=[999])
+    duplicates: int = Field(examples=[0])
+    rejected: list[RejectModel]
+    seq_first: int | None = Field(examples=[1001])
+    seq_last: int | None = Field(examples=[1999])
+
+
+class CorrectionModel(TradeModel):
+    """The corrected trade as it now stands."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+
+
+class CancelModel(_Model):
+    """A cancel: its own number and that of the trade it cancels."""
+
+    seq: int = Field(examples=[2001])
+    cancels: int = Field(examples=[1043])
+
+
+class FeedsModel(_Model):
+    """The feeds and how each is doing."""
+
+    feeds: list[dict[str, Any]]
+
+
+class StatusModel(BaseModel):
+    """How much, how fresh, how durable."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: str
+    state: str = Field(examples=["running"])
+    ready: bool
+    seq_last: int = Field(description="The last sequence number that can be read.", examples=[5077])
+
+
+class Probe(_Model):
+    """One thing that the process depends on."""
+
+    ok: bool
+    detail: str = Field(examples=["ok"])
+
+
+class HealthModel(_Model):
+    """Whether the process is up and what it depends on works."""
+
+    status: Literal["ok", "failing"]
+    checks: dict[str, Probe]
+
+
+class ReadyModel(_Model):
+    """Whether rows are accepted now."""
+
+    ready: bool
+    reason: str = Field(examples=["accepting"])

@@ -1,0 +1,163 @@
+"""Query parameters: declared once, for the parser and for the OpenAPI document alike."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from tickplant.formats.encode import FORMATS
+from tickplant.model.errors import Complaint, InvalidParameter, UserError, shorten
+from tickplant.model.times import parse_time
+
+LIMIT_MAX = 10_000
+LIMIT_DEFAULT = 1_000
+_WHOLE = re.compile(r"\d{1,9}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One query parameter; `parse(text)` raises `InvalidParameter`, absent means `default`."""
+
+    name: str
+    parse: Callable[[str], Any]
+    doc: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    default: Any = None
+    example: Any = None
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the parameter as an OpenAPI parameter object."""
+        schema = dict(self.schema)
+        if self.default is not None:
+            plain = isinstance(self.default, str | int | float)
+            schema["default"] = self.default if plain else str(self.default)
+        shown = {
+            "name": self.name,
+            "in": "query",
+            "required": False,
+            "description": self.doc,
+            "schema": schema,
+        }
+        return shown if self.example is None else {**shown, "example": self.example}
+
+
+Params = tuple[Param, ...]
+
+
+def read_query(params: Params, query: str) -> dict[str, Any]:
+    """Return every parameter's value by name.
+
+    Raises `InvalidParameter` for a value that is not allowed, for a parameter given twice, and for
+    one that is not known, naming the nearest that is.
+    """
+    values = {param.name: param.default for param in params}
+    if not query:
+        return values
+    given: dict[str, str] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in values:
+            raise _unknown(name, list(values))
+        if name in given:
+            raise InvalidParameter(name, text, "one value; it was given twice")
+        given[name] = text
+    for param in params:
+        if param.name in given:
+            values[param.name] = param.parse(given[param.name])
+    return values
+
+
+def _unknown(name: str, known: list[str]) -> UserError:
+    shown = shorten(name)
+    if not known:
+        said = "this route takes no parameters"
+    else:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        said = f"the nearest known one is {(nearest or known)[0]}; all are {', '.join(known)}"
+    return UserError(
+        f"{shown}: no such parameter; {said}",
+        [Complaint(("query", shown), f"no such parameter; {said}", shown)],
+    )
+
+
+def choice(name: str, choices: tuple[str, ...], default: str | None, doc: str) -> Param:
+    """Return a parameter that takes one of some words, in any case."""
+
+    def parse(text: str) -> str:
+        word = text.strip().lower()
+        if word not in choices:
+            raise InvalidParameter(name, text, ", ".join(choices))
+        return word
+
+    return Param(name, parse, doc, {"type": "string", "enum": list(choices)}, default)
+
+
+def switch(name: str, doc: str) -> Param:
+    """Return a parameter that is `true` or `false`, None where it is absent."""
+
+    def parse(text: str) -> bool:
+        word = text.strip().lower()
+        if word not in {"true", "false", "1", "0"}:
+            raise InvalidParameter(name, text, "true or false")
+        return word in {"true", "1"}
+
+    return Param(name, parse, doc, {"type": "boolean"})
+
+
+def moment(name: str, doc: str) -> Param:
+    """Return a parameter that is a time; its value is nanoseconds UTC."""
+    return Param(name, lambda text: parse_time(text, name), doc, example="2014-05-07T00:00:00Z")
+
+
+def text(name: str, doc: str, *, length: int = 256, example: str | None = None) -> Param:
+    """Return a parameter that is free text of 1 to `length` characters."""
+
+    def parse(given: str) -> str:
+        if not given.strip() or len(given) > length:
+            raise InvalidParameter(name, given, f"a text of 1 to {length} characters")
+        return given.strip()
+
+    return Param(
+        name, parse, doc, {"type": "string", "minLength": 1, "maxLength": length}, example=example
+    )
+
+
+def _parse_limit(given: str) -> int:
+    if not _WHOLE.match(given.strip()) or not 1 <= int(given) <= LIMIT_MAX:
+        raise InvalidParameter("limit", given, f"a whole number from 1 to {LIMIT_MAX}")
+    return int(given)
+
+
+START = moment("start", "First time, included. RFC 3339 with a zone, or integer nanoseconds.")
+END = moment("end", "Time after the last, not included.")
+ORDER = choice(
+    "order", ("asc", "desc"), "asc", "By event time, then sequence number: rising or falling."
+)
+LIMIT = Param(
+    "limit",
+    _parse_limit,
+    "Most rows of one page.",
+    {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
+    LIMIT_DEFAULT,
+)
+PAGE_TOKEN = text(
+    "page_token",
+    "`next_page_token` of the page before, with the same other parameters.",
+    length=512,
+)
+AS_OF = text(
+    "as_of", "Answer as it was known at this sequence number or time of receipt.", length=64
+)
+FORMAT = choice("format", FORMATS, None, "Format of the rows; goes before the `Accept` header.")
+
+PAGED: Params = (LIMIT, PAGE_TOKEN, FORMAT)
+RANGE: Params = (START, END, ORDER, *PAGED, AS_OF)
+
+
+def check_range(start: int | None, end: int | None) -> None:
+    """Raise `InvalidParameter` where a range ends before it starts."""
+    if start is not None and end is not None and end < start:
+        raise InvalidParameter("end", end, f"a time that is not before start ({start})")

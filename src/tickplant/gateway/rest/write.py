@@ -1,0 +1,141 @@
+"""`POST /v1/trades` and `POST /v1/quotes`: rows in, answered once they are durable.
+
+body (bounded) ─► parse ─► Plant.submit ─► durable ─► 201 with what became of each row
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tickplant.formats.parse import PARSERS, parse_body
+from tickplant.formats.parsed import Parsed
+from tickplant.gateway.doors import Door, Gate
+from tickplant.gateway.rest import models
+from tickplant.gateway.rest.answers import answer_json
+from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
+from tickplant.gateway.rest.params import switch
+from tickplant.model.events import QUOTES, TRADES
+from tickplant.plant.plant import Plant
+from tickplant.plant.submission import Receipt, Submission
+
+
+async def post_rows(table: str, request: Request, gate: Gate, query: Mapping[str, Any]) -> Response:
+    """Take the rows of a body and answer with its receipt.
+
+    Raises `BodyTooLarge`, `UnsupportedMedia`, `InvalidBody` (also for a strict body with bad rows)
+    or a `PassingError`.
+    """
+    plant = gate.plant
+    body = await read_body(request, plant.settings.server.body_mb_max << 20)
+    content_type = request.headers.get("content-type", "")
+    if len(body) > THREAD_BYTES:
+        parsed = await asyncio.to_thread(parse_body, table, content_type, body)
+    else:
+        parsed = parse_body(table, content_type, body)
+    future = plant.submit(_submission(plant, table, parsed, query["strict"]))
+    # Shielded, because a producer that goes away must not cancel what the plant is working on.
+    receipt = await asyncio.shield(asyncio.wrap_future(future))
+    return answer_json(_public(receipt), 201)
+
+
+def _submission(plant: Plant, table: str, parsed: Parsed, strict: bool | None) -> Submission:
+    settings = plant.settings
+    return Submission(
+        table=table,
+        rows=parsed.rows,
+        venue=settings.push.venue,
+        strict=settings.checks.strict if strict is None else strict,
+        unreadable=parsed.unreadable,
+        indexes=parsed.indexes,
+    )
+
+
+def _public(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "accepted": receipt.accepted,
+        "duplicates": receipt.duplicates,
+        "rejected": [
+            {"index": one.index, "reason": one.reason, "detail": one.detail}
+            for one in receipt.rejected
+        ],
+        "seq_first": receipt.seq_first,
+        "seq_last": receipt.seq_last,
+    }
+
+
+STRICT = switch("strict", "`true` refuses the whole body with 422 where one row is bad.")
+
+_EXAMPLES = {
+    TRADES: {"symbol": "EURUSD", "price": 1.3928, "size": 100, "side": "buy", "id": "T-17"},
+    QUOTES: {"symbol": "EURUSD", "bid_price": 1.3927, "ask_price": 1.3929},
+}
+_FIELDS = {
+    TRADES: {
+        "symbol": {"type": "string"},
+        "venue": {"type": "string"},
+        "ts_event": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "price": {"type": "number"},
+        "size": {"type": ["number", "null"]},
+        "side": {"enum": ["buy", "sell", None]},
+        "id": {"type": ["string", "integer", "null"]},
+        "conditions": {"type": ["string", "array", "null"], "items": {"type": "string"}},
+        "exchange": {"type": ["string", "null"]},
+        "key": {"type": ["string", "null"], "maxLength": 64},
+    },
+    QUOTES: {
+        "symbol": {"type": "string"},
+        "venue": {"type": "string"},
+        "ts_event": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "bid_price": {"type": ["number", "null"]},
+        "bid_size": {"type": ["number", "null"]},
+        "ask_price": {"type": ["number", "null"]},
+        "ask_size": {"type": ["number", "null"]},
+        "exchange": {"type": ["string", "null"]},
+        "key": {"type": ["string", "null"], "maxLength": 64},
+    },
+}
+_NEEDED = {TRADES: ["symbol", "price"], QUOTES: ["symbol"]}
+
+
+def _request_body(table: str) -> dict[str, Any]:
+    row = {
+        "type": "object",
+        "properties": _FIELDS[table],
+        "required": _NEEDED[table],
+        "additionalProperties": True,
+    }
+    rows = {"type": "array", "items": row}
+    wrapped = {"type": "object", "properties": {table: rows}, "required": [table]}
+    content: dict[str, Any] = {name: {} for name in PARSERS}
+    content["application/json"] = {
+        "schema": {"oneOf": [row, rows, wrapped]},
+        "example": _EXAMPLES[table],
+    }
+    return {"required": True, "content": content}
+
+
+def _door(table: str) -> Door:
+    return Door(
+        method="POST",
+        path=f"/v1/{table}",
+        tag="Write",
+        summary=f"Store {table}",
+        doc="Answered once the rows are on disk. Good rows of a mixed body are taken, the bad ones "
+        "are kept in quarantine and listed under `rejected`; the same row sent again (by `id`, or "
+        "by `key`) is counted under `duplicates`. `Content-Encoding: gzip` is understood.",
+        model=models.ReceiptModel,
+        params=(STRICT,),
+        body=_request_body(table),
+        status=201,
+        refusals=(400, 413, 415, 422, 503),
+        serve=partial(post_rows, table),
+    )
+
+
+DOORS = (_door(TRADES), _door(QUOTES))

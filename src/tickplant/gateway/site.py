@@ -1,0 +1,66 @@
+"""The page at `/` and the API's own at `/docs`: files of ours and of the Swagger UI bundle.
+
+Everything is served from here; no page refers to another host.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from swagger_ui_bundle import swagger_ui_path
+
+WEB = files("tickplant.gateway") / "web"
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'{inline}; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SECURITY = {
+    "Content-Security-Policy": _POLICY.format(inline=""),
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_DOCS_SECURITY = {**_SECURITY, "Content-Security-Policy": _POLICY.format(inline=" 'unsafe-inline'")}
+_SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
+_PAGES = {"/": "index.html", "/docs": "docs.html"}
+_ASSETS = ("app.css", "app.js", "chart.js", "docs.js", "icon.svg")
+
+
+def page_routes(document: dict[str, Any]) -> list[Route]:
+    """Return the routes of the pages, their assets and the OpenAPI document."""
+    routes = [_route(path, WEB / name, docs=path == "/docs") for path, name in _PAGES.items()]
+    routes += [_route(f"/web/{name}", WEB / name) for name in _ASSETS]
+    routes += [_route(f"/docs/{name}", swagger_ui_path / name) for name in _SWAGGER]
+    routes.append(_serve("/favicon.ico", _read(WEB / "icon.svg"), _TYPES["svg"], _SECURITY))
+    text = msgspec.json.encode(document)
+    routes.append(_serve("/openapi.json", text, "application/json", _SECURITY))
+    return routes
+
+
+def _route(path: str, file: Traversable, *, docs: bool = False) -> Route:
+    kind = _TYPES[file.name.rpartition(".")[2]]
+    return _serve(path, _read(file), kind, _DOCS_SECURITY if docs else _SECURITY)
+
+
+def _read(file: Traversable) -> bytes:
+    return file.read_bytes()
+
+
+def _serve(path: str, content: bytes, kind: str, headers: dict[str, str]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return Response(content, 200, headers, kind)
+
+    return Route(path, endpoint, methods=["GET"], name=path)

@@ -1,0 +1,322 @@
+"""A plant in plain Python lists: the oracle that the gateway is tested against.
+
+It keeps rows as dictionaries, filters and sorts them with nothing but Python, and shares no code
+with the real plant. Time stands still unless a test moves `now`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+
+from tickplant.config import Settings
+from tickplant.model.errors import Complaint, InvalidBody, NotFound
+from tickplant.model.events import SCHEMAS
+from tickplant.model.instruments import Registry
+from tickplant.model.rejects import Reject
+from tickplant.observe.metrics import Metrics
+from tickplant.plant.submission import Receipt, Submission
+from tickplant.store.contract import NOW, AsOf, Cursor
+
+Row = dict[str, Any]
+START = 1_400_000_000_000_000_000  # 2014-05-13T16:53:20Z
+_UNITS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
+
+CANDLES = pa.schema(
+    [
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        *((name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "vwap")),
+        ("count", pa.int64()),
+        ("revision", pa.int64()),
+        ("forming", pa.bool_()),
+    ]
+)
+
+
+class FakeStore:
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
+        self.last_error: str | None = None
+
+    def visible(self, table: str, as_of: AsOf) -> list[Row]:
+        """Rows as they stood: of each trade the last amendment, no cancelled ones."""
+        known = [
+            row
+            for row in self.rows[table]
+            if (as_of.seq_max is None or row["seq"] <= as_of.seq_max)
+            and (as_of.ts_recv_max is None or row["ts_recv"] <= as_of.ts_recv_max)
+        ]
+        if table != "trades":
+            return known
+        last: dict[int, Row] = {}
+        for row in known:
+            last[row["ref_seq"] or row["seq"]] = row
+        return [row for row in last.values() if not row["flags"] & 16]
+
+    def find_trade(self, seq: int) -> pa.Table:
+        named = next((row for row in self.rows["trades"] if row["seq"] == seq), None)
+        original = named and (named["ref_seq"] or named["seq"])
+        found = [
+            row for row in self.visible("trades", NOW) if (row["ref_seq"] or row["seq"]) == original
+        ]
+        return pa.Table.from_pylist(found, schema=SCHEMAS["trades"])
+
+    def status(self) -> SimpleNamespace:
+        return SimpleNamespace(last_error=self.last_error)
+
+
+class FakeHistory:
+    def __init__(self, plant: FakePlant) -> None:
+        self.plant = plant
+        self.store = plant.store
+        self.registry = plant.registry
+
+    @property
+    def seq_last(self) -> int:
+        return self.plant.seq
+
+    def resolve_as_of(self, value: object, name: str = "as_of") -> AsOf:
+        from tickplant.plant.history import History
+
+        return History.resolve_as_of(self, value, name)  # type: ignore[arg-type]
+
+    def trades(self, instrument: Any, **query: Any) -> pa.Table:
+        return self._page("trades", lambda row: row["instrument"] == instrument.number, **query)
+
+    def quotes(self, instrument: Any, **query: Any) -> pa.Table:
+        return self._page("quotes", lambda row: row["instrument"] == instrument.number, **query)
+
+    def quarantine(
+        self, *, reason: str | None = None, table: str | None = None, **query: Any
+    ) -> pa.Table:
+        def wanted(row: Row) -> bool:
+            return reason in (None, row["reason"]) and table in (None, row["table"])
+
+        return self._page("quarantine", wanted, **query)
+
+    def _page(
+        self,
+        table: str,
+        wanted: Any,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        after: Cursor | None = None,
+        as_of: AsOf = NOW,
+    ) -> pa.Table:
+        def inside(row: Row) -> bool:
+            place, ts = (row["ts_event"], row["seq"]), row["ts_event"]
+            if after is not None:
+                edge = (after.ts_event, after.seq)
+                if (place >= edge) if descending else (place <= edge):
+                    return False
+            return (start is None or ts >= start) and (end is None or ts < end) and wanted(row)
+
+        rows = [row for row in self.store.visible(table, as_of) if inside(row)]
+        rows.sort(key=lambda row: (row["ts_event"], row["seq"]), reverse=descending)
+        return pa.Table.from_pylist(rows[:limit], schema=SCHEMAS[table])
+
+    def candles(
+        self,
+        instrument: Any,
+        grid: Any,
+        *,
+        basis: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int | None = None,
+        fill: str = "none",
+        as_of: AsOf = NOW,
+    ) -> SimpleNamespace:
+        step = grid.interval.count * _UNITS[grid.interval.unit]
+        rows = [
+            r for r in self.store.visible("trades", as_of) if r["instrument"] == instrument.number
+        ]
+        basis = basis or ("trade" if rows else "mid")
+        rows.sort(key=lambda row: (row["ts_event"], row["seq"]))
+        bars: dict[int, list[Row]] = {}
+        for row in rows if basis == "trade" else []:
+            bars.setdefault(row["ts_event"] // step * step, []).append(row)
+        low = min(bars, default=0) if start is None else start // step * step
+        shown = [
+            _bar(at, step, bars[at], rows[-1]["ts_event"])
+            for at in sorted(bars)
+            if at >= low and (end is None or at < end)
+        ]
+        if limit is not None:
+            shown = shown[-limit:] if start is None else shown[:limit]
+        table = pa.Table.from_pylist(shown, schema=CANDLES)
+        return SimpleNamespace(instrument=instrument, grid=grid, basis=basis, table=table)
+
+    def latest(self, instrument: Any) -> dict[str, Any]:
+        from tickplant.candles.grid import Grid
+        from tickplant.candles.interval import parse_interval
+
+        found = {
+            "trade": self.trades(instrument, descending=True, limit=1),
+            "quote": self.quotes(instrument, descending=True, limit=1),
+            "candle": self.candles(instrument, Grid(parse_interval("1m")), limit=1).table,
+        }
+        times = [
+            found[name]["ts_event"][0].as_py() for name in ("trade", "quote") if len(found[name])
+        ]
+        shown: dict[str, Any] = {name: rows if len(rows) else None for name, rows in found.items()}
+        return {**shown, "ts_event": max(times, default=None)}
+
+
+def _bar(start: int, step: int, rows: list[Row], last: int) -> Row:
+    sizes = [row["size"] for row in rows if row["size"] is not None]
+    volume = math.fsum(sizes)
+    notional = math.fsum(r["price"] * r["size"] for r in rows if r["size"] is not None)
+    prices = [row["price"] for row in rows]
+    return {
+        "start": start,
+        "end": start + step,
+        "open": prices[0],
+        "high": max(prices),
+        "low": min(prices),
+        "close": prices[-1],
+        "volume": volume,
+        "vwap": notional / volume if volume else None,
+        "count": len(rows),
+        "revision": max(row["seq"] for row in rows),
+        "forming": start + step > last,
+    }
+
+
+class FakePlant:
+    """As much of `plant.Plant` as the gateway asks for."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.metrics = Metrics()
+        self.registry = Registry()
+        self.store = FakeStore()
+        self.seq = 0
+        self.now = START
+        self.history = FakeHistory(self)
+        self.log_state = SimpleNamespace(state="ok", reason=None)
+        self.log = SimpleNamespace(status=lambda: self.log_state)
+        self.refuse: Exception | None = None
+        self.ready = (True, "accepting")
+        self.keys: set[tuple[int, str]] = set()
+
+    def clock(self) -> int:
+        return self.now
+
+    def feeds(self) -> list[Row]:
+        return [{"id": "push", "state": "connected", "events": self.seq}]
+
+    def feed_name(self, number: int) -> str:
+        return "push"
+
+    def readiness(self) -> tuple[bool, str]:
+        return self.ready
+
+    def status(self) -> Row:
+        return {"version": "0", "state": "running", "ready": self.ready[0], "seq_last": self.seq}
+
+    def submit(self, submission: Submission) -> Future[Receipt]:
+        if self.refuse is not None:
+            raise self.refuse
+        future: Future[Receipt] = Future()
+        rows = submission.rows.to_pylist()
+        places = submission.indexes or range(len(rows))
+        rejected = list(submission.unreadable)
+        good: list[Row] = []
+        for place, row in zip(places, rows, strict=True):
+            if row.get("price", 1.0) is None or row.get("price", 1.0) <= 0:
+                said = f"price: {row['price']} is not allowed; allowed is a number above 0"
+                rejected.append(Reject(place, "price_not_positive", said, "{}", row["symbol"]))
+            else:
+                good.append(row)
+        if submission.strict and rejected:
+            future.set_exception(
+                InvalidBody("bad rows", [Complaint(("body", r.index), r.detail) for r in rejected])
+            )
+            return future
+        first, duplicates = self.seq + 1, 0
+        for row in good:
+            duplicates += not self._store(submission, row)
+        for one in rejected:
+            self._quarantine(submission.table, one)
+        taken = len(good) - duplicates
+        future.set_result(
+            Receipt(
+                taken,
+                duplicates,
+                tuple(rejected),
+                first if taken else None,
+                first + taken - 1 if taken else None,
+            )
+        )
+        return future
+
+    def _store(self, submission: Submission, row: Row) -> bool:
+        venue = (row["venue"] or submission.venue).upper()
+        symbol = row["symbol"].upper()
+        instrument = self.registry.find(symbol, venue) or self.registry.add(symbol, venue)
+        if row.get("id") is not None:
+            if (instrument.number, row["id"]) in self.keys:
+                return False
+            self.keys.add((instrument.number, row["id"]))
+        self.seq += 1
+        self.store.rows[submission.table].append(
+            {
+                **row,
+                "instrument": instrument.number,
+                "seq": self.seq,
+                "ts_recv": self.now,
+                "ts_event": self.now if row["ts_event"] is None else row["ts_event"],
+                "feed": 1,
+                "flags": submission.flags,
+                "ref_seq": 0,
+            }
+        )
+        return True
+
+    def _quarantine(self, table: str, reject: Reject) -> None:
+        self.seq += 1
+        self.store.rows["quarantine"].append(
+            {
+                "instrument": 0,
+                "ts_event": self.now,
+                "seq": self.seq,
+                "ts_recv": self.now,
+                "feed": 1,
+                "flags": 0,
+                "table": table,
+                "symbol": reject.symbol,
+                "reason": reject.reason,
+                "detail": reject.detail,
+                "row": reject.row,
+            }
+        )
+
+    def amend(self, instrument: int, seq: int, changes: Mapping[str, Any] | None) -> Future[int]:
+        found = self.store.find_trade(seq).to_pylist()
+        if not found or found[0]["instrument"] != instrument:
+            raise NotFound(f"seq: {seq}")
+        self.seq += 1
+        old = found[0]
+        self.store.rows["trades"].append(
+            {
+                **old,
+                **(changes or {}),
+                "seq": self.seq,
+                "ts_recv": self.now,
+                "flags": 16 if changes is None else 8,
+                "ref_seq": old["ref_seq"] or old["seq"],
+            }
+        )
+        future: Future[int] = Future()
+        future.set_result(self.seq)
+        return future
