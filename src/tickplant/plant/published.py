@@ -27,18 +27,19 @@ CANDLE_SCHEMA = pa.schema(
         pa.field("instrument", pa.int32(), nullable=False),
         pa.field("start", pa.int64(), nullable=False),
         pa.field("end", pa.int64(), nullable=False),
-        pa.field("open", pa.float64(), nullable=False),
-        pa.field("high", pa.float64(), nullable=False),
-        pa.field("low", pa.float64(), nullable=False),
-        pa.field("close", pa.float64(), nullable=False),
+        pa.field("open", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("close", pa.float64()),
         pa.field("volume", pa.float64()),
         pa.field("vwap", pa.float64()),
         pa.field("count", pa.int64(), nullable=False),
-        pa.field("revision", pa.int64(), nullable=False),
+        pa.field("revision", pa.int64()),
         pa.field("forming", pa.bool_(), nullable=False),
     ]
 )
-"""Columns of a candle update; a `count` of 0 says that the bar's last event was cancelled."""
+"""Columns of a candle update; a `count` of 0, with no prices, says that the bar's
+last event was cancelled."""
 
 
 class CandleKey(NamedTuple):

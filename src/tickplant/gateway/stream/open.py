@@ -1,0 +1,244 @@
+"""A subscribe message becomes a subscription, or an error that says what is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from tickplant.candles.basis import BASES
+from tickplant.candles.grid import Grid
+from tickplant.candles.interval import parse_interval
+from tickplant.gateway.stream.ports import StreamPlant
+from tickplant.gateway.stream.protocol import Codec, Id, ProtocolError, Subscribe
+from tickplant.gateway.stream.replay import (
+    BarReader,
+    CandleQuery,
+    Chunk,
+    Reader,
+    SnapshotReader,
+    Source,
+    first_seq,
+)
+from tickplant.gateway.stream.selection import Selection
+from tickplant.gateway.stream.subscription import Subscription
+from tickplant.model.errors import InvalidParameter, PassingError, shorten
+from tickplant.model.events import MARKET_TABLES
+from tickplant.model.times import parse_time
+from tickplant.plant.history import SEQ_MAX
+from tickplant.plant.hub import Cursor
+from tickplant.plant.published import CANDLES, CHANNELS, STATUS
+
+RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
+LATER_CHANNELS = ("books",)
+
+
+@dataclass(slots=True)
+class Opened:
+    """A subscription and what must be given back at its end.
+
+    While `held` its answer has not been queued yet, so nothing of it may be sent.
+    """
+
+    subscription: Subscription
+    answer: dict[str, Any]
+    watched: list[tuple[Grid, str]] = field(default_factory=list)
+    held: bool = False
+
+    async def release(self, plant: StreamPlant) -> None:
+        """Stop reading and give back the candles."""
+        self.subscription.close()
+        watched, self.watched = self.watched, []
+        unwatch(plant, watched)
+
+
+def unwatch(plant: StreamPlant, watched: list[tuple[Grid, str]]) -> None:
+    """Give back watched candles; a plant that is stopping needs it no more."""
+    for grid, basis in watched:
+        try:
+            plant.unwatch_candles(grid, basis)
+        except PassingError:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a subscription begins: after a number, at an event time, or now (both None)."""
+
+    seq: int | None = None
+    time: int | None = None
+
+
+async def open_subscription(
+    id: Id, message: Subscribe, plant: StreamPlant, codec: Codec, run_in_thread: RunInThread
+) -> Opened:
+    """Check the message and make its subscription. Raises `ProtocolError`."""
+    check_channel(message)
+    origin = find_origin(message, plant)
+    query = find_query(message)
+    selection = Selection("*" if message.channel == STATUS else message.symbols, plant.registry)
+    watched = await _watch(plant, query)
+    try:
+        source = Source(plant.history, codec, _numbers(selection))
+        start = await _start(message.channel, origin, source, plant)
+        reader = _reader(message, origin, query, selection, source, start)
+        subscription = Subscription(
+            id,
+            message.channel,
+            selection,
+            plant,
+            codec,
+            run_in_thread,
+            seq=start.seq,
+            cursor=start.cursor,
+            reader=reader,
+            query=query,
+            announce=origin != Origin(),
+            start=origin.time if query is None else None,
+        )
+    except BaseException:
+        unwatch(plant, watched)
+        raise
+    answer: dict[str, Any] = {
+        "channel": message.channel,
+        "symbols": selection.names,
+        "seq": start.seq,
+    }
+    if query is not None:
+        answer |= {"interval": str(query.grid.interval), "basis": query.basis}
+    return Opened(subscription, answer, watched)
+
+
+def check_channel(message: Subscribe) -> None:
+    """Refuse channels that are not there, and fields that the channel has no use for."""
+    if message.channel in LATER_CHANNELS:
+        raise ProtocolError(
+            "channel_not_available", f"channel: {message.channel} is not served by this version"
+        )
+    if message.channel not in CHANNELS:
+        raise ProtocolError(
+            "bad_channel",
+            f"channel: {shorten(message.channel)} is not allowed; allowed is {', '.join(CHANNELS)}",
+        )
+    if message.snapshot and message.from_ is not None:
+        raise ProtocolError("bad_snapshot", "snapshot: is allowed only without from")
+    if message.channel == STATUS and (message.from_ is not None or message.snapshot):
+        raise ProtocolError("bad_from", "from, snapshot: are not allowed for the channel status")
+
+
+def find_origin(message: Subscribe, plant: StreamPlant) -> Origin:
+    """Return where the subscription begins.
+
+    An integer up to 10**15 is a sequence number, a larger one nanoseconds. Of an older run only
+    the numbers that the run after it began with still mean the same events.
+    """
+    value = message.from_
+    if value is None:
+        return Origin()
+    if isinstance(value, int) and value <= SEQ_MAX:
+        return Origin(seq=_known_seq(value, message.run, plant))
+    try:
+        time = parse_time(value, "from")
+    except InvalidParameter as fault:
+        raise ProtocolError("bad_from", fault.detail) from None
+    if time > plant.clock():
+        raise ProtocolError("from_in_future", f"from: {shorten(value)} has not come yet")
+    return Origin(time=time)
+
+
+def _known_seq(seq: int, run: int | None, plant: StreamPlant) -> int:
+    if seq < 0:
+        raise ProtocolError("bad_from", f"from: {seq} is not allowed; allowed is 0 or more")
+    if run is not None and run != plant.run:
+        base = plant.run_base(run + 1)
+        if base is None:
+            raise ProtocolError(
+                "unknown_run",
+                f"run: {run} is not known to this plant, which is "
+                f"at run {plant.run}; subscribe without it, or from a time",
+            )
+        seq = min(seq, base)
+    last = plant.hub.seq
+    if seq > last:
+        raise ProtocolError(
+            "from_in_future", f"from: {seq} has not come yet; the last is {last}", seq=last
+        )
+    return seq
+
+
+def find_query(message: Subscribe) -> CandleQuery | None:
+    """Return which candles are asked for, None on the other channels."""
+    if message.channel != CANDLES:
+        return None
+    if message.interval is None:
+        raise ProtocolError("bad_interval", "interval: is needed for candles, for example 1m")
+    try:
+        interval = parse_interval(message.interval)
+    except InvalidParameter as fault:
+        raise ProtocolError("bad_interval", fault.detail) from None
+    if message.basis is not None and message.basis not in BASES:
+        raise ProtocolError(
+            "bad_basis",
+            f"basis: {shorten(message.basis)} is not allowed; allowed is {', '.join(BASES)}",
+        )
+    try:
+        return CandleQuery(Grid(interval, message.timezone, message.day_start), message.basis)
+    except InvalidParameter as fault:
+        raise ProtocolError("bad_grid", fault.detail) from None
+
+
+async def _watch(plant: StreamPlant, query: CandleQuery | None) -> list[tuple[Grid, str]]:
+    watched: list[tuple[Grid, str]] = []
+    for basis in query.bases if query is not None else ():
+        assert query is not None
+        try:
+            await asyncio.to_thread(plant.watch_candles, query.grid, basis)
+        except PassingError as fault:
+            unwatch(plant, watched)
+            raise ProtocolError("unavailable", fault.detail) from None
+        watched.append((query.grid, basis))
+    return watched
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    seq: int
+    cursor: Cursor | None = None
+
+
+async def _start(channel: str, origin: Origin, source: Source, plant: StreamPlant) -> _Start:
+    if origin.seq is not None:
+        return _Start(origin.seq)
+    if origin.time is None or channel not in MARKET_TABLES:
+        tail = plant.hub.tail()
+        return _Start(tail.seq, tail)
+    upto = plant.hub.seq
+    return _Start(await asyncio.to_thread(first_seq, source, channel, origin.time, upto))
+
+
+def _reader(
+    message: Subscribe,
+    origin: Origin,
+    query: CandleQuery | None,
+    selection: Selection,
+    source: Source,
+    start: _Start,
+) -> Reader | None:
+    if query is not None and (origin.time is not None or message.snapshot):
+        return BarReader(
+            source,
+            query,
+            selection.instruments(),
+            start.seq,
+            start=origin.time,
+            limit=1 if message.snapshot else None,
+        )
+    if message.snapshot:
+        return SnapshotReader(source, message.channel, selection.instruments(), start.seq)
+    return None
+
+
+def _numbers(selection: Selection) -> tuple[int, ...] | None:
+    return None if selection.numbers is None else tuple(sorted(selection.numbers))

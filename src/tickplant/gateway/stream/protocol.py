@@ -1,0 +1,224 @@
+"""Messages of the stream, both ways, and their two wire formats.
+
+JSON text frames, or MessagePack binary frames where the client asked for the subprotocol `msgpack`.
+A message that cannot be taken is answered with an `error` of a code and, where it could be read,
+the `id` of the message; the connection stays open.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tickplant.model.errors import shorten
+
+Id = int | str
+Frame = str | bytes
+
+MSGPACK = "msgpack"
+EVENTS_BYTES_MAX = 256 * 1024
+"""Most bytes of events in one frame: well below the 1 MiB that client libraries take by default."""
+
+
+class ProtocolError(Exception):
+    """A message that is answered with `error`. `extra` are further fields of the answer."""
+
+    def __init__(self, code: str, message: str, id: Id | None = None, **extra: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.id = id
+        self.extra = extra
+
+
+class Subscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Begin to send. Without `id` the server gives one."""
+
+    op: str
+    channel: str
+    id: Id | None = None
+    symbols: list[str] | str | None = None
+    from_: int | str | None = msgspec.field(name="from", default=None)
+    run: int | None = None
+    snapshot: bool = False
+    interval: str | None = None
+    basis: str | None = None
+    timezone: str = "UTC"
+    day_start: str = "00:00"
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send no more."""
+
+    op: str
+    id: Id
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask whether anyone is there."""
+
+    op: str
+    id: Id | None = None
+
+
+Message = Subscribe | Unsubscribe | Ping
+_KINDS: dict[str, type[Message]] = {
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "ping": Ping,
+}
+
+
+class TradeEvent(msgspec.Struct):
+    """A trade on the wire; `corrects` is the `seq` of the trade that it amends."""
+
+    symbol: str
+    venue: str
+    ts_event: str
+    ts_recv: str
+    seq: int
+    price: float
+    size: float | None
+    side: str | None
+    id: str | None
+    conditions: str | None
+    exchange: str | None
+    flags: list[str]
+    corrects: int | UnsetType = UNSET
+
+
+class QuoteEvent(msgspec.Struct):
+    """A quote on the wire; a side that is missing is null."""
+
+    symbol: str
+    venue: str
+    ts_event: str
+    ts_recv: str
+    seq: int
+    bid_price: float | None
+    bid_size: float | None
+    ask_price: float | None
+    ask_size: float | None
+    exchange: str | None
+    flags: list[str]
+
+
+class CandleEvent(msgspec.Struct):
+    """A bar on the wire. `state` is `forming`, or left out once the bar's time is over."""
+
+    symbol: str
+    venue: str
+    interval: str
+    basis: str
+    timezone: str
+    day_start: str
+    start: str
+    end: str
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+    vwap: float | None
+    count: int
+    revision: int | None
+    state: str | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A wire format. `encode` makes the bytes of one value, which `data` puts together."""
+
+    name: str
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    join: Callable[[Id, str, Sequence[bytes]], Frame]
+    text: bool
+
+    def message(self, op: str, **fields: Any) -> Frame:
+        """Return a message other than data; fields that are None are left out."""
+        body = {"op": op, **{name: value for name, value in fields.items() if value is not None}}
+        encoded = self.encode(body)
+        return encoded.decode() if self.text else encoded
+
+    def error(self, fault: ProtocolError) -> Frame:
+        """Return the answer to a message that could not be taken."""
+        return self.message(
+            "error", id=fault.id, code=fault.code, message=fault.message, **fault.extra
+        )
+
+    def data(self, id: Id, channel: str, events: Sequence[bytes]) -> list[Frame]:
+        """Return data frames of encoded events, in order, none of them too large."""
+        frames: list[Frame] = []
+        first = size = 0
+        for place, event in enumerate(events):
+            size += len(event)
+            if size > EVENTS_BYTES_MAX and place > first:
+                frames.append(self.join(id, channel, events[first:place]))
+                first, size = place, len(event)
+        if first < len(events):
+            frames.append(self.join(id, channel, events[first:]))
+        return frames
+
+
+def _join_json(id: Id, channel: str, events: Sequence[bytes]) -> Frame:
+    head = msgspec.json.encode({"op": "data", "id": id, "channel": channel, "events": []})
+    return b"".join((head[:-2], b",".join(events), b"]}")).decode()
+
+
+def _join_msgpack(id: Id, channel: str, events: Sequence[bytes]) -> Frame:
+    head = msgspec.msgpack.encode({"op": "data", "id": id, "channel": channel, "events": 0})
+    # The last byte is the placeholder 0; an array header of four length bytes takes its place.
+    return b"".join((head[:-1], struct.pack(">BI", 0xDD, len(events)), *events))
+
+
+JSON = Codec("json", msgspec.json.Encoder().encode, msgspec.json.decode, _join_json, text=True)
+PACKED = Codec(
+    MSGPACK, msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, _join_msgpack, text=False
+)
+
+
+def decode(data: str | bytes, codec: Codec) -> Message:
+    """Return the message in a frame. Raises `ProtocolError`, with its id where there is one."""
+    body = _body(data, codec)
+    id = body.get("id")
+    if isinstance(id, bool) or not isinstance(id, int | str | None):
+        raise ProtocolError(
+            "bad_message", f"id: {shorten(id)} is not allowed; allowed is an integer or a text"
+        )
+    if isinstance(id, str) and len(id) > 64:
+        raise ProtocolError("bad_message", "id: allowed are at most 64 characters")
+    op = body.get("op")
+    kind = _KINDS.get(op) if isinstance(op, str) else None
+    if kind is None:
+        raise ProtocolError(
+            "unknown_op", f"op: {shorten(op)} is not allowed; allowed is {', '.join(_KINDS)}", id
+        )
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as fault:
+        raise ProtocolError("bad_message", f"{op}: {fault}", id) from None
+
+
+def _body(data: str | bytes, codec: Codec) -> dict[str, Any]:
+    if isinstance(data, str):
+        codec, code = JSON, "bad_json"
+    elif codec.text:
+        raise ProtocolError(
+            "bad_frame",
+            f"binary frames are only taken with the subprotocol {MSGPACK}; send JSON text",
+        )
+    else:
+        code = "bad_msgpack"
+    try:
+        body = codec.decode(data.encode() if isinstance(data, str) else data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
+        raise ProtocolError(code, f"the frame cannot be read: {fault}") from None
+    if not isinstance(body, dict):
+        raise ProtocolError("bad_message", "a message is an object with the field op")
+    return body

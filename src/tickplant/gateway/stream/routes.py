@@ -1,0 +1,81 @@
+"""`WS /v1/stream`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket
+
+from tickplant.gateway.stream.ports import StreamPlant
+from tickplant.gateway.stream.protocol import JSON, MSGPACK, PACKED
+from tickplant.gateway.stream.replay import Chunk
+from tickplant.gateway.stream.session import RESTART, TRY_LATER, Session
+
+READ_THREADS = 2
+STALL_S = 30.0
+"""How long a client may leave a frame unread before it is cut off, s."""
+
+STALLED = "tickplant.stalled"
+"""Key of the ASGI scope that says that the connection must be dropped without a farewell."""
+
+router = APIRouter()
+
+
+class Streams:
+    """All connections of the stream, and the threads that read history for them."""
+
+    def __init__(self, plant: StreamPlant, *, stall_s: float = STALL_S) -> None:
+        self.plant = plant
+        self._stall_s = stall_s
+        self._sessions: set[Session] = set()
+        self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="stream-read")
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    async def serve(self, socket: WebSocket) -> None:
+        """Serve one connection until it ends."""
+        packed = MSGPACK in socket.scope.get("subprotocols", ())
+        await socket.accept(subprotocol=MSGPACK if packed else None)
+        if len(self._sessions) >= self.plant.settings.stream.subscribers_max:
+            await socket.close(TRY_LATER, "as many clients as stream.subscribers_max allows")
+            return
+        session = Session(
+            socket, self.plant, PACKED if packed else JSON, self._run, stall_s=self._stall_s
+        )
+        self._sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+            if session.stalled:
+                socket.scope[STALLED] = True
+
+    def _run(self, work: Callable[[], Chunk]) -> Future[Chunk]:
+        return self._threads.submit(work)
+
+    async def close(self) -> None:
+        """End every connection with 1012 and the threads with it. Idempotent."""
+        sessions = list(self._sessions)
+        for session in sessions:
+            session.close(RESTART, "the plant restarts")
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+
+
+def streams_of(app: Any) -> Streams:
+    """Return the streams of an application whose `state.plant` is the plant."""
+    found = getattr(app.state, "streams", None)
+    if found is None:
+        found = app.state.streams = Streams(app.state.plant)
+    assert isinstance(found, Streams)
+    return found
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: WebSocket) -> None:
+    """Stream trades, quotes, candles and notices; see docs for the messages."""
+    await streams_of(socket.app).serve(socket)

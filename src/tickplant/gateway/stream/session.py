@@ -1,0 +1,314 @@
+"""One connection: a receiver that takes messages, a sender that is the only one to send.
+
+The receiver answers into a bounded outbox; the sender empties it, then lets each subscription take
+its turn, and sleeps until the hub, a finished read, an answer or the heartbeat wakes it. A client
+that does not read blocks its own sender only; after `stall_s` of that it is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from tickplant.gateway.stream.open import Opened, open_subscription
+from tickplant.gateway.stream.ports import StreamPlant
+from tickplant.gateway.stream.protocol import (
+    Codec,
+    Frame,
+    Id,
+    Ping,
+    ProtocolError,
+    Subscribe,
+    Unsubscribe,
+    decode,
+)
+from tickplant.gateway.stream.replay import Chunk
+from tickplant.gateway.stream.subscription import Subscription, TooSlowError
+from tickplant.model.errors import TickplantError
+from tickplant.model.times import format_time
+
+_LOG = logging.getLogger(__name__)
+
+OUTBOX_MAX = 64
+CLOSE_S_MAX = 5.0
+
+NORMAL, TOO_LARGE, RESTART, TRY_LATER = 1000, 1009, 1012, 1013
+
+
+@dataclass(slots=True)
+class ClosingError(Exception):
+    """The connection is to be closed with this code and reason."""
+
+    code: int
+    reason: str
+
+
+class Session:
+    """One connection, from `accept` to the end. `run` owns its tasks and releases everything."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        plant: StreamPlant,
+        codec: Codec,
+        run_in_thread: Callable[[Callable[[], Chunk]], Future[Chunk]],
+        *,
+        stall_s: float,
+    ) -> None:
+        self.socket = socket
+        self.plant = plant
+        self.codec = codec
+        self.stalled = False
+        self._settings = plant.settings.stream
+        self._run_in_thread = run_in_thread
+        self._stall_s = stall_s
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._outbox: asyncio.Queue[Frame] = asyncio.Queue(OUTBOX_MAX)
+        self._open: dict[Id, Opened] = {}
+        self._ids = 0
+        self._seq_sent = plant.hub.seq
+        self._sent_at = self._loop.time()
+        self._sending_since: float | None = None
+        self._heartbeat_due = False
+        self._closing: asyncio.Future[ClosingError] = self._loop.create_future()
+
+    async def run(self) -> None:
+        """Serve the connection until either side ends it."""
+        waker = self.plant.hub.waker(self._loop)
+        waker.add(self._wake.set)
+        timer = self._loop.create_task(self._watch())
+        tasks = [self._loop.create_task(work) for work in (self._receive(), self._send_all())]
+        try:
+            ends: list[asyncio.Future[Any]] = [*tasks, self._closing]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waker.discard(self._wake.set)
+            await _cancel([timer, *tasks])
+            await self._release()
+        await self._close(self._reason(tasks))
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection from outside; on its event loop."""
+        if not self._closing.done():
+            self._closing.set_result(ClosingError(code, reason))
+
+    def _reason(self, tasks: list[asyncio.Task[None]]) -> ClosingError | None:
+        """Return how to close, None where the client is gone already."""
+        if self._closing.done():
+            return self._closing.result()
+        faults = [task.exception() for task in tasks if not task.cancelled()]
+        for fault in faults:
+            if isinstance(fault, ClosingError):
+                return fault
+            if fault is not None and not isinstance(fault, WebSocketDisconnect):
+                _LOG.error("a stream connection failed", exc_info=fault)
+                return ClosingError(1011, "internal error")
+        return None
+
+    async def _close(self, closing: ClosingError | None) -> None:
+        if closing is None or self.stalled:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self.socket.close(closing.code, closing.reason[:120])
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            self.stalled = True
+
+    async def _release(self) -> None:
+        opened, self._open = list(self._open.values()), {}
+        for one in opened:
+            await one.release(self.plant)
+
+    # -- the receiver ------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            data = await self._next_frame()
+            try:
+                await self._take(data)
+            except ProtocolError as fault:
+                await self._answer(self.codec.error(fault))
+
+    async def _next_frame(self) -> str | bytes:
+        message = await self.socket.receive()
+        if message["type"] != "websocket.receive":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        data: str | bytes = message.get("text") or message.get("bytes") or ""
+        limit = self._settings.frame_kb_max * 1024
+        if len(data) > limit or (isinstance(data, str) and len(data.encode()) > limit):
+            raise ClosingError(TOO_LARGE, f"allowed are frames of at most {limit} bytes")
+        return data
+
+    async def _take(self, data: str | bytes) -> None:
+        message = decode(data, self.codec)
+        match message:
+            case Subscribe():
+                await self._subscribe(message)
+            case Unsubscribe():
+                await self._unsubscribe(message)
+            case Ping():
+                await self._answer(self._beat("pong", message.id))
+
+    async def _subscribe(self, message: Subscribe) -> None:
+        id = self._next_id() if message.id is None else message.id
+        if id in self._open:
+            raise ProtocolError("duplicate_id", f"id: {id!r} is in use on this connection", id)
+        most = self._settings.subscriptions_max
+        if len(self._open) >= most:
+            raise ProtocolError("too_many_subscriptions", f"allowed are {most} a connection", id)
+        try:
+            opened = await open_subscription(id, message, self.plant, self.codec, self._run_chunk)
+        except ProtocolError as fault:
+            fault.id = id
+            raise
+        # No await between the answer and the entry, so that no event leaves before the answer.
+        self._open[id] = opened
+        opened.held = True
+        await self._answer(
+            self.codec.message("subscribed", id=id, run=self.plant.run, **opened.answer)
+        )
+        opened.held = False
+        self._wake.set()
+
+    def _next_id(self) -> int:
+        self._ids += 1
+        while self._ids in self._open:
+            self._ids += 1
+        return self._ids
+
+    async def _unsubscribe(self, message: Unsubscribe) -> None:
+        opened = self._open.pop(message.id, None)
+        if opened is None:
+            raise ProtocolError(
+                "unknown_id",
+                f"id: {message.id!r} is no subscription of this connection",
+                message.id,
+            )
+        await opened.release(self.plant)
+        await self._answer(self.codec.message("unsubscribed", id=message.id))
+
+    async def _answer(self, frame: Frame) -> None:
+        await self._outbox.put(frame)
+        self._wake.set()
+
+    def _run_chunk(self, work: Callable[[], Chunk]) -> Future[Chunk]:
+        future = self._run_in_thread(work)
+        future.add_done_callback(self._wake_from_thread)
+        return future
+
+    def _wake_from_thread(self, _: Future[Chunk]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    # -- the sender --------------------------------------------------------------------------------
+
+    async def _send_all(self) -> None:
+        while True:
+            self._wake.clear()
+            seq = self.plant.hub.seq
+            await self._empty_outbox()
+            more = await self._turn()
+            if more:
+                await asyncio.sleep(0)  # the other connections' turn
+                continue
+            if all(opened.subscription.caught_up for opened in self._open.values()):
+                self._seq_sent = seq
+            if self._heartbeat_due:
+                self._heartbeat_due = False
+                await self._send(self._beat("heartbeat", None))
+            await self._wake.wait()
+
+    async def _empty_outbox(self) -> None:
+        while not self._outbox.empty():
+            await self._send(self._outbox.get_nowait())
+
+    async def _turn(self) -> bool:
+        more = False
+        for opened in list(self._open.values()):
+            if opened.held:
+                continue
+            for frame in await self._step(opened.subscription):
+                await self._send(frame)
+            more = more or opened.subscription.more
+        return more
+
+    async def _step(self, subscription: Subscription) -> list[Frame]:
+        try:
+            return subscription.step()
+        except TooSlowError as slow:
+            await self._send(
+                self.codec.error(
+                    ProtocolError(
+                        "slow",
+                        str(slow),
+                        slow.id,
+                        channel=slow.channel,
+                        seq=slow.seq,
+                        dropped=slow.missed,
+                    )
+                )
+            )
+            raise ClosingError(TRY_LATER, str(slow)) from None
+        except TickplantError as fault:
+            return await self._drop(subscription, "unavailable", str(fault))
+        except Exception:
+            _LOG.exception("a subscription to %s failed", subscription.channel)
+            return await self._drop(subscription, "internal", "the subscription ended by a fault")
+
+    async def _drop(self, subscription: Subscription, code: str, message: str) -> list[Frame]:
+        """End one subscription by a fault of ours; the number says from where to resume."""
+        opened = self._open.pop(subscription.id, None)
+        if opened is not None:
+            await opened.release(self.plant)
+        fault = ProtocolError(code, message, subscription.id, seq=subscription.seq)
+        return [self.codec.error(fault)]
+
+    async def _send(self, frame: Frame) -> None:
+        kind = "text" if isinstance(frame, str) else "bytes"
+        self._sending_since = self._loop.time()
+        try:
+            await self.socket.send({"type": "websocket.send", kind: frame})
+        except RuntimeError:  # what starlette and uvicorn raise once the connection is closing
+            raise WebSocketDisconnect(1006) from None
+        self._sending_since = None
+        self._sent_at = self._loop.time()
+
+    def _beat(self, op: str, id: Id | None) -> Frame:
+        return self.codec.message(
+            op, id=id, seq=self._seq_sent, run=self.plant.run, ts=format_time(self.plant.clock())
+        )
+
+    # -- the watch ---------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Have a heartbeat sent after silence, and cut off a client that does not read."""
+        beat = self._settings.heartbeat_s
+        while True:
+            since = self._sending_since
+            now = self._loop.time()
+            if since is None:
+                wait = self._sent_at + beat - now
+                if wait <= 0:
+                    self._heartbeat_due = True
+                    self._wake.set()
+                    wait = beat
+            else:
+                wait = since + self._stall_s - now
+                if wait <= 0:
+                    self.stalled = True
+                    self.close(TRY_LATER, "too slow: the client does not read")
+                    return
+            await asyncio.sleep(min(wait, beat))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,279 @@
+"""One subscription: read the past where it was asked for, join the ring, go live.
+
+        ┌── from ──► reading ── in reach of the ring ──► following ── caught up ──► live
+    new ┤               ▲                                    │                       │
+        └── no from ────┼────────────────────────────────────┼──────────────────► live
+                        └──────────── lost the ring ─────────┘                       │
+                                                                                     ▼
+                          lost the ring while live: trades ──► closed, with the number to resume
+                                                    quotes ──► the last of each instrument
+                                                    candles ─► the last of each bar that changed
+
+Rows leave in sequence order, each once: those up to a number, the floor, come from the store, those
+above it from the ring. A subscription that has not been live yet is never called slow: what the
+ring loses while the past is read is read from the store, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickplant.gateway.stream.encode import encode_entry
+from tickplant.gateway.stream.ports import StreamPlant
+from tickplant.gateway.stream.protocol import Codec, Frame, Id
+from tickplant.gateway.stream.replay import (
+    CandleQuery,
+    ChangedBarReader,
+    Chunk,
+    LatestReader,
+    Reader,
+    RowReader,
+    Source,
+)
+from tickplant.gateway.stream.selection import Selection
+from tickplant.model.events import QUOTES
+from tickplant.plant.hub import Cursor, Lagged
+from tickplant.plant.published import CANDLES, CandleKey, Published
+
+TURN_ROWS = 5_000
+"""Rows that a subscription takes from the ring in one turn, so that others get theirs."""
+
+RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
+
+
+class TooSlowError(Exception):
+    """The ring moved past a subscription whose events are never conflated."""
+
+    def __init__(self, id: Id, channel: str, seq: int, missed: int) -> None:
+        super().__init__(f"too slow; resume {channel} from seq {seq}")
+        self.id = id
+        self.channel = channel
+        self.seq = seq
+        self.missed = missed
+
+
+class Subscription:
+    """What one client asked for on one channel. Used on the event loop only.
+
+    It continues after `seq`: from `cursor` where one is given, after what `reader` reads, else
+    from wherever that number is. `start` drops rows with an earlier event time; with `announce`
+    it says `live` once it has caught up.
+    """
+
+    def __init__(
+        self,
+        id: Id,
+        channel: str,
+        selection: Selection,
+        plant: StreamPlant,
+        codec: Codec,
+        run_in_thread: RunInThread,
+        *,
+        seq: int,
+        cursor: Cursor | None = None,
+        reader: Reader | None = None,
+        start: int | None = None,
+        query: CandleQuery | None = None,
+        announce: bool = False,
+    ) -> None:
+        self.id = id
+        self.channel = channel
+        self.seq = seq
+        self.query = query
+        self.more = False
+        self._selection = selection
+        self._plant = plant
+        self._codec = codec
+        self._run_in_thread = run_in_thread
+        self._start = start
+        self._topics: set[str | CandleKey] = (
+            {channel} if query is None else {query.key(basis) for basis in query.bases}
+        )
+        self._default_basis: dict[int, str] | None = (
+            {} if query is not None and query.basis is None else None
+        )
+        self._cursor = cursor
+        self._live = False
+        self._announce = announce
+        self._conflating = False
+        self._missed = 0
+        self._floor = seq
+        self._target = seq
+        self._reader: Reader | None = None
+        self._future: Future[Chunk] | None = None
+        if reader is not None:
+            self._read(reader)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it is live and has nothing left to read."""
+        return self._live and self._future is None
+
+    def close(self) -> None:
+        """Drop what is being read."""
+        if self._future is not None:
+            self._future.cancel()
+
+    def step(self) -> list[Frame]:
+        """Return the frames that are ready; `more` says that there are more. Never blocks.
+
+        Raises `TooSlowError`, and whatever a read from the store raised.
+        """
+        self.more = False
+        if self._future is not None:
+            return self._take_chunk() if self._future.done() else []
+        if self._cursor is None:
+            self._join()
+        return [] if self._cursor is None or self._future is not None else self._follow()
+
+    # -- from the store ----------------------------------------------------------------------------
+
+    def _read(self, reader: Reader) -> None:
+        self._reader = reader
+        self._future = self._run_in_thread(reader.next)
+
+    def _take_chunk(self) -> list[Frame]:
+        assert self._future is not None
+        chunk = self._future.result()
+        self._future = None
+        frames = self._codec.data(self.id, self.channel, chunk.events)
+        self._missed += chunk.missed
+        if not chunk.done:
+            assert self._reader is not None
+            if self.query is None:
+                self.seq = self._floor = chunk.seq
+            self._read(self._reader)
+            return frames
+        self._reader = None
+        self.seq = self._floor = chunk.seq
+        self.more = True
+        if self._conflating:
+            self._conflating = False
+            frames.insert(0, self._slow())
+        return frames
+
+    def _slow(self) -> Frame:
+        dropped, self._missed = self._missed, 0
+        return self._codec.message(
+            "slow", id=self.id, channel=self.channel, dropped=dropped, policy="conflate"
+        )
+
+    def _join(self) -> None:
+        """Attach to the ring, or read more where it no longer has what comes next."""
+        hub = self._plant.hub
+        if self.query is not None:
+            self._cursor = hub.tail()
+            self._target = self._cursor.seq
+            self._read_changed(self._target)
+            return
+        self._cursor = hub.attach(self.seq)
+        self._target = hub.seq
+        if self._cursor is None:
+            upto = self._target
+            self._read(RowReader(self._source(), self.channel, self.seq, upto, self._start))
+
+    def _source(self) -> Source:
+        self._selection.grow()
+        numbers = self._selection.numbers
+        chosen = None if numbers is None else tuple(sorted(numbers))
+        return Source(self._plant.history, self._codec, chosen)
+
+    def _read_changed(self, upto: int) -> None:
+        assert self.query is not None
+        instruments = self._selection.instruments()
+        # A number's rows are published before its bars, so the bars of the last one may be missing.
+        after = max(self.seq - 1, 0)
+        self._read(ChangedBarReader(self._source(), self.query, instruments, after, upto))
+
+    # -- from the ring -----------------------------------------------------------------------------
+
+    def _follow(self) -> list[Frame]:
+        assert self._cursor is not None
+        taken = self._cursor.take(TURN_ROWS)
+        if isinstance(taken, Lagged):
+            self._fall_behind(taken)
+            return []
+        self._selection.grow()
+        events: list[bytes] = []
+        for entry in taken:
+            if entry.topic in self._topics and entry.seq_last > self._floor:
+                events += self._events(entry)
+        if taken:
+            self.seq = max(self.seq, self._cursor.seq)
+            self.more = self._cursor.behind > 0
+        frames = self._codec.data(self.id, self.channel, events)
+        if not self._live and self.seq >= self._target:
+            self._live = True
+            if self._announce:
+                frames.append(self._codec.message("live", id=self.id, seq=self.seq))
+        return frames
+
+    def _events(self, entry: Published) -> list[bytes]:
+        rows = self._rows(entry)
+        if rows is not None and not len(rows):
+            return []
+        return encode_entry(entry, rows, self._codec, self._plant.registry)
+
+    def _rows(self, entry: Published) -> NDArray[np.intp] | None:
+        """Return the numbers of the rows that this subscription wants, None for all."""
+        numbers = self._selection.numbers
+        if entry.rows is None:
+            return None
+        rows = None if numbers is None else entry.rows_of(numbers)
+        if self.query is not None:
+            return rows if self._default_basis is None else self._of_default(entry, rows)
+        if entry.seq_first <= self._floor:
+            rows = _where(entry, rows, "seq", self._floor + 1)
+        if self._start is not None:
+            rows = _where(entry, rows, "ts_event", self._start)
+        return rows
+
+    def _of_default(
+        self, entry: Published, rows: NDArray[np.intp] | None
+    ) -> NDArray[np.intp] | None:
+        """Keep the bars of trades, and those of mid prices where an instrument has no trades."""
+        known = self._default_basis
+        assert known is not None
+        assert entry.key is not None
+        numbers = list(entry.by_instrument)
+        if entry.key.basis == "trade":
+            known.update(dict.fromkeys(numbers, "trade"))
+            return rows
+        history = self._plant.history
+        for number in numbers:
+            if number not in known:
+                known[number] = history.default_basis(number)
+        quoted = {number for number in numbers if known[number] != "trade"}
+        chosen = self._selection.numbers
+        return entry.rows_of(quoted if chosen is None else quoted & chosen)
+
+    def _fall_behind(self, lagged: Lagged) -> None:
+        """Do what the channel's policy says once the ring has moved past the cursor."""
+        if not self._live and self.query is None:
+            self._cursor = None
+            self.more = True
+            return
+        if self.channel not in (QUOTES, CANDLES):
+            raise TooSlowError(self.id, self.channel, self.seq, lagged.rows)
+        self._cursor = self._plant.hub.tail()
+        upto = self._cursor.seq
+        self._conflating = self._live
+        if self.channel == QUOTES:
+            self._read(LatestReader(self._source(), self.seq, upto, self._start))
+        else:
+            self._read_changed(upto)
+
+
+def _where(
+    entry: Published, rows: NDArray[np.intp] | None, column: str, least: int
+) -> NDArray[np.intp]:
+    assert entry.rows is not None
+    values = entry.rows.column(column).to_numpy()
+    if rows is None:
+        return np.flatnonzero(values >= least)
+    kept: NDArray[np.intp] = rows[values[rows] >= least]
+    return kept

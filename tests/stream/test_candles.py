@@ -1,0 +1,118 @@
+"""Candles over the stream: live, from a time, from a number, by their default basis."""
+
+from __future__ import annotations
+
+from test_stream import Peer, peers
+
+from stream_fakes import BASE, FakePlant
+
+MINUTE = 60 * 10**9
+START = BASE - BASE % MINUTE
+
+
+def shown(events: list[dict]) -> list[tuple]:
+    return [
+        (e["symbol"], (e["start"][14:16]), e["close"], e["count"], e["revision"], e.get("state"))
+        for e in events
+    ]
+
+
+async def test_a_bar_forms_and_closes() -> None:
+    plant = FakePlant()
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        answer = await peer.subscribe("candles", "EURUSD", interval="1m", basis="trade")
+        assert (answer["interval"], answer["basis"]) == ("1m", "trade")
+        plant.trade(1.0, ts=START)
+        [event] = await peer.events(1)
+        assert event == {
+            "symbol": "EURUSD",
+            "venue": "SYNTH",
+            "interval": "1m",
+            "basis": "trade",
+            "timezone": "UTC",
+            "day_start": "00:00",
+            "start": "2023-11-14T22:13:00Z",
+            "end": "2023-11-14T22:14:00Z",
+            "open": 1.0,
+            "high": 1.0,
+            "low": 1.0,
+            "close": 1.0,
+            "volume": 0.0,
+            "vwap": None,
+            "count": 1,
+            "revision": 1,
+            "state": "forming",
+        }
+        plant.trade(2.0, ts=START + 1)
+        plant.trade(9.0, ts=START + MINUTE)
+        assert shown(await peer.events(3)) == [
+            ("EURUSD", "13", 2.0, 2, 2, "forming"),
+            ("EURUSD", "13", 2.0, 2, 2, None),
+            ("EURUSD", "14", 9.0, 1, 3, "forming"),
+        ]
+        await peer.ask(op="unsubscribe", id=1)
+        assert plant.watches == []
+
+
+async def test_history_comes_first_from_a_time_then_live() -> None:
+    plant = FakePlant()
+    for minute in range(5):
+        plant.trade(float(minute), ts=START + minute * MINUTE)
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "EURUSD", interval="1m", **{"from": "2023-11-14T22:15:00Z"})
+        bars, live = await peer.until_live()
+        assert shown(bars) == [
+            ("EURUSD", "15", 2.0, 1, 3, None),
+            ("EURUSD", "16", 3.0, 1, 4, None),
+            ("EURUSD", "17", 4.0, 1, 5, "forming"),
+        ]
+        assert live["seq"] == 5
+        plant.trade(7.0, ts=START + 4 * MINUTE + 1)
+        assert shown(await peer.events(1)) == [("EURUSD", "17", 7.0, 2, 6, "forming")]
+
+
+async def test_from_a_number_brings_the_bars_that_changed_or_closed_since() -> None:
+    plant = FakePlant()
+    for minute in range(5):
+        plant.trade(float(minute), ts=START + minute * MINUTE)
+    plant.trade(50.0, ts=START + 2 * MINUTE + 1)  # late, number 6
+    plant.trade(1.0, ts=START, instrument=2)
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "*", interval="1m", **{"from": 6})
+        bars, _ = await peer.until_live()
+        # The number itself is told again, since its bars may not have left before; 13 had closed.
+        assert shown(bars) == [
+            ("EURUSD", "14", 1.0, 1, 2, None),
+            ("EURUSD", "15", 50.0, 2, 6, None),
+            ("BTC-USDT", "13", 1.0, 1, 7, "forming"),
+        ]
+
+
+async def test_without_a_basis_trades_win_and_quotes_serve_where_there_are_none() -> None:
+    plant = FakePlant()
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "*", interval="1m")
+        plant.quote(1.0, ts=START)
+        plant.trade(5.0, ts=START, instrument=2)
+        plant.quote(2.0, ts=START, instrument=2)
+        plant.quote(3.0, ts=START + 1)
+        events = await peer.events(3)
+        assert [(e["symbol"], e["basis"], e["close"]) for e in events] == [
+            ("EURUSD", "mid", 1.5),
+            ("BTC-USDT", "trade", 5.0),
+            ("EURUSD", "mid", 3.5),
+        ]
+
+
+async def test_a_snapshot_is_the_newest_bar_of_each() -> None:
+    plant = FakePlant()
+    plant.trade(1.0, ts=START)
+    plant.trade(2.0, ts=START + MINUTE)
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "*", interval="1m", snapshot=True)
+        assert shown(await peer.events(1)) == [("EURUSD", "14", 2.0, 1, 2, "forming")]
