@@ -7,6 +7,7 @@ count of nulls) and looks at single rows only if it may, because nearly all batc
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -180,7 +181,7 @@ def without_empty(column: pa.Array) -> pa.Array:
     return pc.if_else(empty, pa.scalar(None, column.type), column)
 
 
-def _filled(column: pa.Array, value: float) -> NDArray[np.generic]:
+def _filled(column: pa.Array, value: float) -> NDArray[Any]:
     if column.null_count:
         column = pc.fill_null(column, pa.scalar(value, column.type))
     return np.asarray(column.to_numpy())

@@ -63,16 +63,17 @@ class RowReader:
         self.aliases = tuple(alias for alias in TIME_ALIASES if alias not in taken)
         kinds = {**self.fields, **dict.fromkeys(self.aliases, Kind.TIME)}
         self.kinds = kinds
-        self.row: Any = msgspec.defstruct(
+        row: Any = msgspec.defstruct(
             "Row",
             [(name, _TYPES[kind], None) for name, kind in kinds.items()],
             rename={name: key for name, key in self.keys.items() if name != key} or None,
             gc=False,
         )
-        wrapper = msgspec.defstruct("Wrapper", [(table, list[self.row], None)])
-        self.one = msgspec.json.Decoder(self.row)
-        self.many = msgspec.json.Decoder(list[self.row])
-        self.wrapped = msgspec.json.Decoder(wrapper)
+        wrapper = msgspec.defstruct("Wrapper", [(table, list[row], None)])
+        self.row = row
+        self.one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
+        self.many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[row])
+        self.wrapped: msgspec.json.Decoder[Any] = msgspec.json.Decoder(wrapper)
 
     def columns(self, rows: Sequence[Any]) -> dict[str, Column]:
         """Return the columns of decoded rows; aliases count where a row has no `ts_event`.
