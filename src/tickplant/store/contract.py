@@ -142,8 +142,16 @@ class Store(Protocol):
         """Return the first and last `ts_event`, or None where there are no rows."""
         ...
 
-    def run_maintenance(self, catalog: Callable[[], bytes], stop: Callable[[], bool]) -> None:
-        """Seal, archive, compact and drop what is due, until `stop()`; the caller owns the thread."""
+    def run_maintenance(
+        self,
+        catalog: Callable[[], bytes],
+        stop: Callable[[], bool],
+        archived: Callable[[int], object] = ...,
+    ) -> None:
+        """Seal, archive, compact and drop what is due, until `stop()`; the caller owns the thread.
+
+        `archived` is told `seq_archived` whenever it has grown.
+        """
         ...
 
     def checkpoint(self, catalog: bytes) -> int:

@@ -319,16 +319,26 @@ class TieredStore:
             return self._views[table].ts_span()
         return self._guarded(table, lambda view: lookup.span_of(view, instrument, self._cache))
 
-    def run_maintenance(self, catalog: Callable[[], bytes], stop: Callable[[], bool]) -> None:
+    def run_maintenance(
+        self,
+        catalog: Callable[[], bytes],
+        stop: Callable[[], bool],
+        archived: Callable[[int], object] = lambda seq: None,
+    ) -> None:
         """Seal, archive, compact and drop what is due, until `stop()`; the caller owns the thread.
 
-        A fault of the disk ends neither the thread nor the data: it is kept in the status, and the
+        `archived` is told `seq_archived` whenever it has grown. A fault of the disk ends neither the thread nor the data: it is kept in the status, and the
         work is tried again after a while that grows to half a minute.
         """
         self._maintained = True
+        told = -1
         try:
             while not stop() and not self._closed:
-                if not self.maintain(catalog):
+                worked = self.maintain(catalog)
+                if self._seq_archived > told:
+                    told = self._seq_archived
+                    archived(told)
+                if not worked:
                     with self._changed:
                         self._changed.wait(MAINTENANCE_WAIT_S)
         finally:
