@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -73,11 +74,11 @@ def rows_of(basis: str, table: pa.Table | pa.RecordBatch) -> Rows:
     )
 
 
-def _column(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[np.int_]:
+def _column(table: pa.Table | pa.RecordBatch, name: str) -> Any:
     column = table.column(name)
     if isinstance(column, pa.ChunkedArray):
-        return column.to_numpy()  # type: ignore[no-any-return]
-    return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        return column.to_numpy()
+    return column.to_numpy(zero_copy_only=False)
 
 
 def _floats(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[np.float64]:

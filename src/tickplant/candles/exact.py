@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 DIGITS = 6
 BITS = 32
 UNIT_EXPONENT = -96
-ROWS_MAX = 1 << 20
-"""Most values that `sum_groups` takes at once: sums of digits stay exact in float64."""
+_EXACT_ROWS = 1 << 20  # as many digits add up exactly in float64
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -34,18 +33,20 @@ Floats = NDArray[np.float64]
 _BASE = 2.0**BITS
 _ONES = -UNIT_EXPONENT // BITS  # the digit that counts units of 1
 _LARGEST = 2.0**96 - 2.0**43
-_MASK = np.int64(2**BITS - 1)
+_LOW_BITS = 2**BITS - 1
+_MASK = np.int64(_LOW_BITS)
+_UNITS = 2.0**-UNIT_EXPONENT
 _FEW = 24
 
 
 def sum_groups(values: Floats, groups: Ints) -> Ints:
     """Return the digits, shape (6, g), of the sums of `values[groups[i]:groups[i + 1]]`.
 
-    `values` has shape (n,), n <= `ROWS_MAX`, without NaN; `groups` rises strictly from 0.
+    `values` has shape (n,), n < 2^31, without NaN; `groups` rises strictly from 0.
     """
+    if values.size <= _FEW:
+        return _sum_few(values.tolist(), groups.tolist())
     digits = np.zeros((DIGITS, groups.size), np.int64)
-    if values.size == 0:
-        return digits
     top = max(float(values.max()), -float(values.min()))
     if top > _LARGEST:
         values = np.clip(values, -_LARGEST, _LARGEST)
@@ -54,10 +55,11 @@ def sum_groups(values: Floats, groups: Ints) -> Ints:
     while top >= _BASE:
         top /= _BASE
         k += 1
+    wide = values.size > _EXACT_ROWS and np.diff(groups, append=values.size).max() > _EXACT_ROWS
     rest = values if k == _ONES else values * _BASE ** (_ONES - k)
     while True:
         whole = np.trunc(rest)
-        digits[k] = np.add.reduceat(whole, groups)
+        digits[k] = np.add.reduceat(whole.astype(np.int64) if wide else whole, groups)
         rest = np.subtract(rest, whole, out=whole)
         if k == 0 or not (rest != 0).any():
             break
@@ -66,13 +68,30 @@ def sum_groups(values: Floats, groups: Ints) -> Ints:
     return carry(digits)
 
 
+def _sum_few(values: list[float], groups: list[int]) -> Ints:
+    """Sum with Python's integers, which begin sooner than array functions do."""
+    digits = np.empty((DIGITS, len(groups)), np.int64)
+    for i, (first, end) in enumerate(zip(groups, [*groups[1:], len(values)], strict=True)):
+        total = sum(
+            int(min(max(value, -_LARGEST), _LARGEST) * _UNITS) for value in values[first:end]
+        )
+        for k in range(DIGITS - 1):
+            digits[k, i] = total & _LOW_BITS
+            total >>= BITS
+        digits[DIGITS - 1, i] = total
+    return digits
+
+
 def carry(digits: Ints) -> Ints:
     """Bring digits, shape (..., 6, n), into their unique form, in place, and return them."""
+    over = digits >> BITS
+    if not over[..., : DIGITS - 1, :].any():
+        return digits
     for k in range(DIGITS - 1):
-        over = digits[..., k, :] >> BITS
-        if over.any():
-            digits[..., k, :] &= _MASK
-            digits[..., k + 1, :] += over
+        digit = digits[..., k, :]
+        over = digit >> BITS
+        digit &= _MASK
+        digits[..., k + 1, :] += over
     return digits
 
 
@@ -81,7 +100,8 @@ def publish(digits: Ints) -> Floats:
     if digits.shape[1] <= _FEW:
         return np.array([_publish_one(column) for column in digits.T.tolist()], np.float64)
     if not digits[:_ONES].any() and not digits[_ONES + 1 :].any():
-        return digits[_ONES].astype(np.float64)
+        ones: Ints = digits[_ONES]
+        return ones.astype(np.float64)
     negative = digits[-1] < 0
     if negative.any():
         digits = carry(np.where(negative, -digits, digits))
@@ -93,7 +113,7 @@ def _publish_one(column: list[int]) -> float:
     total = 0
     for digit in reversed(column):
         total = (total << BITS) + digit
-    return total / 2**-UNIT_EXPONENT  # Python rounds the quotient of integers correctly
+    return total / (1 << -UNIT_EXPONENT)  # Python rounds the quotient of integers correctly
 
 
 def _round(digits: Ints) -> Floats:
@@ -115,7 +135,8 @@ def _round(digits: Ints) -> Floats:
     below |= (high > 2) & lower[np.maximum(high - 3, 0), rows]
     window |= below.astype(np.uint64)
     exponent = BITS * (high - 1) + UNIT_EXPONENT - shift.astype(np.int64)
-    return np.ldexp(window.astype(np.float64), exponent)
+    values: Floats = np.ldexp(window.astype(np.float64), exponent)
+    return values
 
 
 def _leading_zeros(digit: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -19,6 +19,7 @@ that; the arrays must be within it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -70,6 +71,16 @@ class Grid:
     def uniform(self) -> tuple[int, int] | None:
         """(step, offset) in ns where every candle has the same length, else None."""
         return self._uniform
+
+    @property
+    def unit_ns(self) -> int:
+        """The distance of any two starts, in ns, is a multiple of this."""
+        return self._uniform[0] if self._uniform else NS_PER_S
+
+    @property
+    def length_ns(self) -> int:
+        """Length of most candles, in ns; of months and the like an upper bound."""
+        return self.interval.length_ns_max
 
     @property
     def length_ns_max(self) -> int:
@@ -132,11 +143,6 @@ class Grid:
         low, high = np.searchsorted(starts, (first, end), "left")
         return starts[low:high][:limit].copy()
 
-    def ordinals(self, starts: Ints) -> Ints:
-        """Return small integers in the order of `starts`, equal where they are; shape (n,)."""
-        step, _ = self._uniform or (NS_PER_S, 0)
-        return (starts - starts.min()) // step
-
     def _edges(self, low: int, high: int) -> Ints:
         """Return the edges around [low, high]: the first <= low, the last > high, rising."""
         interval = self.interval
@@ -145,7 +151,35 @@ class Grid:
         edges = table.starts if interval.step_ns else _period_edges(table, interval)
         first = int(np.searchsorted(edges, low, "right")) - 1
         last = int(np.searchsorted(edges, high, "right"))
-        return edges[max(first, 0) : last + 1]
+        around: Ints = edges[max(first, 0) : last + 1]
+        return around
+
+
+class Cells:
+    """The cells into which the edges of several grids cut time: none crosses an edge.
+
+    States that are built once on the cells can be rolled up to each of the grids. A cell starts
+    with the latest of the candles that a time is in: two times with the same latest start cannot
+    have an edge between them, for a candle would start there, and later.
+    """
+
+    unit_ns = NS_PER_S
+
+    def __init__(self, grids: Sequence[Grid]) -> None:
+        self._grids = tuple(grids)
+        self.length_ns = min(grid.length_ns for grid in self._grids)
+
+    def starts(self, ts: Ints) -> Ints:
+        """Return the start of the cell of each time, shape (n,)."""
+        starts = self._grids[0].starts(ts)
+        for grid in self._grids[1:]:
+            np.maximum(starts, grid.starts(ts), out=starts)
+        return starts
+
+    def range(self, start: int, end: int) -> Ints:
+        """Return all starts b with `start of start's cell <= b < end`, rising."""
+        first = max(grid.floor(start) for grid in self._grids)
+        return np.unique(np.concatenate([grid.range(first, end) for grid in self._grids]))
 
 
 def _clip(ts: int) -> int:
@@ -175,7 +209,8 @@ def _period_edges(table: DayTable, interval: Interval) -> Ints:
     else:
         months = dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
         period = months // interval.count
-    return table.starts[1:][period[1:] != period[:-1]]
+    edges: Ints = table.starts[1:][period[1:] != period[:-1]]
+    return edges
 
 
 def _split_days(edges: Ints, step: int, first: int, limit: int | None) -> Ints:
@@ -186,4 +221,5 @@ def _split_days(edges: Ints, step: int, first: int, limit: int | None) -> Ints:
         days = int(np.searchsorted(np.cumsum(counts), limit + skipped, "left")) + 1
         edges, counts = edges[: days + 1], counts[:days]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(edges[:-1], counts) + within * step
+    starts: Ints = np.repeat(edges[:-1], counts) + within * step
+    return starts

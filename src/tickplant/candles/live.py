@@ -34,6 +34,8 @@ from tickplant.candles.states import (
 )
 from tickplant.model.times import INT64_MIN
 
+Flags = NDArray[np.bool_]
+
 _NONE = INT64_MIN
 
 
@@ -79,29 +81,33 @@ class LiveBars:
         if not len(new):
             return new, []
         rows = self._rows(block[INSTRUMENT])
-        slots, held = self._find(rows, block[START])
-        held &= self._block[COUNT, slots] > 0
+        slots, found = self._find(rows, block[START])
+        held = found & (self._block[COUNT, slots] > 0)
         if held.all():
             merged = merge_pairs(self._block.take(slots, axis=1), block)
             self._block[:, slots] = merged
             return States(merged), []
-        return self._apply_mixed(block.copy(), rows, slots, held)
+        return self._apply_mixed(block.copy(), rows, slots, found, held)
 
     def _apply_mixed(
-        self, block: Ints, rows: Ints, slots: Ints, held: NDArray[np.bool_]
+        self, block: Ints, rows: Ints, slots: Ints, found: Flags, held: Flags
     ) -> tuple[States, list[tuple[int, int]]]:
-        fresh = ~self._find(rows, block[START])[1] & (block[START] >= self._complete_from[rows])
+        fresh = ~found & (block[START] >= self._complete_from[rows])
         if held.any():
-            merged = merge_pairs(self._block[:, slots[held]], block[:, held])
-            self._block[:, slots[held]] = merged
-            block[:, held] = merged
+            here = np.flatnonzero(held)
+            kept = slots[here]
+            merged = merge_pairs(self._block.take(kept, axis=1), block.take(here, axis=1))
+            self._block[:, kept] = merged
+            block[:, here] = merged
         if fresh.any():
-            self._insert(rows[fresh], block[:, fresh])
+            here = np.flatnonzero(fresh)
+            self._insert(rows[here], block.take(here, axis=1))
         known = held | fresh
         if known.all():
             return States(block), []
         missing = block[: START + 1, ~known].T.tolist()
-        return States(block[:, known]), [(number, start) for number, start in missing]
+        changed = States(block.take(np.flatnonzero(known), axis=1))
+        return changed, [(number, start) for number, start in missing]
 
     def put(self, states: States) -> None:
         """Take whole states, recomputed from the store; older ones than are kept are ignored.
@@ -138,7 +144,7 @@ class LiveBars:
         known = (self._block[START, slots] != _NONE) & (self._block[COUNT, slots] > 0)
         return States(self._block[:, slots[known]])
 
-    def _find(self, rows: Ints, starts: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    def _find(self, rows: Ints, starts: Ints) -> tuple[Ints, Flags]:
         """Return each candle's slot and whether it is in one; the slot is of no use otherwise."""
         match = self._starts[rows] == starts[:, None]
         return rows * self._keep + match.argmax(axis=1), match.any(axis=1)
@@ -147,8 +153,12 @@ class LiveBars:
         """Put candles that are in no slot, by (row, start), into the oldest or an empty one."""
         if not rows.size:
             return
+        again = rows[1:] == rows[:-1]
+        if not again.any():
+            self._replace_oldest(rows, block)
+            return
         # Candles of one instrument go in one after the other, the newest last.
-        last = np.flatnonzero(np.append(rows[1:] != rows[:-1], True))
+        last = np.flatnonzero(np.append(~again, True))
         rank = last[np.searchsorted(last, np.arange(rows.size))] - np.arange(rows.size)
         gone = rank >= self._keep
         np.maximum.at(self._complete_from, rows[gone], block[START, gone] + 1)
@@ -166,7 +176,7 @@ class LiveBars:
         newer = new > oldest
         rows, slot = rows[newer], slot[newer]
         self._starts[rows, slot] = new[newer]
-        self._block[:, rows * self._keep + slot] = block[:, newer]
+        self._block[:, rows * self._keep + slot] = block if newer.all() else block[:, newer]
 
     def _rows(self, instruments: Ints) -> Ints:
         """Return the row of each instrument, with rows for those that are new."""

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles import exact
-from tickplant.candles.grid import Grid
+from tickplant.candles.grid import Cells, Grid
+from tickplant.model.times import NS_PER_S
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -40,6 +41,9 @@ NOTIONAL = VOLUME + exact.DIGITS
 COLUMNS = NOTIONAL + exact.DIGITS
 
 CHUNK_ROWS = 1 << 16
+"""Rows that are built at once: their columns fit the cache."""
+CHUNK_ROWS_SPARSE = 1 << 22
+"""The same where most candles have few rows, and merging the chunks would cost more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,77 +76,86 @@ class States:
     block: Ints
 
     def __len__(self) -> int:
-        return self.block.shape[1]
+        return int(self.block.shape[1])
+
+    def _ints(self, column: int) -> Ints:
+        row: Ints = self.block[column]
+        return row
+
+    def _floats(self, column: int) -> Floats:
+        return self._ints(column).view(np.float64)
 
     @property
     def instrument(self) -> Numbers:
         """Instrument numbers, a copy."""
-        return self.block[INSTRUMENT].astype(np.int32)
+        return self._ints(INSTRUMENT).astype(np.int32)
 
     @property
     def start(self) -> Ints:
         """Starts of the candles, ns UTC."""
-        return self.block[START]
+        return self._ints(START)
 
     @property
     def open(self) -> Floats:
         """Price at the lowest (ts, seq)."""
-        return self.block[OPEN].view(np.float64)
+        return self._floats(OPEN)
 
     @property
     def open_ts(self) -> Ints:
         """Time of the open, ns UTC."""
-        return self.block[OPEN_TS]
+        return self._ints(OPEN_TS)
 
     @property
     def open_seq(self) -> Ints:
         """Number of the open's event."""
-        return self.block[OPEN_SEQ]
+        return self._ints(OPEN_SEQ)
 
     @property
     def high(self) -> Floats:
         """Highest price."""
-        return self.block[HIGH].view(np.float64)
+        return self._floats(HIGH)
 
     @property
     def low(self) -> Floats:
         """Lowest price."""
-        return self.block[LOW].view(np.float64)
+        return self._floats(LOW)
 
     @property
     def close(self) -> Floats:
         """Price at the highest (ts, seq)."""
-        return self.block[CLOSE].view(np.float64)
+        return self._floats(CLOSE)
 
     @property
     def close_ts(self) -> Ints:
         """Time of the close, ns UTC."""
-        return self.block[CLOSE_TS]
+        return self._ints(CLOSE_TS)
 
     @property
     def close_seq(self) -> Ints:
         """Number of the close's event."""
-        return self.block[CLOSE_SEQ]
+        return self._ints(CLOSE_SEQ)
 
     @property
     def count(self) -> Ints:
         """Number of rows."""
-        return self.block[COUNT]
+        return self._ints(COUNT)
 
     @property
     def seq_max(self) -> Ints:
         """Highest seq that touched the candle: its revision."""
-        return self.block[SEQ_MAX]
+        return self._ints(SEQ_MAX)
 
     @property
     def volume(self) -> Ints:
         """Exact sum of the sizes, as digits."""
-        return self.block[VOLUME:NOTIONAL]
+        digits: Ints = self.block[VOLUME:NOTIONAL]
+        return digits
 
     @property
     def notional(self) -> Ints:
         """Exact sum of price * size, each product rounded to float64, as digits."""
-        return self.block[NOTIONAL:COLUMNS]
+        digits: Ints = self.block[NOTIONAL:COLUMNS]
+        return digits
 
     def take(self, index: Ints | NDArray[np.bool_] | slice) -> States:
         """Return the states at `index`, which must keep them in order."""
@@ -171,7 +184,7 @@ def empty() -> States:
 
 
 def build(
-    grid: Grid,
+    grid: Grid | Cells,
     instrument: int | NDArray[np.integer],
     ts: Ints,
     seq: Ints,
@@ -184,14 +197,18 @@ def build(
     Rows without a price (NaN) are skipped; without a size (NaN, or `size` None) they count, but
     add nothing to volume and notional.
     """
-    if ts.size <= CHUNK_ROWS:
-        return _build_chunk(grid, instrument, ts, seq, price, size)
-    parts = []
-    for first in range(0, ts.size, CHUNK_ROWS):
-        cut = slice(first, first + CHUNK_ROWS)
+    parts: list[States] = []
+    first, rows = 0, CHUNK_ROWS
+    while first < ts.size:
+        cut = slice(first, first + rows)
         numbers = instrument[cut] if isinstance(instrument, np.ndarray) else instrument
         sizes = None if size is None else size[cut]
-        parts.append(_build_chunk(grid, numbers, ts[cut], seq[cut], price[cut], sizes))
+        part = _build_chunk(grid, numbers, ts[cut], seq[cut], price[cut], sizes)
+        if rows == CHUNK_ROWS and ts.size > first + rows and 8 * len(part) > rows:
+            rows = CHUNK_ROWS_SPARSE  # this chunk is built again, within a larger one
+            continue
+        parts.append(part)
+        first += rows
     return merge(parts)
 
 
@@ -230,19 +247,21 @@ def merge_pairs(ours: Ints, theirs: Ints) -> Ints:
 
 
 def _before(ts: Ints, seq: Ints, other_ts: Ints, other_seq: Ints) -> NDArray[np.bool_]:
-    return (ts < other_ts) | ((ts == other_ts) & (seq < other_seq))
+    before: NDArray[np.bool_] = (ts < other_ts) | ((ts == other_ts) & (seq < other_seq))
+    return before
 
 
 def _build_chunk(
-    grid: Grid,
+    grid: Grid | Cells,
     instrument: int | NDArray[np.integer],
     ts: Ints,
     seq: Ints,
     price: Floats,
     size: Floats | None,
 ) -> States:
-    keep = price == price
-    if not keep.all():
+    missing = np.isnan(price)
+    if missing.any():
+        keep = ~missing
         ts, seq, price = ts[keep], seq[keep], price[keep]
         size = None if size is None else size[keep]
         instrument = instrument[keep] if isinstance(instrument, np.ndarray) else instrument
@@ -251,18 +270,18 @@ def _build_chunk(
     one = not isinstance(instrument, np.ndarray)
     if one and (ts[1:] >= ts[:-1]).all():
         groups, starts = _cut(grid, ts)
-        numbers: int | Ints = int(instrument)  # type: ignore[arg-type]
+        numbers: int | Ints = int(instrument)
     else:
         starts = grid.starts(ts)
         wide = np.zeros(1, np.int64) if one else np.asarray(instrument, dtype=np.int64)
-        order = _order(wide, grid.ordinals(starts), starts)
+        order = _order(wide, starts, grid.unit_ns)
         if order is not None:
             ts, seq, price, starts = ts[order], seq[order], price[order], starts[order]
             size = None if size is None else size[order]
             wide = wide if one else wide[order]
         groups = _runs(wide, starts)
         starts = starts[groups]
-        numbers = int(instrument) if one else wide[groups]  # type: ignore[arg-type]
+        numbers = int(instrument) if one else wide[groups]
     block = np.empty((COLUMNS, groups.size), np.int64)
     block[INSTRUMENT], block[START] = numbers, starts
     _fill(block, groups, ts, seq, price)
@@ -270,11 +289,10 @@ def _build_chunk(
     return States(block)
 
 
-def _cut(grid: Grid, ts: Ints) -> tuple[Ints, Ints]:
+def _cut(grid: Grid | Cells, ts: Ints) -> tuple[Ints, Ints]:
     """Return where candles begin in rising `ts`, and their starts."""
     first, last = int(ts[0]), int(ts[-1])
-    step = grid.interval.step_ns or grid.length_ns_max
-    if (last - first) // step < ts.size // 8:
+    if (last - first) // grid.length_ns < ts.size // 8:
         starts = grid.range(first, last + 1)
         places = np.searchsorted(ts, starts, "left")
         places[0] = 0
@@ -285,15 +303,21 @@ def _cut(grid: Grid, ts: Ints) -> tuple[Ints, Ints]:
     return groups, starts[groups]
 
 
-def _order(instrument: Ints, ordinal: Ints, starts: Ints) -> Ints | None:
-    """Return the stable order by (instrument, start), or None where it is the present one."""
+def _order(instrument: Ints, starts: Ints, unit_ns: int) -> Ints | None:
+    """Return the stable order by (instrument, start), or None where it is the present one.
+
+    `instrument` may have shape (1,). Starts differ by multiples of `unit_ns`.
+    """
+    if starts.size == 1:
+        return None
     low = instrument.min()
+    ordinal = (starts - starts.min()) // unit_ns
     width = int(ordinal.max()) + 1
     top = (int(instrument.max() - low) + 1) * width
     place_bits = ordinal.size.bit_length()
     if top.bit_length() + place_bits > 62:
         return np.lexsort((starts, np.broadcast_to(instrument, starts.shape)))
-    key = (instrument - low) * width + ordinal
+    key: Ints = (instrument - low) * width + ordinal
     if (key[1:] >= key[:-1]).all():
         return None
     key <<= place_bits
@@ -315,12 +339,14 @@ def _runs(instrument: Ints, starts: Ints) -> Ints:
 
 def _fill(block: Ints, groups: Ints, ts: Ints, seq: Ints, price: Floats) -> None:
     """Reduce prices and numbers of rows in runs that begin at `groups`."""
-    n = ts.size
+    counts = _counts(groups, ts.size)
+    block[COUNT] = counts
     if (seq[1:] > seq[:-1]).all() and (ts[1:] >= ts[:-1]).all():
-        opens, closes = groups, np.append(groups[1:], n) - 1
+        opens, closes = groups, groups + counts - 1
         block[SEQ_MAX] = seq[closes]
     else:
-        opens, closes = _extremes(groups, ts, seq)
+        opens = _extreme(np.minimum, groups, counts, ts, seq)
+        closes = _extreme(np.maximum, groups, counts, ts, seq)
         block[SEQ_MAX] = np.maximum.reduceat(seq, groups)
     block[OPEN_TS], block[OPEN_SEQ] = ts[opens], seq[opens]
     block[CLOSE_TS], block[CLOSE_SEQ] = ts[closes], seq[closes]
@@ -329,29 +355,31 @@ def _fill(block: Ints, groups: Ints, ts: Ints, seq: Ints, price: Floats) -> None
     floats[OPEN], floats[CLOSE] = price[opens] + 0.0, price[closes] + 0.0
     floats[HIGH] = np.maximum.reduceat(price, groups) + 0.0
     floats[LOW] = np.minimum.reduceat(price, groups) + 0.0
-    block[COUNT] = np.diff(groups, append=n)
 
 
-def _extremes(groups: Ints, ts: Ints, seq: Ints) -> tuple[Ints, Ints]:
-    """Return the rows with the lowest and the highest (ts, seq) of each run."""
-    if groups.size == ts.size:
-        return groups, groups
-    counts = np.diff(groups, append=ts.size)
-    return (
-        _extreme(np.minimum, groups, counts, ts, seq),
-        _extreme(np.maximum, groups, counts, ts, seq),
-    )
+def _counts(groups: Ints, n: int) -> Ints:
+    """Return the lengths of the runs of n rows that begin at `groups`."""
+    counts = np.empty_like(groups)
+    counts[:-1] = groups[1:]
+    counts[-1] = n
+    counts -= groups
+    return counts
 
 
 def _extreme(least: np.ufunc, groups: Ints, counts: Ints, ts: Ints, seq: Ints) -> Ints:
+    """Return the row with the least (ts, seq) of each run; `least` may be the maximum, too."""
+    if groups.size == ts.size:
+        return groups
     hits = np.flatnonzero(ts == np.repeat(least.reduceat(ts, groups), counts))
     if hits.size == groups.size:
         return hits
     run = np.searchsorted(groups, hits, "right") - 1
     first = _runs(run[:1], run)
-    bests = np.repeat(least.reduceat(seq[hits], first), np.diff(first, append=hits.size))
-    hits, run = hits[seq[hits] == bests], run[seq[hits] == bests]
-    return hits[_runs(run[:1], run)]
+    bests = np.repeat(least.reduceat(seq[hits], first), _counts(first, hits.size))
+    best = seq[hits] == bests
+    hits, run = hits[best], run[best]
+    rows: Ints = hits[_runs(run[:1], run)]
+    return rows
 
 
 def _sum(block: Ints, groups: Ints, price: Floats, size: Floats | None) -> None:
@@ -367,8 +395,7 @@ def _sum(block: Ints, groups: Ints, price: Floats, size: Floats | None) -> None:
 
 def _regroup(block: Ints) -> States:
     """Merge the states of a block whose columns are in any order."""
-    starts = block[START]
-    order = _order(block[INSTRUMENT], (starts - starts.min()) // 1_000_000_000, starts)
+    order = _order(block[INSTRUMENT], block[START], NS_PER_S)
     if order is not None:
         block = block.take(order, axis=1)
     groups = _runs(block[INSTRUMENT], block[START])
@@ -378,7 +405,7 @@ def _regroup(block: Ints) -> States:
 
 
 def _reduce(block: Ints, groups: Ints) -> Ints:
-    counts = np.diff(groups, append=block.shape[1])
+    counts = _counts(groups, block.shape[1])
     out = np.empty((COLUMNS, groups.size), np.int64)
     out[: OPEN] = block[:OPEN, groups]
     opens = _extreme(np.minimum, groups, counts, block[OPEN_TS], block[OPEN_SEQ])
