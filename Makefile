@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test check docs-test bench bench-smoke format lock clean
+.PHONY: help setup run test check docs docs-test bench bench-smoke format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -49,6 +49,10 @@ check: $(VENV)/.dev.stamp ## Check format, lint, types, layers and documentation
 docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 	$(call say,docs-test: every command and setting and route that the documentation names)
 	@$(BIN)/python -m pytest -q tests/docs
+
+docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference.
+	$(call say,docs: writing the pages that are generated from the code)
+	@$(BIN)/python tools/reference.py
 
 bench: $(VENV)/.bench.stamp ## Run the benchmarks with their peers; results go to bench/results.
 	$(call say,bench: all benchmarks and their peers)

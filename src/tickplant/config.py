@@ -7,21 +7,53 @@ A key that nobody knows is refused with the nearest known one.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from datetime import datetime
+from os import PathLike
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, NoReturn, get_type_hints
 
-from tickplant.model.errors import ConfigError, shorten
+from tickplant.model.errors import ConfigError, InvalidParameter, shorten
+from tickplant.model.instruments import VENUE_ALLOWED, is_venue
+from tickplant.model.times import ALLOWED as TIME_ALLOWED
+from tickplant.model.times import parse_time
 
 PREFIX = "TICKPLANT_"
 
 
-def _setting(default: Any, doc: str, *, low: float | None = None, high: float | None = None,
-             choices: tuple[str, ...] = ()) -> Any:
-    """Declare a setting; a list or dict default is copied for each instance."""
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices}
+class Form(NamedTuple):
+    """What a text must look like: the test, and what is allowed in words."""
+
+    holds: Callable[[str], bool]
+    allowed: str
+
+
+def _is_time(text: str) -> bool:
+    try:
+        parse_time(text)
+    except InvalidParameter:
+        return False
+    return True
+
+
+_TIME = Form(_is_time, TIME_ALLOWED)
+_VENUE = Form(is_venue, VENUE_ALLOWED)
+
+
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    form: Form | None = None,
+) -> Any:
+    """Declare a setting: its default, what it means and which values are allowed."""
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "form": form}
     return field(default=default, metadata=metadata)
 
 
@@ -40,32 +72,41 @@ class LogSettings:
     """The journal."""
 
     segment_mb: int = _setting(
-        64, "Size of a preallocated segment, MiB: about a second at full rate.", low=1, high=4096)
+        64, "Size of a preallocated segment, MiB: about a second at full rate.", low=1, high=4096
+    )
     sync: str = _setting(
-        "fdatasync", "`fdatasync`: acknowledged means on disk. `none`: only as safe as the page "
-        "cache, for experiments.", choices=("fdatasync", "none"))
+        "fdatasync",
+        "`fdatasync`: acknowledged means on disk. `none`: only as safe as the page "
+        "cache, for experiments.",
+        choices=("fdatasync", "none"),
+    )
     pending_mb_max: int = _setting(
-        64, "Bytes that may wait for the disk before producers are held back, MiB.", low=1)
+        64, "Bytes that may wait for the disk before producers are held back, MiB.", low=1
+    )
     ack_timeout_s: float = _setting(
-        10.0, "How long a producer waits for the disk before it is told to retry, s.", low=0.1)
+        10.0, "How long a producer waits for the disk before it is told to retry, s.", low=0.1
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Blocks in memory and the Parquet archive."""
 
-    memory_mb: int = _setting(
-        2048, "Events in memory before producers are held back, MiB.", low=16)
+    memory_mb: int = _setting(2048, "Events in memory before producers are held back, MiB.", low=16)
     block_rows: int = _setting(
-        1_000_000, "Rows of a table in memory that start an archive run.", low=1_000)
+        1_000_000, "Rows of a table in memory that start an archive run.", low=1_000
+    )
     block_age_s: float = _setting(
-        300.0, "Age of the oldest row in memory that starts an archive run, s.", low=0.1)
+        300.0, "Age of the oldest row in memory that starts an archive run, s.", low=0.1
+    )
     compact_after_s: float = _setting(
-        600.0, "How long a day's files rest before they are merged into one, s.", low=0.0)
+        600.0, "How long a day's files rest before they are merged into one, s.", low=0.0
+    )
     trades_retention_days: int = _setting(0, "Days that trades are kept; 0 for ever.", low=0)
     quotes_retention_days: int = _setting(0, "Days that quotes are kept; 0 for ever.", low=0)
     quarantine_retention_days: int = _setting(
-        30, "Days that refused rows are kept; 0 for ever.", low=0)
+        30, "Days that refused rows are kept; 0 for ever.", low=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +115,32 @@ class CheckSettings:
 
     strict: bool = _setting(False, "Refuse a whole body when one of its rows is bad.")
     unknown_symbols: str = _setting(
-        "register", "What to do with a symbol that is not known yet.",
-        choices=("register", "refuse"))
+        "register",
+        "What to do with a symbol that is not known yet.",
+        choices=("register", "refuse"),
+    )
     instruments_max: int = _setting(1_000_000, "Most instruments to register.", low=1)
     price_min: float = _setting(
-        0.0, "Prices must be above this; a negative value lets negative prices in.")
+        0.0, "Prices must be above this; a negative value lets negative prices in."
+    )
     price_max: float = _setting(1e12, "Prices must not be above this.", low=0)
     size_max: float = _setting(1e15, "Sizes must be from 0 to this.", low=0)
     ts_event_min: str = _setting(
-        "1971-01-01T00:00:00Z", "Earliest event time; catches seconds, milliseconds and "
-        "microseconds that were sent as nanoseconds.")
+        "1971-01-01T00:00:00Z",
+        "Earliest event time; catches seconds, milliseconds and "
+        "microseconds that were sent as nanoseconds.",
+        form=_TIME,
+    )
     future_s_max: float = _setting(
-        60.0, "How far ahead of our clock an event time may be, s.", low=0)
+        60.0, "How far ahead of our clock an event time may be, s.", low=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PushSettings:
     """Rows that producers push over HTTP or import from files."""
 
-    venue: str = _setting("ORIGIN", "Venue of rows that name none.")
+    venue: str = _setting("ORIGIN", "Venue of rows that name none.", form=_VENUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +149,13 @@ class SyntheticSettings:
 
     enabled: bool = _setting(True, "Run it when the plant is served with no other feed.")
     instruments: int = _setting(20, "Number of instruments.", low=1, high=100_000)
-    rate: float = _setting(200.0, "Events a second, all instruments together.", low=0.01)
+    rate: float = _setting(
+        200.0, "Events a second, all instruments together.", low=0.01, high=10_000_000
+    )
     quote_share: float = _setting(0.6, "Share of the events that are quotes.", low=0, high=1)
     volatility: float = _setting(0.4, "Annualised volatility of a price, 0.4 is 40 %.", low=0)
     seed: int = _setting(1, "Seed of the random numbers; the same seed, the same prices.")
-    venue: str = _setting("SYNTH", "Venue of its instruments.")
+    venue: str = _setting("SYNTH", "Venue of its instruments.", form=_VENUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +163,8 @@ class StreamSettings:
     """The WebSocket stream."""
 
     ring_rows: int = _setting(
-        500_000, "Recent events kept for subscribers; who falls further behind is slow.",
-        low=1_000)
+        500_000, "Recent events kept for subscribers; who falls further behind is slow.", low=1_000
+    )
     heartbeat_s: float = _setting(5.0, "Silence after which a heartbeat is sent, s.", low=0.1)
     frame_kb_max: int = _setting(64, "Largest frame that a client may send, KiB.", low=1)
     subscriptions_max: int = _setting(1_000, "Most subscriptions of one connection.", low=1)
@@ -126,10 +176,11 @@ class PlantSettings:
     """The flow from producer to log, store and stream."""
 
     inbox_rows_max: int = _setting(
-        2_000_000, "Rows that may wait to be accepted before producers are held back.", low=1_000)
+        2_000_000, "Rows that may wait to be accepted before producers are held back.", low=1_000
+    )
     batch_rows_max: int = _setting(
-        65_536, "Most rows that are accepted in one go; bounds how long a lone tick waits.",
-        low=1)
+        65_536, "Most rows that are accepted in one go; bounds how long a lone tick waits.", low=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +209,19 @@ class KnownSetting:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    form: Form | None
+
+    @property
+    def allowed(self) -> str:
+        """Which values are allowed, in words."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if self.form is not None:
+            return self.form.allowed
+        noun = {bool: "true or false", int: "a whole number", float: "a number"}.get(self.type)
+        if self.low is not None and self.high is not None:
+            return f"{noun} from {_figure(self.low)} to {_figure(self.high)}"
+        return noun or "a text" if self.low is None else f"{noun}, at least {_figure(self.low)}"
 
     @property
     def env(self) -> str:
@@ -177,8 +241,20 @@ def _walk(cls: type, prefix: str = "") -> Iterator[KnownSetting]:
 def _known(item: Field[Any], kind: type, prefix: str) -> KnownSetting:
     assert item.default is not MISSING, item.name
     meta = item.metadata
-    return KnownSetting(prefix + item.name, kind, item.default, meta["doc"], meta["low"],
-                        meta["high"], meta["choices"])
+    return KnownSetting(
+        prefix + item.name,
+        kind,
+        item.default,
+        meta["doc"],
+        meta["low"],
+        meta["high"],
+        meta["choices"],
+        meta["form"],
+    )
+
+
+def _figure(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 KNOWN: dict[str, KnownSetting] = {setting.key: setting for setting in _walk(Settings)}
@@ -205,7 +281,10 @@ def load(
     for key, value in (flags or {}).items():
         if value is not None:
             values[_check_key(key, "flag")] = value
-    return _build(Settings, {key: _check_value(KNOWN[key], value) for key, value in values.items()})
+    checked = {key: _check_value(KNOWN[key], value) for key, value in values.items()}
+    settings = _build(Settings, checked)
+    assert isinstance(settings, Settings)
+    return settings
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -250,43 +329,61 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 def _check_value(setting: KnownSetting, value: Any) -> Any:
     converted = _convert(setting, value)
-    if setting.choices and converted not in setting.choices:
-        _refuse(setting, value, " or ".join(setting.choices))
-    if setting.low is not None and not converted >= setting.low:
-        _refuse(setting, value, f"at least {setting.low:g}")
-    if setting.high is not None and not converted <= setting.high:
-        _refuse(setting, value, f"at most {setting.high:g}")
+    if (
+        (setting.choices and converted not in setting.choices)
+        or (setting.form is not None and not setting.form.holds(converted))
+        or (setting.low is not None and not converted >= setting.low)
+        or (setting.high is not None and not converted <= setting.high)
+    ):
+        _refuse(setting, value)
     return converted
 
 
 def _convert(setting: KnownSetting, value: Any) -> Any:
-    wanted = setting.type
-    if wanted is bool:
-        text = str(value).lower()
-        if text not in _TRUE | _FALSE:
-            _refuse(setting, value, "true or false")
-        return text in _TRUE
-    if isinstance(value, bool) or isinstance(value, list | dict):
-        _refuse(setting, value, f"a value of type {wanted.__name__}")
+    """Return the value as the setting's type; what does not mean one such value is refused."""
+    if setting.type is bool:
+        return _boolean(setting, value)
+    if setting.type is str:
+        return _text(setting, value)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        _refuse(setting, value)
     try:
-        if wanted is int and isinstance(value, float) and value != int(value):
-            raise ValueError
-        return wanted(value)
+        converted = setting.type(value)
+        exact = not isinstance(value, float) or converted == value  # 1.5 is no whole number
     except (ValueError, OverflowError):
-        return _refuse(setting, value, f"a value of type {wanted.__name__}")
+        return _refuse(setting, value)
+    return converted if exact and math.isfinite(converted) else _refuse(setting, value)
 
 
-def _refuse(setting: KnownSetting, value: Any, allowed: str) -> Any:
-    raise ConfigError(f"{setting.key}: {shorten(value)} is not allowed; allowed is {allowed}")
+def _boolean(setting: KnownSetting, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE | _FALSE:
+        _refuse(setting, value)
+    return text in _TRUE
 
 
-def _build(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+def _text(setting: KnownSetting, value: Any) -> str:
+    if isinstance(value, datetime) and setting.form is _TIME:  # TOML has times of its own
+        return value.isoformat()
+    if not isinstance(value, str | PathLike) or not str(value).strip():
+        _refuse(setting, value)
+    return str(value)
+
+
+def _refuse(setting: KnownSetting, value: Any) -> NoReturn:
+    raise ConfigError(
+        f"{setting.key}: {shorten(value) or 'an empty text'} is not allowed; "
+        f"allowed is {setting.allowed}"
+    )
+
+
+def _build(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
     hints = get_type_hints(cls)
     made: dict[str, Any] = {}
     for item in fields(cls):
         key = prefix + item.name
         if is_dataclass(hints[item.name]):
-            made[item.name] = _build(hints[item.name], values, key + ".")  # type: ignore[arg-type]
+            made[item.name] = _build(hints[item.name], values, key + ".")
         elif key in values:
             made[item.name] = values[key]
     return cls(**made)

@@ -104,8 +104,8 @@ def runner(plant: FakePlant, sleeper: Sleeper, *feeds: ScriptedFeed) -> FeedRunn
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0)  # noqa: ASYNC110 - what is waited for has no event to offer
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event to offer
+        await asyncio.sleep(0)
 
 
 async def test_a_failing_feed_is_started_again_with_growing_capped_pauses() -> None:

@@ -68,9 +68,7 @@ QUOTE_FIELDS = (
 )
 
 SCHEMAS: dict[str, pa.Schema] = {
-    TRADES: pa.schema(
-        [*HEADER, *TRADE_FIELDS, pa.field("ref_seq", pa.int64(), nullable=False)]
-    ),
+    TRADES: pa.schema([*HEADER, *TRADE_FIELDS, pa.field("ref_seq", pa.int64(), nullable=False)]),
     QUOTES: pa.schema([*HEADER, *QUOTE_FIELDS]),
     QUARANTINE: pa.schema(
         [
@@ -97,8 +95,12 @@ _INCOMING_HEADER = (
 _INCOMING_KEY = pa.field("key", pa.binary())
 
 INCOMING: dict[str, pa.Schema] = {
-    TRADES: pa.schema([*_INCOMING_HEADER, *(f.with_nullable(True) for f in TRADE_FIELDS), _INCOMING_KEY]),
-    QUOTES: pa.schema([*_INCOMING_HEADER, *(f.with_nullable(True) for f in QUOTE_FIELDS), _INCOMING_KEY]),
+    TRADES: pa.schema(
+        [*_INCOMING_HEADER, *(f.with_nullable(True) for f in TRADE_FIELDS), _INCOMING_KEY]
+    ),
+    QUOTES: pa.schema(
+        [*_INCOMING_HEADER, *(f.with_nullable(True) for f in QUOTE_FIELDS), _INCOMING_KEY]
+    ),
 }
 """Arrow schema of what a producer hands in, before it is checked and stamped.
 

@@ -18,10 +18,11 @@ _VENUE = re.compile(r"[A-Z0-9_.\-]{1,32}\Z")
 SYMBOL_ALLOWED = "1 to 64 characters without blanks, ':', ',', '*', '?', '/' or control characters"
 VENUE_ALLOWED = "1 to 32 letters, digits, '_', '.' or '-'"
 
-_CURRENCIES = frozenset(
+_CODES = (
     "AUD BRL CAD CHF CNH CNY CZK DKK EUR GBP HKD HUF ILS INR JPY KRW MXN NOK NZD PLN RUB SEK SGD "
-    "THB TRY TWD USD ZAR XAU XAG".split()
+    "THB TRY TWD USD ZAR XAU XAG"
 )
+_CURRENCIES = frozenset(_CODES.split())
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -66,11 +67,15 @@ def is_venue(text: str) -> bool:
 def describe_symbol(symbol: str) -> dict[str, str]:
     """Return what a bare symbol says by itself: `kind`, `base`, `quote` where they are evident."""
     base, dash, quote = symbol.partition("-")
-    if dash and base and quote and "-" not in quote:
+    if dash and base and len(quote) >= 3 and "-" not in quote:  # BRK-B is a class of shares
         return {"kind": "spot", "base": base, "quote": quote}
     if len(symbol) == 6 and symbol[:3] in _CURRENCIES and symbol[3:] in _CURRENCIES:
         return {"kind": "fx", "base": symbol[:3], "quote": symbol[3:]}
     return {}
+
+
+def _spellings(instrument: Instrument) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((instrument.symbol, *(a.upper() for a in instrument.aliases))))
 
 
 class Registry:
@@ -94,23 +99,41 @@ class Registry:
         return iter(list(self._by_number.values()))
 
     def put(self, instrument: Instrument) -> None:
-        """Add an instrument or replace the one of the same number; doing it twice changes nothing."""
+        """Add an instrument or replace the one of the same number; doing it twice changes nothing.
+
+        A symbol goes before an alias: where an alias is another instrument's symbol on the same
+        venue, the pair of venue and symbol still names that other one.
+        """
         old = self._by_number.get(instrument.number)
-        if old is not None:
-            for spelling in (old.symbol, *old.aliases):
-                left = tuple(i for i in self._by_symbol.get(spelling, ()) if i.number != old.number)
-                self._by_symbol[spelling] = left
-                self._by_name.pop((old.venue, spelling), None)
         self._by_number[instrument.number] = instrument
-        for spelling in dict.fromkeys((instrument.symbol, *(a.upper() for a in instrument.aliases))):
-            self._by_name[instrument.venue, spelling] = instrument
-            self._by_symbol[spelling] = (*self._by_symbol.get(spelling, ()), instrument)
+        spellings = _spellings(instrument)
+        for spelling in dict.fromkeys((*spellings, *(_spellings(old) if old else ()))):
+            others = [i for i in self._by_symbol.get(spelling, ()) if i.number != instrument.number]
+            mine = [instrument] if spelling in spellings else []
+            self._by_symbol[spelling] = (*others, *mine)
+            self._name(spelling, {instrument.venue, old.venue if old else instrument.venue})
+
+    def _name(self, spelling: str, venues: set[str]) -> None:
+        """Let `(venue, spelling)` name the first instrument of that symbol, else of that alias."""
+        for venue in venues:
+            found = [i for i in self._by_symbol[spelling] if i.venue == venue]
+            found.sort(key=lambda i: i.symbol != spelling)
+            if found:
+                self._by_name[venue, spelling] = found[0]
+            else:
+                self._by_name.pop((venue, spelling), None)
 
     def add(self, symbol: str, venue: str) -> Instrument:
         """Register `symbol` on `venue` under the next number and return it."""
         symbol, venue = symbol.upper(), venue.upper()
+        known = describe_symbol(symbol)
         instrument = Instrument(
-            number=len(self._by_number) + 1, symbol=symbol, venue=venue, **describe_symbol(symbol)
+            number=len(self._by_number) + 1,
+            symbol=symbol,
+            venue=venue,
+            kind=known.get("kind"),
+            base=known.get("base"),
+            quote=known.get("quote"),
         )
         self.put(instrument)
         return instrument

@@ -52,7 +52,6 @@ def parse_time(value: object, name: str = "time", *, where: str = "query") -> in
 
 
 def _parse_text(text: str, name: str, where: str) -> int:
-
     match = _RFC3339.match(_mend_plus(text))
     if match is None:
         raise InvalidParameter(name, text, ALLOWED, where=where)
@@ -61,7 +60,12 @@ def _parse_text(text: str, name: str, where: str) -> int:
         raise InvalidParameter(name, text, f"{ALLOWED}; this time has no zone", where=where)
     try:
         whole = datetime(
-            int(year), int(month), int(day), int(hour), int(minute), int(second or 0),
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second or 0),
             tzinfo=_zone(zone),
         )
     except ValueError as fault:
@@ -98,9 +102,7 @@ def _in_range(ns: int, value: object, name: str, where: str) -> int:
 def format_time(ns: int) -> str:
     """Return RFC 3339 UTC with `Z` and as many fractional digits as needed."""
     whole, fraction = divmod(int(ns), NS_PER_S)
-    text = (_EPOCH + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S")
-    if text[0] == " " or len(text) < 19:  # years before 1000 are padded by no libc alike
-        text = text.strip().rjust(19, "0")
+    text = (_EPOCH + timedelta(seconds=whole)).isoformat()[:19]
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 
