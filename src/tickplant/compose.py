@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from tickplant.config import Settings
+from tickplant.config import Settings, SyntheticSettings
+from tickplant.feeds.contract import Feed
+from tickplant.feeds.synthetic import SyntheticFeed
+from tickplant.log.contract import LogRecord
 from tickplant.log.journal import Journal, read_folder
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.catalog import Catalog
@@ -15,9 +20,11 @@ from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.plant import Plant
 from tickplant.plant.recovery import load_catalog, replay
+from tickplant.store import manifest
 from tickplant.store.tiered import TieredStore
 
 Clock = Callable[[], int]
+OPEN_ATTEMPTS = 5
 
 
 class OpenPlant:
@@ -57,19 +64,67 @@ def build_plant(settings: Settings, clock: Clock = time.time_ns) -> Plant:
     catalog.begin_run(log.seq_next - 1)
     hub = Hub(settings.stream.ring_rows, seq=log.seq_next - 1)
     return Plant(
-        settings=settings, clock=clock, log=log, store=store, catalog=catalog, hub=hub,
+        settings=settings,
+        clock=clock,
+        log=log,
+        store=store,
+        catalog=catalog,
+        hub=hub,
         metrics=metrics,
     )
 
 
-def open_history(path: Path, settings: Settings | None = None) -> History:
-    """Return a reader of a data folder as it is now, whether a plant runs on it or not.
+@dataclass(frozen=True, slots=True)
+class OpenFolder:
+    """A data folder that is read as it was at one moment; nothing in it is changed."""
 
-    Nothing is changed. It sees what was durable when it was opened.
+    history: History
+    catalog: Catalog
+
+
+def open_folder(path: Path) -> OpenFolder:
+    """Return a reader of a data folder, whether a plant runs on it or not.
+
+    It sees what was durable when it was opened.
     """
-    chosen = settings or Settings()
-    store = TieredStore.open_read_only(path, chosen.store)
-    catalog = Catalog()
-    load_catalog(store, catalog)
-    recovered = replay(read_folder(path / JOURNAL, store.seq_archived + 1), store, catalog)
-    return History(store, catalog.registry, lambda: recovered.seq_last)
+    for _ in range(OPEN_ATTEMPTS):
+        store = TieredStore.open_read_only(path)
+        catalog = Catalog()
+        load_catalog(store, catalog)
+        floor = store.seq_archived
+        noted = _Noted(read_folder(path / JOURNAL, floor + 1))
+        recovered = replay(noted, store, catalog)
+        # A plant that runs on the folder may archive rows, and drop them from the journal, after
+        # the manifest was read and before the journal was: then look again.
+        if noted.first == floor + 1 or not _archive_grew(path, floor):
+            break
+    return OpenFolder(History(store, catalog.registry, lambda: recovered.seq_last), catalog)
+
+
+def open_history(path: Path) -> History:
+    """Return the reader of `open_folder` alone."""
+    return open_folder(path).history
+
+
+class _Noted:
+    """Records as they pass, and the number of the first that has one."""
+
+    def __init__(self, records: Iterable[LogRecord]) -> None:
+        self.first: int | None = None
+        self._records = records
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        for record in self._records:
+            if self.first is None and record.count:
+                self.first = record.seq_first
+            yield record
+
+
+def _archive_grew(path: Path, floor: int) -> bool:
+    found, _ = manifest.load(path / manifest.ARCHIVE)
+    return found is not None and found.seq_archived > floor
+
+
+def build_synthetic(name: str, settings: SyntheticSettings, *, clock: Clock = time.time_ns) -> Feed:
+    """Return a synthetic feed on the running event loop's clock of sleep."""
+    return SyntheticFeed(settings, clock=clock, sleep=asyncio.sleep, name=name)

@@ -1,0 +1,36 @@
+"""The commands, in the groups in which the help shows them."""
+
+from __future__ import annotations
+
+import typer
+
+from tickplant.cli import about, doctor, load, read, replay, serve, tail
+
+_HELP = """[bold]Tickplant[/bold], a market data plant: ticks in, durable, exact candles out.
+
+Every command has [cyan]--help[/cyan] with examples and [cyan]--json[/cyan] for machines.
+It works on a data folder ([cyan]--data[/cyan], by default ./data) or on a running plant
+([cyan]--url[/cyan])."""
+
+_EPILOG = """[bold]The first five minutes[/bold]
+
+  [cyan]tickplant serve[/cyan]                            a plant with made-up ticks, http://127.0.0.1:8000
+
+  [cyan]tickplant tail --url http://127.0.0.1:8000[/cyan]  watch them
+
+  [cyan]tickplant candles EURUSD --url http://127.0.0.1:8000[/cyan]"""
+
+app = typer.Typer(
+    name="tickplant", help=_HELP, epilog=_EPILOG, no_args_is_help=True, add_completion=False,
+    rich_markup_mode="rich", pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Hold the commands together; it has no options of its own."""
+
+
+for group in (serve, load, replay, read, tail, doctor, about):
+    group.register(app)

@@ -1,0 +1,131 @@
+"""`tickplant serve`: the plant, its feeds and its API in one process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.config import Settings
+from tickplant.model.errors import InvalidParameter
+from tickplant.version import VERSION
+
+if TYPE_CHECKING:
+    from tickplant.feeds.contract import Feed
+
+NO_FEED = "none"
+SYNTHETIC = "synthetic"
+LOG_FORMATS = ("auto", "human", "json")
+_FEEDS_ALLOWED = (
+    "none, synthetic, or synthetic:key=value,… such as synthetic:instruments=50,rate=1000,seed=7; "
+    "this release has no venue feeds, and rows can always be pushed over HTTP"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    command(
+        app, "serve", panel="Run", takes=FOLDER, summary="Run a plant and its API.",
+        examples=(
+            "tickplant serve",
+            "tickplant serve --data ./market --port 9000 --feed none",
+            "tickplant serve --feed synthetic:instruments=50,rate=1000,seed=7",
+        ),
+    )(serve)
+
+
+def serve(
+    common: Common,
+    host: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", show_default=False,
+        help="Address to listen on. Default: 127.0.0.1, this machine only.")] = None,
+    port: Annotated[str | None, typer.Option(
+        metavar="PORT", show_default=False,
+        help="TCP port; 0 takes any free one. Default: 8000.")] = None,
+    feed: Annotated[list[str] | None, typer.Option(
+        metavar="SPEC", show_default=False,
+        help="A feed to run: synthetic, synthetic:key=value,…, or none; may be repeated. "
+        "Default: synthetic.")] = None,
+    log_format: Annotated[str, typer.Option(
+        metavar="FORMAT", help="auto, human or json; auto is human on a terminal.")] = "auto",
+) -> int:
+    """Run a plant and its API until Ctrl-C or SIGTERM.
+
+    Takes trades and quotes over HTTP and from its feeds, makes them durable, and answers queries
+    and subscriptions. The page at the URL that it prints shows what flows; /docs is the API.
+    """  # fmt: skip
+    settings = common.settings({"server.host": host, "server.port": port})
+    style = check_choice("--log-format", log_format, LOG_FORMATS)
+    plans = plan_feeds(common, settings, feed)
+
+    from tickplant.cli import server  # noqa: PLC0415 - heavy
+    from tickplant.compose import OpenPlant, build_synthetic  # noqa: PLC0415 - heavy
+    from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
+
+    set_up_logs(style=style)  # type: ignore[arg-type] - one of LOG_FORMATS
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with server.open_socket(settings.server.host, settings.server.port) as bound:
+        if not server.is_loopback(bound):
+            warn_open(settings.server.host)
+        with OpenPlant(settings) as opened:
+            feeds: list[Feed] = [build_synthetic(name, plan.synthetic) for name, plan in plans.items()]
+            ready = _announcer(common, settings, list(plans))
+            server.serve(opened, bound, feeds, on_ready=ready)
+    return 0
+
+
+def plan_feeds(
+    common: Common, settings: Settings, specs: list[str] | None
+) -> dict[str, Settings]:
+    """Return the settings of each synthetic feed by its name. Raises `InvalidParameter`."""
+    if not specs:
+        return {SYNTHETIC: settings} if settings.synthetic.enabled else {}
+    plans: dict[str, Settings] = {}
+    for spec in specs:
+        kind, colon, options = spec.partition(":")
+        if kind.strip().lower() not in (NO_FEED, SYNTHETIC) or (kind == NO_FEED and colon):
+            raise InvalidParameter("--feed", spec, _FEEDS_ALLOWED, where="option")
+        if kind.strip().lower() == SYNTHETIC:
+            name = SYNTHETIC if not plans else f"{SYNTHETIC}-{len(plans) + 1}"
+            plans[name] = common.settings(dict(_feed_options(spec, options)))
+    if plans and len(plans) < len(specs):
+        raise InvalidParameter("--feed", " ".join(specs), "none by itself, or feeds", where="option")
+    return plans
+
+
+def _feed_options(spec: str, options: str) -> list[tuple[str, Any]]:
+    pairs = []
+    for option in filter(None, map(str.strip, options.split(","))):
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise InvalidParameter("--feed", spec, _FEEDS_ALLOWED, where="option")
+        pairs.append((f"synthetic.{key.strip()}", value.strip()))
+    return pairs
+
+
+def warn_open(host: str) -> None:
+    """Say that everybody who reaches the address may read and write."""
+    print(
+        f"warning: listening on {host}, which other machines can reach. There is no authentication "
+        "yet: whoever reaches this port can read and write everything.",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+
+
+def _announcer(common: Common, settings: Settings, feeds: list[str]) -> Any:
+    def ready(url: str) -> None:
+        if common.json:
+            said = {"url": url, "pid": os.getpid(), "data": settings.data, "feeds": feeds,
+                    "version": VERSION}  # fmt: skip
+            print(json.dumps(said), flush=True)
+            return
+        fed = ", ".join(feeds) if feeds else "none (rows can be pushed)"
+        print(f"Tickplant {VERSION}   data {settings.data}   feeds {fed}")
+        print(f"{url}   Ctrl-C stops it", flush=True)
+
+    return ready

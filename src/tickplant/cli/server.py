@@ -1,0 +1,164 @@
+"""Serve a plant over HTTP until a signal, or until its feeds have come to an end.
+
+    socket ─► plant (recovered) ─► uvicorn ─► feeds ─► URL announced      … signal …
+    feeds stop ─► connections close (the stream with 1012) ─► plant: finish, make durable, archive
+
+Every step of the way down has a bound in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import ipaddress
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from tickplant.feeds.contract import Feed
+from tickplant.feeds.runner import FeedRunner
+from tickplant.gateway.app import create_app
+from tickplant.model.errors import InvalidParameter, UserError
+
+if TYPE_CHECKING:
+    from tickplant.compose import OpenPlant
+    from tickplant.config import ServerSettings
+
+CLOSE_S_MAX = 5
+"""How long connections may take to end once the plant is told to stop, s."""
+
+FEEDS_S_MAX = 5.0
+"""How long feeds may take to end, s."""
+
+BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are the caller's, and that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: a plant that was asked to stop ends with 0, not by the signal."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound; raises `UserError` where that cannot be."""
+    try:
+        info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError):
+        raise InvalidParameter("--host", host, "an address of this machine", where="option") from None
+    bound = socket.socket(info[0], info[1])
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(info[4])
+    except OSError as fault:
+        bound.close()
+        raise _bind_error(fault, host, port) from fault
+    return bound
+
+
+def _bind_error(fault: OSError, host: str, port: int) -> UserError:
+    if fault.errno == errno.EADDRINUSE:
+        return UserError(f"--port: {port} on {host} is in use by another program; "
+                         "--port takes another one, 0 any free one")  # fmt: skip
+    if fault.errno == errno.EACCES:
+        return UserError(f"--port: {port} needs more rights than this user has; take one above 1023")
+    return InvalidParameter("--host", host, f"an address of this machine ({fault.strerror})",
+                            where="option")  # fmt: skip
+
+
+def url_of(bound: socket.socket) -> str:
+    """Return the URL at which a client on this machine reaches the socket."""
+    host, port = bound.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Say whether only this machine can reach the socket."""
+    return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def serve(
+    opened: OpenPlant, bound: socket.socket, feeds: Sequence[Feed], *,
+    on_ready: Callable[[str], None], until: Callable[[FeedRunner], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until `until(runner)` returns. The caller closes `opened`.
+
+    `on_ready` gets the URL once requests are answered and the feeds run.
+    """
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(opened, bound, feeds, on_ready, until))
+
+
+async def _serve(
+    opened: OpenPlant, bound: socket.socket, feeds: Sequence[Feed],
+    on_ready: Callable[[str], None], until: Callable[[FeedRunner], Awaitable[None]] | None,
+) -> None:
+    plant = opened.plant
+    server = _Server(_config(create_app(plant), plant.settings.server, plant.settings.stream.frame_kb_max))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal, stopping, server)
+    runner = FeedRunner(feeds, plant.submit, clock=plant.clock)
+    plant.list_feeds = runner.shown
+    serving = asyncio.create_task(server.serve(sockets=[bound]), name="http")
+    waits = {asyncio.create_task(stopping.wait(), name="signals"), serving}
+    try:
+        await _first(asyncio.create_task(server.listening.wait()), serving)
+        runner.start()
+        gc.collect()
+        gc.freeze()  # what is there now lives as long as the process; no need to look at it again
+        url = url_of(bound)
+        opened.lock.announce(url)
+        on_ready(url)
+        if until is not None:
+            waits.add(asyncio.create_task(until(runner), name="until"))
+        await _first(*waits)
+    finally:
+        await runner.stop(FEEDS_S_MAX)
+        server.should_exit = True
+        await serving
+        for task in waits - {serving}:
+            task.cancel()
+
+
+async def _first(*tasks: asyncio.Task[object]) -> None:
+    """Wait for the first task to end; raises what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+def _on_signal(stopping: asyncio.Event, server: _Server) -> None:
+    # The second signal is from someone who does not want to wait for connections.
+    server.force_exit = stopping.is_set()
+    stopping.set()
+
+
+def _config(app: object, settings: ServerSettings, frame_kb_max: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type] - FastAPI's own type of scope is wider than uvicorn's
+        http="httptools", ws="auto", lifespan="on", log_config=None, access_log=False,
+        server_header=False, backlog=BACKLOG, limit_concurrency=settings.connections_max,
+        ws_max_size=frame_kb_max * 1024, timeout_graceful_shutdown=CLOSE_S_MAX,
+    )
