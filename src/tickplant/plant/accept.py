@@ -92,8 +92,10 @@ class Acceptor:
                 numbers[code] = found.number
             else:
                 refused.setdefault(
-                    code, f"symbol: {venue}:{symbol} is not registered and "
-                    "checks.unknown_symbols is refuse")
+                    code,
+                    f"symbol: {venue}:{symbol} is not registered and "
+                    "checks.unknown_symbols is refuse",
+                )
         return numbers[checked.codes], refused
 
     def _duplicates(self, table: str, keys: Keys | None, fresh: Bools) -> Bools:
@@ -139,8 +141,14 @@ def _keys(table: str, rows: pa.RecordBatch, instrument: NDArray[np.int32]) -> Ke
 
 
 def _stamped(
-    first: Submission, checked: Checked, instrument: NDArray[np.int32], keys: Keys | None,
-    taken: Bools, feed: int, seq_next: int, now: int,
+    first: Submission,
+    checked: Checked,
+    instrument: NDArray[np.int32],
+    keys: Keys | None,
+    taken: Bools,
+    feed: int,
+    seq_next: int,
+    now: int,
 ) -> tuple[Batch, ...]:
     count = int(np.count_nonzero(taken))
     if not count:
@@ -171,7 +179,9 @@ def _stamped(
 
 
 def _rejects(
-    submissions: Sequence[Submission], checked: Checked, refused: dict[int, str],
+    submissions: Sequence[Submission],
+    checked: Checked,
+    refused: dict[int, str],
     rows: pa.RecordBatch,
 ) -> list[tuple[Reject, ...]]:
     """Return the refused rows of each submission, by their place in its body."""
@@ -232,8 +242,11 @@ def _quarantined(
 
 
 def _receipts(
-    submissions: Sequence[Submission], taken: Bools, duplicate: Bools,
-    rejects: list[tuple[Reject, ...]], seq_next: int,
+    submissions: Sequence[Submission],
+    taken: Bools,
+    duplicate: Bools,
+    rejects: list[tuple[Reject, ...]],
+    seq_next: int,
 ) -> tuple[Receipt, ...]:
     receipts = []
     offset = 0
@@ -242,8 +255,13 @@ def _receipts(
         count = int(np.count_nonzero(taken[mine]))
         doubles = int(np.count_nonzero(duplicate[mine]))
         receipts.append(
-            Receipt(count, doubles, refused, seq_next if count else None,
-                    seq_next + count - 1 if count else None)
+            Receipt(
+                count,
+                doubles,
+                refused,
+                seq_next if count else None,
+                seq_next + count - 1 if count else None,
+            )
         )
         seq_next += count
         offset = mine.stop

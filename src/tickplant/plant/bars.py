@@ -1,6 +1,6 @@
 """Candle states from stored events: the one way in which history, and late or amended bars, are made.
 
-    scan a chunk of time ──► prices of the basis ──► candles.build ──► merge ──► amendments' revisions
+scan a chunk of time ──► prices of the basis ──► candles.build ──► merge ──► amendments' revisions
 """
 
 from __future__ import annotations
@@ -8,50 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.candles.basis import columns_of, rows_of, table_of
 from tickplant.candles.grid import Grid
-from tickplant.candles.states import States, build, merge
-from tickplant.model.events import QUOTES, TRADES
+from tickplant.candles.states import States, merge
 from tickplant.model.times import NS_PER_DAY
 from tickplant.store.contract import NOW, AsOf, Store
 
-BASES = ("trade", "mid", "bid", "ask")
-
-_COLUMNS = {
-    "trade": ("ts_event", "seq", "price", "size"),
-    "mid": ("ts_event", "seq", "bid_price", "ask_price"),
-    "bid": ("ts_event", "seq", "bid_price"),
-    "ask": ("ts_event", "seq", "ask_price"),
-}
 _CHUNK_ROWS_MIN = 250_000
 _CHUNK_ROWS_MAX = 4_000_000
-
-Floats = NDArray[np.float64]
-
-
-def table_of(basis: str) -> str:
-    """Return the table that bars of this basis are built from."""
-    return TRADES if basis == "trade" else QUOTES
-
-
-def floats(column: pa.Array | pa.ChunkedArray) -> Floats:
-    """Return a float column with NaN where it is null."""
-    array: Floats = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else (
-        column.to_numpy()
-    )
-    return array
-
-
-def prices(rows: pa.RecordBatch | pa.Table, basis: str) -> tuple[Floats, Floats | None]:
-    """Return (price, size) of each row; NaN where the row has no price of this basis."""
-    if basis == "trade":
-        return floats(rows.column("price")), floats(rows.column("size"))
-    if basis == "mid":
-        bid, ask = floats(rows.column("bid_price")), floats(rows.column("ask_price"))
-        return (bid + ask) / 2, None
-    return floats(rows.column(f"{basis}_price")), None
 
 
 def states_between(
@@ -61,7 +27,7 @@ def states_between(
     parts = list(_chunks(store, instrument, grid, basis, start, end, as_of))
     states = merge(parts) if len(parts) != 1 else parts[0]
     if basis == "trade":
-        _raise_revisions(states, *store.amendment_seqs(instrument, start, end, as_of), grid)
+        return _with_amendments(states, *store.amendment_seqs(instrument, start, end, as_of), grid)
     return states
 
 
@@ -73,10 +39,8 @@ def states_of_bars(
     ends = grid.ends(wanted)
     parts = []
     for first, last in _runs(wanted, ends):
-        states = states_between(
-            store, instrument, grid, basis, int(wanted[first]), int(ends[last])
-        )
-        parts.append(states.take(np.flatnonzero(np.isin(states.start, wanted))))
+        states = states_between(store, instrument, grid, basis, int(wanted[first]), int(ends[last]))
+        parts.append(states.take(np.isin(states.start, wanted)))
     return merge(parts)
 
 
@@ -100,14 +64,10 @@ def _chunks(
     while at < end:
         until = min(at + width, end)
         rows = store.scan(
-            table_of(basis), instrument, start=at, end=until, columns=_COLUMNS[basis], as_of=as_of
+            table_of(basis), instrument, start=at, end=until, columns=columns_of(basis), as_of=as_of
         )
         if rows.num_rows:
-            price, size = prices(rows, basis)
-            yield build(
-                grid, instrument, rows.column("ts_event").to_numpy(),
-                rows.column("seq").to_numpy(), price, size,
-            )
+            yield rows_of(basis, rows).build(grid, instrument)
         if rows.num_rows < _CHUNK_ROWS_MIN:
             width *= 2
         elif rows.num_rows > _CHUNK_ROWS_MAX:
@@ -115,14 +75,15 @@ def _chunks(
         at = until
 
 
-def _raise_revisions(
+def _with_amendments(
     states: States, ts: NDArray[np.int64], seqs: NDArray[np.int64], grid: Grid
-) -> None:
+) -> States:
     """Let a bar's revision be the number of the last event that touched it, amendments included."""
-    if not len(seqs) or not len(states.start):
-        return
+    if not len(seqs) or not len(states):
+        return states
     starts = grid.starts(ts)
-    places = np.searchsorted(states.start, starts)
-    inside = places < len(states.start)
-    inside[inside] &= states.start[places[inside]] == starts[inside]
-    np.maximum.at(states.seq_max, places[inside], seqs[inside])
+    places = np.minimum(np.searchsorted(states.start, starts), len(states) - 1)
+    inside = states.start[places] == starts
+    revisions = np.zeros(len(states), dtype=np.int64)
+    np.maximum.at(revisions, places[inside], seqs[inside])
+    return states.with_revision(revisions)

@@ -13,24 +13,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from tickplant.candles.basis import BASES, has_volume, table_of
 from tickplant.candles.fill import fill_gaps
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
-from tickplant.candles.states import FinishedBars, States, merge
+from tickplant.candles.states import FinishedBars, empty
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import MARKET_TABLES, QUARANTINE, QUOTES, TRADES
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MAX, INT64_MIN, NS_PER_DAY, parse_time
-from tickplant.plant.bars import BASES, states_between, table_of
+from tickplant.plant.bar_reader import BarReader
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
 
 MINUTE = Grid(parse_interval("1m"))
 SEQ_MAX = 10**15
 """An integer `as_of` up to here is a sequence number, above it is nanoseconds (after 1970-01-12)."""
 
-_NOMINAL_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": NS_PER_DAY,
-               "w": 7 * NS_PER_DAY, "mo": 30 * NS_PER_DAY}
+FILLED_MAX = 1_000_000
+"""Most bars that `fill` makes where no limit was given."""
 
 CANDLE_SCHEMA = pa.schema(
     [
@@ -61,22 +63,28 @@ class Candles:
     table: pa.Table
 
 
-def finish(bars: FinishedBars, basis: str, watermark: int) -> pa.Table:
+def finish(
+    bars: FinishedBars, grid: Grid, basis: str, watermark: int | NDArray[np.int64]
+) -> pa.Table:
     """Return finished bars as a table of `CANDLE_SCHEMA`.
 
     A bar is forming while no event of its instrument, of any age, has reached its end.
     """
-    sized = basis == "trade"
+    sized = has_volume(basis)
+    ends = grid.ends(bars.start)
     nothing = pa.nulls(len(bars.start), pa.float64())
     columns = [
         pa.array(bars.start),
-        pa.array(bars.end),
-        *(pa.array(column, from_pandas=True) for column in (bars.open, bars.high, bars.low, bars.close)),
+        pa.array(ends),
+        *(
+            pa.array(column, from_pandas=True)
+            for column in (bars.open, bars.high, bars.low, bars.close)
+        ),
         pa.array(bars.volume, from_pandas=True) if sized else nothing,
         pa.array(bars.vwap, from_pandas=True) if sized else nothing,
         pa.array(bars.count),
         pa.array(bars.revision, mask=bars.revision == 0),
-        pa.array(bars.end > watermark),
+        pa.array(ends > watermark),
     ]
     return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)
 
@@ -131,7 +139,13 @@ class History:
     ) -> pa.Table:
         """Return rows with `start <= ts_event < end` in event order, in the table's schema."""
         return self.store.scan(
-            table, number, start=start, end=end, descending=descending, limit=limit, after=after,
+            table,
+            number,
+            start=start,
+            end=end,
+            descending=descending,
+            limit=limit,
+            after=after,
             as_of=as_of,
         )
 
@@ -152,8 +166,13 @@ class History:
         left = limit
         while left is None or left > 0:
             rows = self.store.scan(
-                QUARANTINE, start=start, end=end, descending=descending, limit=limit,
-                after=after, as_of=as_of,
+                QUARANTINE,
+                start=start,
+                end=end,
+                descending=descending,
+                limit=limit,
+                after=after,
+                as_of=as_of,
             )
             kept = _matching(rows, reason, table)
             found.append(kept if left is None else kept.slice(0, left))
@@ -191,17 +210,43 @@ class History:
         basis = self.default_basis(instrument.number) if basis is None else basis
         if basis not in BASES:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
-        span = self.store.span(table_of(basis), instrument.number)
         watermark = self.watermark(instrument.number)
-        low, high = _bounds(grid, span, start, end)
-        newest = start is None
-        reader = _BarReader(self.store, instrument.number, grid, basis, as_of, limit)
-        states = reader.newest(low, high) if newest else reader.oldest(low, high)
-        bars = fill_gaps(states.finish(grid), grid, *_fill_span(states, start, grid, high), fill)
-        table = finish(bars, basis, watermark)
-        if limit is not None and table.num_rows > limit:
-            table = table.slice(table.num_rows - limit if newest else 0, limit)
-        return Candles(instrument, grid, basis, table)
+        span = self.store.span(table_of(basis), instrument.number)
+        reader = BarReader(self.store, instrument.number, grid, basis, as_of, span)
+        if fill == "none":
+            bars = reader.read(start, end, limit).finish()
+        else:
+            bars = self._filled(reader, start, end, limit, fill, watermark)
+        return Candles(instrument, grid, basis, finish(bars, grid, basis, watermark))
+
+    def _filled(
+        self,
+        reader: BarReader,
+        start: int | None,
+        end: int | None,
+        limit: int | None,
+        fill: str,
+        watermark: int,
+    ) -> FinishedBars:
+        """Return bars without holes, from the first known one or `start` to the last event."""
+        grid = reader.grid
+        count = FILLED_MAX if limit is None else limit
+        if reader.span is None:
+            return empty().finish()
+        until = grid.next(grid.floor(watermark))
+        until = until if end is None else min(until, end)
+        if start is None:
+            low = max(grid.floor(reader.span[0]), until - count * grid.length_ns_max)
+            newest = grid.range(low, until)[-count:]
+            since = int(newest[0]) if len(newest) else until
+        else:
+            since = grid.floor(start)
+        close = np.nan
+        if fill == "previous":
+            before = reader.read(None, since, 1)
+            close = float(before.close[-1]) if len(before) else np.nan
+        bars = reader.read(since, until, count).finish()
+        return fill_gaps(bars, grid, since, until, fill, limit=count, previous_close=close)
 
     def latest(self, instrument: Instrument) -> dict[str, Any]:
         """Return the last trade, quote and 1-minute candle, each a one-row table or None."""
@@ -222,81 +267,3 @@ def _matching(rows: pa.Table, reason: str | None, table: str | None) -> pa.Table
         if wanted is not None:
             rows = rows.filter(pc.equal(rows[name], wanted))
     return rows
-
-
-def _bounds(
-    grid: Grid, span: tuple[int, int] | None, start: int | None, end: int | None
-) -> tuple[int, int]:
-    """Return the bar boundaries `[low, high)` of the bars to read; empty where there are none."""
-    if span is None:
-        return 0, 0
-    low = grid.floor(max(span[0], span[0] if start is None else start))
-    last = span[1] if end is None else min(span[1], end - 1)
-    if last < low:
-        return 0, 0
-    high = grid.next(grid.floor(last))
-    return (low, high) if low < high else (0, 0)
-
-
-def _fill_span(states: States, start: int | None, grid: Grid, high: int) -> tuple[int, int]:
-    """Return the span that `fill` may fill: between known bars, never beyond the last event."""
-    if not len(states.start):
-        return 0, 0
-    first = int(states.start[0])
-    last = int(grid.next(int(states.start[-1])))
-    del start, high
-    return first, last
-
-
-@dataclass(frozen=True, slots=True)
-class _BarReader:
-    """Reads enough bars, and not many more, from one end of a span."""
-
-    store: Store
-    instrument: int
-    grid: Grid
-    basis: str
-    as_of: AsOf
-    limit: int | None
-
-    def oldest(self, low: int, high: int) -> States:
-        parts: list[States] = []
-        at, width = low, self._width()
-        while at < high and not self._enough(parts):
-            until = min(self._edge_after(at + width), high)
-            parts.append(self._states(at, until))
-            at, width = until, width * 4
-        return self._cut(merge(parts), newest=False)
-
-    def newest(self, low: int, high: int) -> States:
-        parts: list[States] = []
-        at, width = high, self._width()
-        while at > low and not self._enough(parts):
-            since = max(self.grid.floor(max(at - width, low)), low)
-            since = since if since < at else low
-            parts.append(self._states(since, at))
-            at, width = since, width * 4
-        return self._cut(merge(parts), newest=True)
-
-    def _width(self) -> int:
-        interval = self.grid.interval
-        bars = 2 * (self.limit if self.limit is not None else 1_000)
-        return min(_NOMINAL_NS[interval.unit] * interval.count * bars, 200 * 365 * NS_PER_DAY)
-
-    def _edge_after(self, ts: int) -> int:
-        return self.grid.next(self.grid.floor(min(ts, INT64_MAX // 2)))
-
-    def _enough(self, parts: list[States]) -> bool:
-        return self.limit is not None and sum(len(p.start) for p in parts) >= self.limit
-
-    def _states(self, start: int, end: int) -> States:
-        return states_between(
-            self.store, self.instrument, self.grid, self.basis, start, end, self.as_of
-        )
-
-    def _cut(self, states: States, *, newest: bool) -> States:
-        count = len(states.start)
-        if self.limit is None or count <= self.limit:
-            return states
-        places = np.arange(count - self.limit, count) if newest else np.arange(self.limit)
-        return states.take(places)

@@ -17,12 +17,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.candles.basis import rows_of, table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
-from tickplant.candles.states import States, merge
+from tickplant.candles.states import (
+    CLOSE,
+    COLUMNS,
+    HIGH,
+    INSTRUMENT,
+    LOW,
+    OPEN,
+    SEQ_MAX,
+    START,
+    States,
+    empty,
+    merge,
+)
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import INT64_MIN
-from tickplant.plant.bars import prices, states_of_bars, table_of
+from tickplant.plant.bars import states_of_bars
 from tickplant.plant.history import finish
 from tickplant.plant.published import CANDLE_SCHEMA
 from tickplant.store.contract import Store
@@ -58,7 +71,11 @@ class LiveCandles:
 
     def watch(self, what: Watched) -> None:
         """Begin to publish these candles; each call wants its `unwatch`."""
-        watch = self._watches.setdefault(what, _Watch(LiveBars(what.grid)))
+        watch = self._watches.get(what)
+        if watch is None:
+            span = self._store.span(table_of(what.basis))
+            bars = LiveBars(what.grid, horizon=span[1] if span else None)
+            watch = self._watches[what] = _Watch(bars)
         watch.users += 1
 
     def unwatch(self, what: Watched) -> None:
@@ -86,12 +103,17 @@ class LiveCandles:
         for what, watch in self._watches.items():
             changed = [self._closing(what, watch, touched)]
             if table_of(what.basis) == table:
-                changed.append(self._changed(what, watch, instrument, ts, rows))
+                changed.append(self._changed(what, watch, rows))
             self._collect(updates, what, watch, changed)
         return updates
 
-    def amend(self, instrument: int, times: list[int]) -> list[tuple[Watched, pa.RecordBatch]]:
-        """Build the bars at these event times anew, after a trade there was amended."""
+    def amend(
+        self, instrument: int, times: list[int], seq: int
+    ) -> list[tuple[Watched, pa.RecordBatch]]:
+        """Build the bars at these event times anew, after the event `seq` amended a trade there.
+
+        A bar whose last trade was cancelled goes out once more, with a count of 0.
+        """
         updates: list[tuple[Watched, pa.RecordBatch]] = []
         if not self._watches:
             return updates
@@ -104,17 +126,12 @@ class LiveCandles:
                 watch.bars.forget(instrument, start)
             states = states_of_bars(self._store, instrument, what.grid, what.basis, starts)
             watch.bars.put(states)
-            self._collect(updates, what, watch, [states])
+            gone = _gone(instrument, sorted(set(starts) - set(states.start.tolist())), seq)
+            self._collect(updates, what, watch, [gone, states])
         return updates
 
-    def _changed(
-        self, what: Watched, watch: _Watch, instrument: NDArray[np.int32], ts: Ints,
-        rows: pa.RecordBatch,
-    ) -> States:
-        price, size = prices(rows, what.basis)
-        changed, unknown = watch.bars.apply(
-            instrument, ts, rows.column("seq").to_numpy(), price, size
-        )
+    def _changed(self, what: Watched, watch: _Watch, rows: pa.RecordBatch) -> States:
+        changed, unknown = watch.bars.apply_states(rows_of(what.basis, rows).build(what.grid))
         wanted: dict[int, list[int]] = {}
         for number, start in unknown:
             wanted.setdefault(int(number), []).append(int(start))
@@ -149,29 +166,45 @@ class LiveCandles:
         have = starts != _NO_BAR
         numbers, starts = touched[have], starts[have]
         if not len(starts):
-            return States.empty()
+            return empty()
         over = what.grid.ends(starts) <= self._watermarks[numbers]
         watch.forming[numbers[over]] = _NO_BAR
-        return watch.bars.get(numbers[over], starts[over])
+        closing = zip(numbers[over].tolist(), starts[over].tolist(), strict=True)
+        held = [(watch.bars.held(number), start) for number, start in closing]
+        return merge([states.take(states.start == start) for states, start in held])
 
     def _collect(
-        self, updates: list[tuple[Watched, pa.RecordBatch]], what: Watched, watch: _Watch,
+        self,
+        updates: list[tuple[Watched, pa.RecordBatch]],
+        what: Watched,
+        watch: _Watch,
         changed: list[States],
     ) -> None:
         states = _last_of_each(changed)
-        if not len(states.start):
+        if not len(states):
             return
-        bars = states.finish(what.grid)
-        marks = self._watermarks[states.instrument]
-        newest = bars.end > marks
-        watch.forming[states.instrument[newest]] = states.start[newest]
-        table = finish(bars, what.basis, marks)
+        bars = states.finish()
+        marks = self._watermarks[bars.instrument]
+        newest = what.grid.ends(bars.start) > marks
+        watch.forming[bars.instrument[newest]] = bars.start[newest]
+        table = finish(bars, what.grid, what.basis, marks)
         updates.append(
-            (what, pa.RecordBatch.from_arrays(
-                [pa.array(states.instrument), *(c.combine_chunks() for c in table.columns)],
-                schema=CANDLE_SCHEMA,
-            ))
+            (
+                what,
+                pa.RecordBatch.from_arrays(
+                    [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)],
+                    schema=CANDLE_SCHEMA,
+                ),
+            )
         )
+
+
+def _gone(instrument: int, starts: list[int], seq: int) -> States:
+    """Return states without an event, of bars that had some until `seq`."""
+    block = np.zeros((COLUMNS, len(starts)), dtype=np.int64)
+    block.view(np.float64)[[OPEN, HIGH, LOW, CLOSE]] = np.nan
+    block[INSTRUMENT], block[START], block[SEQ_MAX] = instrument, starts, seq
+    return States(block)
 
 
 def _grown(array: Ints, size: int) -> Ints:
@@ -186,7 +219,7 @@ def _last_of_each(parts: list[States]) -> States:
     if not others:
         return closing
     changed = others[0]
-    if not len(closing.start):
+    if not len(closing):
         return changed
     known = set(zip(changed.instrument.tolist(), changed.start.tolist(), strict=True))
     keys = zip(closing.instrument.tolist(), closing.start.tolist(), strict=True)

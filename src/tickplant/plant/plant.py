@@ -68,8 +68,15 @@ class Plant:
     """Accepts, stores, publishes. Every public method may be called from any thread."""
 
     def __init__(
-        self, *, settings: Settings, clock: Callable[[], int], log: Log, store: Store,
-        catalog: Catalog, hub: Hub, metrics: Metrics,
+        self,
+        *,
+        settings: Settings,
+        clock: Callable[[], int],
+        log: Log,
+        store: Store,
+        catalog: Catalog,
+        hub: Hub,
+        metrics: Metrics,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -140,7 +147,9 @@ class Plant:
         bound = self.settings.plant.inbox_rows_max
         with self._waiting_lock:
             if self._waiting_rows and self._waiting_rows + rows > bound:
-                raise Overloaded(f"{self._waiting_rows} rows wait to be accepted; at most {bound} may")
+                raise Overloaded(
+                    f"{self._waiting_rows} rows wait to be accepted; at most {bound} may"
+                )
             self._waiting_rows += rows
         item = _Submitted(submission, Future(), rows, self.clock())
         self._inbox.put(item)
@@ -302,8 +311,12 @@ class Plant:
 
     def _amend(self, amendment: Amendment, future: Future[int]) -> None:
         batch, times = amend(
-            amendment, self.store, self._acceptor.bounds, self.catalog.feed_number("push"),
-            self.seq_last + 1, self.clock(),
+            amendment,
+            self.store,
+            self._acceptor.bounds,
+            self.catalog.feed_number("push"),
+            self.seq_last + 1,
+            self.clock(),
         )
 
         def on_durable(fault: BaseException | None) -> None:
@@ -315,7 +328,9 @@ class Plant:
         self._store((batch,), on_durable, amended=(amendment.instrument, times))
 
     def _store(
-        self, batches: tuple[Batch, ...], on_durable: DurableCallback,
+        self,
+        batches: tuple[Batch, ...],
+        on_durable: DurableCallback,
         amended: tuple[int, list[int]] | None = None,
     ) -> None:
         """Log, apply, publish: in this order, and nothing of it where the log refuses."""
@@ -325,7 +340,7 @@ class Plant:
             self.seq_last = batch.seq_last
         for batch in batches:
             if amended is not None:
-                updates = self._candles.amend(*amended)
+                updates = self._candles.amend(*amended, batch.seq_last)
             else:
                 updates = self._candles.apply(batch.table, batch.rows)
             seq = batch.seq_last
@@ -380,5 +395,8 @@ def _together(one: _Item, other: _Item) -> bool:
         return False
     a, b = one.submission, other.submission
     return not (a.strict or b.strict) and (a.table, a.feed, a.venue, a.flags) == (
-        b.table, b.feed, b.venue, b.flags,
+        b.table,
+        b.feed,
+        b.venue,
+        b.flags,
     )

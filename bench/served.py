@@ -1,0 +1,109 @@
+"""A plant served by a process of its own, on a free port, with an empty temporary folder."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+
+TIMEOUT_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def request(path: str, body: bytes, media_type: str) -> bytes:
+    """One complete HTTP/1.1 request."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {media_type}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def load(port: int, requests: Sequence[bytes], connections: int) -> dict[str, float]:
+    """Send the requests from a process of its own; return what it counted."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.http_load", "127.0.0.1", str(port), str(connections)],
+        input=pickle.dumps(list(requests)), capture_output=True, check=False,
+        cwd=Path(__file__).parent.parent,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode()[-2000:])
+    return msgspec.json.decode(done.stdout, type=dict)
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[str, int, Path]]:
+    """Yield (url, port, folder) of a served plant without feeds."""
+    folder = Path(tempfile.mkdtemp(prefix="tickplant-bench-"))
+    port = free_port()
+    command = [
+        sys.executable, "-m", "tickplant", "serve", "--feed", "none", "--data", str(folder),
+        "--port", str(port), *options,
+    ]
+    with _process(command) as process:
+        wait_ready(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}", port, folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the plant answers that it is ready."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the plant ended with exit code {process.returncode}")
+        try:
+            if httpx.get(f"{url}/ready", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} was not ready within {TIMEOUT_S} s")
+
+
+@contextmanager
+def null_sink() -> Iterator[int]:
+    """Yield the port of a server that reads each body and answers at once: the generator's limit."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "uvicorn", "bench.null_sink:app", "--port", str(port),
+        "--log-level", "error", "--no-access-log",
+    ]
+    with _process(command) as process:
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline and process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.02)
+        yield port

@@ -1,0 +1,13 @@
+"""Run every benchmark once with little data: that they work and verify, not how fast they are."""
+
+from __future__ import annotations
+
+from bench import b1_ingest, b7_candles
+from bench.harness import print_table
+
+if __name__ == "__main__":
+    for comparison in (
+        *b1_ingest.run(batches=20, rounds=1, peers=False),
+        *b7_candles.run(symbols=5, days=2, ticks=500, rounds=1),
+    ):
+        print_table(comparison)
