@@ -60,7 +60,9 @@ class View:
 
     def with_files(self, files: Iterable[FileEntry]) -> View:
         """Return the view with other files."""
-        return replace(self, files=FileSet(files))
+        known = FileSet(files)
+        seq_last = max((entry.seq_max for entry in known.entries), default=0)
+        return replace(self, files=known, seq_last=max(self.seq_last, seq_last))
 
     def with_tail(self, tail: Tail) -> View:
         """Return the view with another tail."""
