@@ -25,6 +25,7 @@ from tickplant.config import Settings
 from tickplant.log.contract import DurableCallback, Log, LogRecord
 from tickplant.model.errors import Overloaded, Stopping, TickplantError
 from tickplant.observe.metrics import Metrics
+from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.accept import Accepted, Acceptor
 from tickplant.plant.amend import Amendment, amend
 from tickplant.plant.batch import Batch
@@ -296,8 +297,8 @@ class Plant:
         self._store(accepted.batches, self._acknowledge(submitted, accepted))
         self.metrics.accepted(submissions[0], accepted)
 
-    def _acknowledge(self, submitted: list[_Submitted], accepted: Accepted) -> DurableCallback:
-        def on_durable(fault: BaseException | None) -> None:
+    def _acknowledge(self, submitted: list[_Submitted], accepted: Accepted) -> Acknowledgement:
+        def answer(fault: BaseException | None) -> None:
             for item, outcome in zip(submitted, accepted.outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     item.future.set_exception(outcome)
@@ -307,7 +308,7 @@ class Plant:
                     item.future.set_result(outcome)
             self.metrics.acknowledged(self.clock() - submitted[0].at)
 
-        return on_durable
+        return Acknowledgement(answer)
 
     def _amend(self, amendment: Amendment, future: Future[int]) -> None:
         batch, times = amend(
@@ -319,34 +320,36 @@ class Plant:
             self.clock(),
         )
 
-        def on_durable(fault: BaseException | None) -> None:
+        def answer(fault: BaseException | None) -> None:
             if fault is None:
                 future.set_result(batch.seq_last)
             else:
                 future.set_exception(fault)
 
-        self._store((batch,), on_durable, amended=(amendment.instrument, times))
+        amended = (amendment.instrument, times)
+        self._store((batch,), Acknowledgement(answer), amended=amended)
 
     def _store(
         self,
         batches: tuple[Batch, ...],
-        on_durable: DurableCallback,
+        acknowledgement: Acknowledgement,
         amended: tuple[int, list[int]] | None = None,
     ) -> None:
         """Log, apply, publish: in this order, and nothing of it where the log refuses."""
-        self._append(batches, on_durable)
+        self._append(batches, acknowledgement.durable)
         for batch in batches:
             self.store.append(batch.table, batch.rows, batch.keys)
             self.seq_last = batch.seq_last
+        acknowledgement.readable()
         for batch in batches:
             if amended is not None:
                 updates = self._candles.amend(*amended, batch.seq_last)
             else:
                 updates = self._candles.apply(batch.table, batch.rows)
-            seq = batch.seq_last
             self.hub.publish(Published.of_rows(batch.table, batch.rows))
             for what, rows in updates:
-                self.hub.publish(Published.of_candles(_key(what), rows, seq))
+                self.hub.publish(Published.of_candles(_key(what), rows, batch.seq_last))
+                self.metrics.candles_published(str(what.grid.interval), what.basis, len(rows))
 
     def _append(self, batches: tuple[Batch, ...], on_durable: DurableCallback) -> None:
         entries = self.catalog.take_new()
