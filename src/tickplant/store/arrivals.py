@@ -9,17 +9,18 @@ import pyarrow as pa
 
 from tickplant.model.events import SCHEMAS, Flag
 from tickplant.store.amendments import Amendment, Amendments
+from tickplant.store.blocks import Run
 from tickplant.store.columns import Ints, ints
 from tickplant.store.contract import Keys
 
 TimesOf = Callable[[int, Ints], dict[int, int]]
 
 
-def check_rows(table: str, rows: pa.RecordBatch, keys: Keys | None, seq_last: int) -> None:
+def check_rows(table: str, run: Run, keys: Keys | None, seq_last: int) -> None:
     """Raise `ValueError` for rows that the plant must not hand in: a bug, not bad data."""
-    if rows.schema != SCHEMAS[table]:
-        raise ValueError(f"rows of {table} have the schema {rows.schema.names}")
-    seq = ints(rows, "seq")
+    if run.rows.schema != SCHEMAS[table]:
+        raise ValueError(f"rows of {table} have the schema {run.rows.schema.names}")
+    seq = run.seq
     if seq[0] <= seq_last:
         raise ValueError(f"seq {seq[0]} of {table} comes after {seq_last} was appended")
     if len(seq) > 1 and not (seq[1:] > seq[:-1]).all():

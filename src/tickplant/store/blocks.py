@@ -14,10 +14,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.model.events import QUARANTINE, SCHEMAS
 from tickplant.store.columns import Ints, ints
 
 SEAL_ROWS = 65_536
+EXACT_SIZE_ROWS = 4_096
+ROW_BYTES = 128  # what a row of a small batch is taken to need in memory
 FAN = 16  # as many chunks of one size class become one of the next, so a scan meets few chunks
+
+_WORDY = SCHEMAS[QUARANTINE]  # its rows hold texts of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,8 @@ class Run:
             low = high = int(ts[0])
         else:
             low, high = int(ts.min()), int(ts.max())
-        return cls(
-            rows, rows.nbytes, born, ints(rows, "instrument"), ts, ints(rows, "seq"), low, high
-        )
+        size = _size(rows)
+        return cls(rows, size, born, ints(rows, "instrument"), ts, ints(rows, "seq"), low, high)
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -90,8 +94,8 @@ class Run:
         """Return row numbers with `start <= ts < end`, by (ts_event, seq)."""
         if instrument is None:
             found = np.flatnonzero((self.ts >= start) & (self.ts < end))
-        elif len(self) >= SEAL_ROWS // 4:
-            index = self.event_order()
+        elif self._order is not None:
+            index = self._order
             first, last = index.rows_of(instrument)
             ts = index.ts[first:last]
             low, high = np.searchsorted(ts, (start, end))
@@ -115,6 +119,13 @@ class Run:
         """Return these columns of these rows."""
         picked = self.rows.select(list(columns)).take(pa.array(found))
         return pa.Table.from_batches([picked])
+
+
+def _size(rows: pa.RecordBatch) -> int:
+    # Arrow takes 30 us to add up the columns of a batch, too long for a batch of a few ticks.
+    if len(rows) < EXACT_SIZE_ROWS and rows.schema != _WORDY:
+        return len(rows) * ROW_BYTES
+    return int(rows.nbytes)
 
 
 def merge_runs(runs: Sequence[Run]) -> Run:

@@ -1,4 +1,4 @@
-"""Idempotency keys: which were stored. New ones in a hash table, archived ones in sorted files.
+"""Idempotency keys: which were stored. New ones in a set, archived ones in sorted files.
 
 A key is 128 bits, the row (a, b) of an array of shape (n, 2); (0, 0) is no key. Answers are
 exact. Archived keys lie in a few files of shape (2, n), sorted, mapped into memory and merged
@@ -20,75 +20,32 @@ from tickplant.store.contract import Keys
 FILTER_BITS_MAX = 2**29
 MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many times their size
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_CAPACITY_MIN = 1 << 12
+HOT_KEY_BYTES = 150  # what a key in a set takes, its batch included
 
 
 class HotKeys:
-    """Keys that are not archived yet: open addressing, all steps on whole arrays."""
+    """Keys that are not archived yet, as a set of their bytes."""
 
     def __init__(self) -> None:
-        self._allocate(_CAPACITY_MIN)
-        self.count = 0
+        self._set: set[bytes] = set()
         self._batches: list[tuple[int, Keys]] = []
-
-    @property
-    def bytes(self) -> int:
-        """Memory that the table and the batches take."""
-        return len(self._used) * 17 + self.count * 16
-
-    def _allocate(self, capacity: int) -> None:
-        self._used = np.zeros(capacity, dtype=bool)
-        self._table = np.zeros((2, capacity), dtype=np.uint64)
-        self._shift = np.uint64(64 - (capacity.bit_length() - 1))
+        self.count = 0
 
     def add(self, keys: Keys, seq_last: int) -> None:
         """Add the keys of rows up to `seq_last`; (0, 0) is left out."""
-        keys = keys[(keys[:, 0] | keys[:, 1]) != 0]
-        if not len(keys):
-            return
+        if not keys.any(axis=1).all():
+            keys = keys[keys.any(axis=1)]
         self._batches.append((seq_last, keys))
+        self._set.update(_texts(keys))
         self.count += len(keys)
-        if self.count * 2 > len(self._used):
-            self._allocate(1 << int(self.count * 4 - 1).bit_length())
-            for _, batch in self._batches:
-                self._insert(batch)
-        else:
-            self._insert(keys)
-
-    def _slots(self, keys: Keys) -> NDArray[np.int64]:
-        return (((keys[:, 0] ^ (keys[:, 1] >> np.uint64(1))) * _MIX) >> self._shift).astype(
-            np.int64
-        )
-
-    def _insert(self, keys: Keys) -> None:
-        slot, mask = self._slots(keys), len(self._used) - 1
-        while len(keys):
-            free = ~self._used[slot]
-            # Where two keys want the same free slot, the later one is in the table afterwards, in
-            # all three arrays; the other one finds itself absent and tries the next slot.
-            self._table[0][slot[free]] = keys[free, 0]
-            self._table[1][slot[free]] = keys[free, 1]
-            self._used[slot[free]] = True
-            left = (self._table[0][slot] != keys[:, 0]) | (self._table[1][slot] != keys[:, 1])
-            keys, slot = keys[left], (slot[left] + 1) & mask
 
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it is here."""
-        found = np.zeros(len(keys), dtype=bool)
-        if not self.count:
-            return found
-        slot, mask = self._slots(keys), len(self._used) - 1
-        place = np.flatnonzero(self._used[slot])
-        while len(place):
-            at = slot[place]
-            same = self._table[0][at] == keys[place, 0]
-            same &= self._table[1][at] == keys[place, 1]
-            found[place[same]] = True
-            place = place[~same]
-            slot[place] = (slot[place] + 1) & mask
-            place = place[self._used[slot[place]]]
-        return found
+        texts = _texts(keys)
+        if self._set.isdisjoint(texts):  # nearly always, and much faster than one by one
+            return np.zeros(len(keys), dtype=bool)
+        held = self._set
+        return np.array([text in held for text in texts], dtype=bool)
 
     def all(self) -> Keys:
         """Return every key, shape (n, 2), in the order of adding."""
@@ -96,15 +53,17 @@ class HotKeys:
 
     def split(self, upto_seq: int) -> tuple[HotKeys, HotKeys]:
         """Return the keys of rows up to `upto_seq` and those of later rows."""
-        parts = self._batches, list[tuple[int, Keys]]()
-        if self._batches and self._batches[-1][0] > upto_seq:
-            parts[1].extend(batch for batch in self._batches if batch[0] > upto_seq)
-        if not parts[1]:
+        if not self._batches or self._batches[-1][0] <= upto_seq:
             return self, HotKeys()
         early, late = HotKeys(), HotKeys()
         for seq_last, keys in self._batches:
             (late if seq_last > upto_seq else early).add(keys, seq_last)
         return early, late
+
+
+def _texts(keys: Keys) -> list[bytes]:
+    texts: list[bytes] = np.ascontiguousarray(keys).view("V16").ravel().tolist()
+    return texts
 
 
 def sort_keys(parts: Sequence[Keys]) -> NDArray[np.uint64]:
@@ -208,6 +167,11 @@ class TableKeys:
                 break
             found[left] = part.seen(keys if len(left) == len(keys) else keys[left])
         return found
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the keys take which are not archived."""
+        return HOT_KEY_BYTES * (self._hot.count + sum(part.count for part in self.frozen))
 
     def freeze(self, upto_seq: int) -> None:
         """Set apart the keys of rows that are about to be archived."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -235,7 +236,12 @@ def _count_before(held: list[pa.Table], distance: int, query: Query) -> int:
 
 
 def _empty(query: Query) -> pa.Table:
-    return subschema(SCHEMAS[query.table], query.columns_read).empty_table()
+    return _empty_table(query.table, query.columns_read)
+
+
+@lru_cache(maxsize=256)
+def _empty_table(table: str, columns: tuple[str, ...]) -> pa.Table:
+    return subschema(SCHEMAS[table], columns).empty_table()
 
 
 def _sort(rows: pa.Table, query: Query) -> pa.Table:

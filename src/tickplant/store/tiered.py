@@ -32,7 +32,7 @@ from tickplant.store.blocks import Run
 from tickplant.store.columns import Ints, ints
 from tickplant.store.contract import NOW, AsOf, Cursor, Keys, StoreStatus, TableStatus
 from tickplant.store.disk import Disk
-from tickplant.store.keys import TableKeys
+from tickplant.store.keys import HOT_KEY_BYTES, TableKeys
 from tickplant.store.manifest import FileEntry, by_table
 from tickplant.store.reader import FileCache
 from tickplant.store.recovery import load_amendments, load_catalog, load_keys
@@ -163,9 +163,10 @@ class TieredStore:
             files = by_table(self._archive.manifest.files)
             for table, view in self._views.items():
                 runs = (archived or {}).get(table, [])
-                self._bytes -= sum(run.bytes for run in runs)
                 moved = view.with_tail(view.tail.without(runs)) if runs else view
                 self._views[table] = moved.with_files(files.get(table, []))
+            self._bytes = sum(run.bytes for v in self._views.values() for run in v.tail.runs)
+            self._bytes += sum(keys.bytes for keys in self._keys.values())
             self._seq_archived = self._archive.manifest.seq_archived
             self._seq_last = max(self._seq_last, self._seq_archived)
             self._catalog = self._catalog if catalog is None else catalog
@@ -191,20 +192,23 @@ class TieredStore:
         be replayed from anywhere before `seq_archived`. Blocks while the bound on memory is
         reached and the maintenance runs; raises `Stopping` when the store is closed meanwhile.
         """
-        archived = self._seq_archived
-        if rows.num_rows and rows.column("seq")[0].as_py() <= archived:
-            fresh = int(np.searchsorted(ints(rows, "seq"), archived, "right"))
-            rows, keys = rows.slice(fresh), None if keys is None else keys[fresh:]
         if rows.num_rows == 0:
             return
-        check_rows(table, rows, keys, self._seq_last)
         run = Run.of(rows, self._clock())
+        archived = self._seq_archived
+        if run.seq[0] <= archived:
+            fresh = int(np.searchsorted(run.seq, archived, "right"))
+            later = None if keys is None else keys[fresh:]
+            self.append(table, rows.slice(fresh), later)
+            return
+        check_rows(table, run, keys, self._seq_last)
         if table == TRADES:
             self._note_amendments(rows)
         with self._changed:
             self._wait_for_memory()
             if keys is not None:
                 self._keys[table].add(keys, int(run.seq[-1]))
+                self._bytes += HOT_KEY_BYTES * len(keys)
             self._bytes += run.bytes
             self._views[table] = self._views[table].with_run(run)
             self._seq_last = int(run.seq[-1])
