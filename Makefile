@@ -80,12 +80,17 @@ clean: ## Remove .venv, caches and build output; never the data folder.
 
 # --- the environment, in stages; a stamp is written when its stage is complete -------------------
 
+# Made anew, and all after it, when its Python is gone or it was made in another folder (a checkout
+# that was moved): the scripts in it name both by their full paths.
+ifneq ($(shell test -x $(BIN)/python && grep -qsF '$(CURDIR)/$(VENV)/' $(BIN)/pip && echo usable),usable)
+.PHONY: $(VENV)/bin/python
+endif
 $(VENV)/bin/python:
 	@python="$$(requirements/find-python.sh '$(PYTHON)')" \
 	&& printf '==> setup: %s with %s\n' '$(VENV)' "$$("$$python" -V)" \
 	&& "$$python" -m venv --clear $(VENV)
 
-$(VENV)/.run.stamp: requirements/run.lock pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run.stamp: requirements/run.lock pyproject.toml $(VENV)/bin/python
 	$(call say,setup: installing what the plant needs (requirements/run.lock))
 	@$(INSTALL) -r requirements/run.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
