@@ -36,7 +36,8 @@ class Segment:
     `data_end` is behind its last whole record, as far as it was walked or written.
 
     `ordinal` is that of its first record and `allocated` its first size, None where the header is
-    damaged (`header_fault` says how; `blank` that it is all zeros). `places` are (first seq,
+    damaged (`header_fault` says how, `header_read` whether it could be read, `blank` that it is all
+    zeros). `places` are (first seq,
     ordinal, offset) of a record in every MiB or so, in order.
     """
 
@@ -49,6 +50,7 @@ class Segment:
     ordinal: int | None = None
     allocated: int | None = None
     header_fault: str | None = None
+    header_read: bool = True
     blank: bool = False
     places: list[tuple[int, int, int]] = field(default_factory=list)
 
@@ -116,6 +118,7 @@ def open_segment(disk: Disk, path: str, number: int, seq_first: int) -> Segment:
         raise JournalTrimmed(f"{path} was trimmed") from error
     except OSError as error:
         segment.header_fault = f"the segment's header cannot be read ({error.strerror or error})"
+        segment.header_read = False
         return segment
     header = parse_segment_header(data)
     if header is not None and header.number == number:
@@ -242,9 +245,13 @@ class Chain:
         self._on_fault(replace(fault, seq_from=seq_from, seq_to=seq_to, tail=tail))
 
     def _check_ends(self, segment: Segment, last: bool, closed: bool, records: bool) -> None:
-        if segment.header_fault and (records or not segment.blank):
+        if segment.header_fault and records:
+            fault = Fault(segment, 0, SEGMENT_HEADER_BYTES, segment.header_fault, harmless=True)
+            self._on_fault(fault)
+        elif segment.header_fault and not segment.blank:
             end = min(segment.end, SEGMENT_HEADER_BYTES)
-            self._on_fault(Fault(segment, 0, end, segment.header_fault, harmless=records))
+            fault = Fault(segment, 0, end, segment.header_fault, readable=segment.header_read)
+            self._pending.insert(0, fault)
         cut = segment.allocated is not None and segment.end < segment.allocated
         if last and cut and not closed and not self._pending:
             what = "the file is shorter than allocated and has no end mark: it was cut"

@@ -62,10 +62,15 @@ class JournalReader:
 
 
 def read_folder(
-    path: str | Path, from_seq: int = 1, *, disk: Disk | None = None
+    path: str | Path, from_seq: int | None = None, *, disk: Disk | None = None
 ) -> Iterator[LogRecord]:
     """Yield the records from `from_seq` on of a folder that another process may be writing to.
 
-    See `JournalReader`, which also tells where the journal begins and what is damaged.
+    Without `from_seq` it begins where the journal begins. Raises `JournalTrimmed` at once where
+    the journal begins behind `from_seq`, and later as `JournalReader.read` does.
     """
-    return JournalReader(path, disk=disk).read(from_seq)
+    reader = JournalReader(path, disk=disk)
+    first = reader.seq_first
+    if from_seq is not None and first is not None and first > from_seq:
+        raise JournalTrimmed(f"{path} begins at {first}, behind {from_seq}")
+    return reader.read(from_seq or 1)

@@ -16,6 +16,7 @@ from tickplant.log.active import finish, write_all
 from tickplant.log.chain import Chain, Fault, Segment, list_segments, open_segment
 from tickplant.log.contract import Damage
 from tickplant.log.disk import Disk
+from tickplant.log.segment import SEGMENT_HEADER_BYTES
 
 SPARE_SUFFIX = ".tmp"
 DAMAGED_FOLDER = "damaged"
@@ -111,7 +112,7 @@ class _Mender:
             action = "left as it is; what cannot be read is skipped"
             self.untouchable.add(path)
         elif fault.offset == fault.end:
-            action = "reported" if not fault.tail else self._cut(fault)
+            action = self._cut(fault) if fault.tail else "reported"
         else:
             saved, action = self._save(fault)
             if saved is None:
@@ -153,6 +154,8 @@ class _Mender:
 
     def _cut(self, fault: Fault) -> str:
         """Cut the segment at the fault and put an end mark there."""
+        if fault.offset < SEGMENT_HEADER_BYTES:
+            return "the file is removed, as it holds no whole record"
         try:
             file = self._disk.open(fault.segment.path, write=True)
             try:

@@ -27,6 +27,7 @@ from tickplant.model.errors import LogUnavailable, Stopping
 
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 5.0
+CLOSING_ATTEMPTS = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -225,15 +226,15 @@ class Writer:
 
     def _write_until_taken(self) -> bool:
         """Make the head of the queue durable, however often it takes; False to give up."""
-        pause_s = PAUSE_FIRST_S
+        pause_s, attempts_left = PAUSE_FIRST_S, CLOSING_ATTEMPTS
         while True:
-            closing = self._closing.is_set()
+            attempts_left -= self._closing.is_set()
             try:
                 self._write_batch()
                 return True
             except OSError as error:
                 self._refuse(error)
-            if closing:
+            if not attempts_left:
                 self._expire(None)
                 return False
             self._pause(self._until_deadline(pause_s))
@@ -349,8 +350,9 @@ class Writer:
 
     def _refuse(self, error: OSError) -> None:
         reason = f"{error.strerror or error} ({type(error).__name__} {error.errno})"
-        _logger.error("journal: the disk refuses: %s", reason)
         with self._changed:
+            if reason != self._reason:
+                _logger.error("journal: the disk refuses: %s", reason)
             if self._reason is None:
                 segment = self._active.segment if self._active else None
                 self._given_up = (
