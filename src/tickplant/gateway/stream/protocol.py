@@ -137,7 +137,7 @@ class Codec:
     name: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
-    join: Callable[[Id, str, Sequence[bytes]], Frame]
+    join: Callable[[dict[str, Any], Sequence[bytes]], Frame]
     text: bool
 
     def message(self, op: str, **fields: Any) -> Frame:
@@ -152,29 +152,39 @@ class Codec:
             "error", id=fault.id, code=fault.code, message=fault.message, **fault.extra
         )
 
-    def data(self, id: Id, channel: str, events: Sequence[bytes]) -> list[Frame]:
-        """Return data frames of encoded events, in order, none of them too large."""
+    def data(
+        self, id: Id, channel: str, events: Sequence[bytes], seq: int | None = None
+    ) -> list[Frame]:
+        """Return data frames of encoded events, in order, none of them too large.
+
+        The last one says up to which number the subscription is complete, where that is known.
+        """
         frames: list[Frame] = []
         first = size = 0
         for place, event in enumerate(events):
             size += len(event)
             if size > EVENTS_BYTES_MAX and place > first:
-                frames.append(self.join(id, channel, events[first:place]))
+                frames.append(self.join(_head(id, channel), events[first:place]))
                 first, size = place, len(event)
         if first < len(events):
-            frames.append(self.join(id, channel, events[first:]))
+            frames.append(self.join(_head(id, channel, seq), events[first:]))
         return frames
 
 
-def _join_json(id: Id, channel: str, events: Sequence[bytes]) -> Frame:
-    head = msgspec.json.encode({"op": "data", "id": id, "channel": channel, "events": []})
-    return b"".join((head[:-2], b",".join(events), b"]}")).decode()
+def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
+    head: dict[str, Any] = {"op": "data", "id": id, "channel": channel}
+    return head if seq is None else {**head, "seq": seq}
 
 
-def _join_msgpack(id: Id, channel: str, events: Sequence[bytes]) -> Frame:
-    head = msgspec.msgpack.encode({"op": "data", "id": id, "channel": channel, "events": 0})
+def _join_json(head: dict[str, Any], events: Sequence[bytes]) -> Frame:
+    opened = msgspec.json.encode({**head, "events": []})
+    return b"".join((opened[:-2], b",".join(events), b"]}")).decode()
+
+
+def _join_msgpack(head: dict[str, Any], events: Sequence[bytes]) -> Frame:
+    opened = msgspec.msgpack.encode({**head, "events": 0})
     # The last byte is the placeholder 0; an array header of four length bytes takes its place.
-    return b"".join((head[:-1], struct.pack(">BI", 0xDD, len(events)), *events))
+    return b"".join((opened[:-1], struct.pack(">BI", 0xDD, len(events)), *events))
 
 
 JSON = Codec("json", msgspec.json.Encoder().encode, msgspec.json.decode, _join_json, text=True)

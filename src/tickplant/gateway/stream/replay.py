@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickplant.candles.basis import table_of
 from tickplant.candles.grid import Grid
 from tickplant.gateway.stream.encode import encode_rows
 from tickplant.gateway.stream.protocol import Codec
 from tickplant.model.events import MARKET_TABLES, QUOTES, SCHEMAS, TRADES, Flag
 from tickplant.model.instruments import Instrument
-from tickplant.plant.bars import table_of
 from tickplant.plant.history import History
 from tickplant.plant.published import CANDLE_SCHEMA, CANDLES, CandleKey
 from tickplant.store.contract import AsOf

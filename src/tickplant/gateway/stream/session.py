@@ -73,7 +73,6 @@ class Session:
         self._outbox: asyncio.Queue[Frame] = asyncio.Queue(OUTBOX_MAX)
         self._open: dict[Id, Opened] = {}
         self._ids = 0
-        self._seq_sent = plant.hub.seq
         self._sent_at = self._loop.time()
         self._sending_since: float | None = None
         self._heartbeat_due = False
@@ -212,14 +211,11 @@ class Session:
     async def _send_all(self) -> None:
         while True:
             self._wake.clear()
-            seq = self.plant.hub.seq
             await self._empty_outbox()
             more = await self._turn()
             if more:
                 await asyncio.sleep(0)  # the other connections' turn
                 continue
-            if all(opened.subscription.caught_up for opened in self._open.values()):
-                self._seq_sent = seq
             if self._heartbeat_due:
                 self._heartbeat_due = False
                 await self._send(self._beat("heartbeat", None))
@@ -282,8 +278,13 @@ class Session:
 
     def _beat(self, op: str, id: Id | None) -> Frame:
         return self.codec.message(
-            op, id=id, seq=self._seq_sent, run=self.plant.run, ts=format_time(self.plant.clock())
+            op, id=id, seq=self._seq(), run=self.plant.run, ts=format_time(self.plant.clock())
         )
+
+    def _seq(self) -> int:
+        """Return up to which number every subscription is complete."""
+        reached = (opened.subscription.seq for opened in self._open.values())
+        return min(reached, default=self.plant.hub.seq)
 
     # -- the watch ---------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from tickplant.gateway.stream.replay import (
     Source,
 )
 from tickplant.gateway.stream.selection import Selection
-from tickplant.model.events import QUOTES
+from tickplant.model.events import MARKET_TABLES, QUOTES
 from tickplant.plant.hub import Cursor, Lagged
 from tickplant.plant.published import CANDLES, CandleKey, Published
 
@@ -52,7 +52,7 @@ class TooSlowError(Exception):
         super().__init__(f"too slow; resume {channel} from seq {seq}")
         self.id = id
         self.channel = channel
-        self.seq = seq
+        self.seq = seq  # the client has everything up to this, or will once what left arrives
         self.missed = missed
 
 
@@ -82,7 +82,7 @@ class Subscription:
     ) -> None:
         self.id = id
         self.channel = channel
-        self.seq = seq
+        self.seq = seq  # the client has everything up to this, or will once what left arrives
         self.query = query
         self.more = False
         self._selection = selection
@@ -140,7 +140,10 @@ class Subscription:
         assert self._future is not None
         chunk = self._future.result()
         self._future = None
-        frames = self._codec.data(self.id, self.channel, chunk.events)
+        complete = chunk.done or self.query is None
+        frames = self._codec.data(
+            self.id, self.channel, chunk.events, chunk.seq if complete else None
+        )
         self._missed += chunk.missed
         if not chunk.done:
             assert self._reader is not None
@@ -185,9 +188,7 @@ class Subscription:
     def _read_changed(self, upto: int) -> None:
         assert self.query is not None
         instruments = self._selection.instruments()
-        # A number's rows are published before its bars, so the bars of the last one may be missing.
-        after = max(self.seq - 1, 0)
-        self._read(ChangedBarReader(self._source(), self.query, instruments, after, upto))
+        self._read(ChangedBarReader(self._source(), self.query, instruments, self.seq, upto))
 
     # -- from the ring -----------------------------------------------------------------------------
 
@@ -203,14 +204,23 @@ class Subscription:
             if entry.topic in self._topics and entry.seq_last > self._floor:
                 events += self._events(entry)
         if taken:
-            self.seq = max(self.seq, self._cursor.seq)
+            self._advance(taken)
             self.more = self._cursor.behind > 0
-        frames = self._codec.data(self.id, self.channel, events)
-        if not self._live and self.seq >= self._target:
+        frames = self._codec.data(self.id, self.channel, events, self.seq)
+        if not self._live and self._cursor.seq >= self._target:
             self._live = True
             if self._announce:
                 frames.append(self._codec.message("live", id=self.id, seq=self.seq))
         return frames
+
+    def _advance(self, taken: list[Published]) -> None:
+        assert self._cursor is not None
+        reached = self._cursor.seq
+        if self.query is not None:
+            # A batch's bars are published after its rows, so those of the last may be missing yet.
+            firsts = [entry.seq_first for entry in taken if entry.channel in MARKET_TABLES]
+            reached = firsts[-1] - 1 if firsts else self.seq
+        self.seq = max(self.seq, reached)
 
     def _events(self, entry: Published) -> list[bytes]:
         rows = self._rows(entry)
