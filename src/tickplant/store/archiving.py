@@ -19,7 +19,7 @@ from tickplant.store.writer import write_file
 ROWS_MAX = 4_000_000  # most rows of one archive run: bounds the memory that sorting takes
 
 
-def choose_boundary(views: Mapping[str, View], rows_max: int = ROWS_MAX) -> int:
+def choose_boundary(views: Mapping[str, View]) -> int:
     """Return the seq up to which to archive now: everything, or the oldest runs of all tables.
 
     Every run ends where an append ended, and appends are in sequence order over all tables; so a
@@ -30,7 +30,7 @@ def choose_boundary(views: Mapping[str, View], rows_max: int = ROWS_MAX) -> int:
     )
     rows, boundary = 0, 0
     for run in runs:
-        if rows and rows + len(run) > rows_max:
+        if rows and rows + len(run) > ROWS_MAX:
             break
         rows += len(run)
         boundary = int(run.seq[-1])

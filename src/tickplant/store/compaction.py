@@ -23,7 +23,7 @@ CHUNK_ROWS = 1_000_000
 Group = tuple[FileEntry, ...]
 
 
-def plan_compaction(files: Sequence[FileEntry], rows_max: int = FILE_ROWS_MAX) -> list[Group]:
+def plan_compaction(files: Sequence[FileEntry]) -> list[Group]:
     """Return the groups of files to merge: same table and day, neighbours in sequence."""
     days: dict[tuple[str, str], list[FileEntry]] = {}
     for entry in files:
@@ -32,7 +32,7 @@ def plan_compaction(files: Sequence[FileEntry], rows_max: int = FILE_ROWS_MAX) -
     for entries in days.values():
         group: list[FileEntry] = []
         for entry in sorted(entries, key=lambda e: e.seq_min):
-            if group and sum(e.rows for e in group) + entry.rows > rows_max:
+            if group and sum(e.rows for e in group) + entry.rows > FILE_ROWS_MAX:
                 groups.append(tuple(group))
                 group = []
             group.append(entry)
@@ -40,7 +40,7 @@ def plan_compaction(files: Sequence[FileEntry], rows_max: int = FILE_ROWS_MAX) -
     return [group for group in groups if len(group) > 1]
 
 
-def merge_files(files: Sequence[ArchiveFile], chunk_rows: int = CHUNK_ROWS) -> Iterator[pa.Table]:
+def merge_files(files: Sequence[ArchiveFile]) -> Iterator[pa.Table]:
     """Yield all rows of the files, by (instrument, ts_event, seq), in chunks of bounded size."""
     columns = SCHEMAS[files[0].entry.table].names
     instruments = np.unique(np.concatenate([file.index.instrument for file in files]))
@@ -49,9 +49,9 @@ def merge_files(files: Sequence[ArchiveFile], chunk_rows: int = CHUNK_ROWS) -> I
     first = 0
     while first < len(instruments):
         rows = np.cumsum(counts[first:])
-        end = first + max(int(np.searchsorted(rows, chunk_rows, "right")), 1)
+        end = first + max(int(np.searchsorted(rows, CHUNK_ROWS, "right")), 1)
         low, high = int(instruments[first]), int(instruments[end - 1])
-        for start, stop in _time_cuts(files, low, chunk_rows) if rows[0] > chunk_rows else _ALL:
+        for start, stop in _time_cuts(files, low) if rows[0] > CHUNK_ROWS else _ALL:
             parts = [_read(file, low, high, start, stop, columns) for file in files]
             merged = _merge(parts)
             if merged.num_rows:
@@ -68,10 +68,8 @@ def _counts(file: ArchiveFile, instruments: Ints) -> Ints:
     return counts
 
 
-def _time_cuts(
-    files: Sequence[ArchiveFile], instrument: int, chunk_rows: int
-) -> Iterator[tuple[int, int]]:
-    """Yield spans of time [start, end) that hold about `chunk_rows` rows of one instrument."""
+def _time_cuts(files: Sequence[ArchiveFile], instrument: int) -> Iterator[tuple[int, int]]:
+    """Yield spans of time [start, end) that hold about `CHUNK_ROWS` rows of one instrument."""
     ends: list[tuple[int, int]] = []
     for file in files:
         groups = file.groups_of(*file.rows_of(instrument))
@@ -80,7 +78,7 @@ def _time_cuts(
     start, held = INT64_MIN, 0
     for ts_max, rows_in in sorted(ends):
         held += rows_in
-        if held >= chunk_rows and ts_max > start:
+        if held >= CHUNK_ROWS and ts_max > start:
             yield start, ts_max
             start, held = ts_max, 0
     yield start, INT64_MAX

@@ -50,9 +50,8 @@ class Replay:
 class SeqReader:
     """Answers `scan_seq`. Safe for several threads; each replay's last window is kept."""
 
-    def __init__(self, cache: FileCache, window_rows: int = WINDOW_ROWS) -> None:
+    def __init__(self, cache: FileCache) -> None:
         self._cache = cache
-        self._window_rows = window_rows
         self._windows: OrderedDict[tuple[Replay, int], _Window] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -113,8 +112,8 @@ class SeqReader:
         total = 0
         for entry in files:
             total += entry.rows
-            if total > self._window_rows:
-                return min(archived, max(after_seq + self._window_rows, entry.seq_min - 1))
+            if total > WINDOW_ROWS:
+                return min(archived, max(after_seq + WINDOW_ROWS, entry.seq_min - 1))
         return archived
 
 

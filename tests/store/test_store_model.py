@@ -1,0 +1,244 @@
+"""The store against a plain list, through any sequence of appends, archive runs and restarts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import store_oracle as oracle
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from store_disks import Clock
+from store_oracle import DAY
+
+from tickplant.config import StoreSettings
+from tickplant.store import archiving, blocks, compaction, replay, writer
+from tickplant.store.contract import AsOf, Cursor
+from tickplant.store.tiered import TieredStore
+from tickplant.store.verify import verify_archive
+
+times = st.builds(lambda day, at: day * DAY + at, st.integers(0, 2), st.integers(0, 4))
+maybe_times = st.none() | times
+instruments = st.integers(1, 3)
+maybe_limits = st.none() | st.integers(1, 12)
+tables = st.sampled_from(["trades", "quotes", "quarantine"])
+
+
+class StoreMachine(RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        for module, name, value in (
+            (blocks, "SEAL_ROWS", 12),
+            (blocks, "FAN", 3),
+            (writer, "OWN_GROUP_ROWS", 5),
+            (writer, "SHARED_GROUP_ROWS", 6),
+            (writer, "GROUP_ROWS_MAX", 4),
+            (compaction, "FILE_ROWS_MAX", 40),
+            (compaction, "CHUNK_ROWS", 6),
+            (replay, "WINDOW_ROWS", 7),
+            (archiving, "ROWS_MAX", 15),
+        ):
+            self.patch.setattr(module, name, value)
+        self.folder = tempfile.TemporaryDirectory()
+        self.data = Path(self.folder.name)
+        self.clock = Clock()
+        self.rows: dict[str, list[oracle.Row]] = {t: [] for t in ("trades", "quotes", "quarantine")}
+        self.appends: list[tuple[str, list[oracle.Row], list[int]]] = []
+        self.keys: dict[str, set[int]] = {t: set() for t in self.rows}
+        self.seq = 0
+        self.store = self.open()
+
+    def open(self) -> TieredStore:
+        return TieredStore.open(self.data, StoreSettings(), clock=self.clock)
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+        self.patch.undo()
+
+    def put(self, table: str, rows: list[oracle.Row], keys: list[int]) -> None:
+        self.rows[table] += rows
+        self.keys[table] |= set(keys)
+        self.appends.append((table, rows, keys))
+        self.store.append(table, oracle.make_batch(table, rows), oracle.make_keys(keys))
+
+    @rule(table=tables, places=st.lists(st.tuples(instruments, times), min_size=1, max_size=14))
+    def append(self, table: str, places: list[tuple[int, int]]) -> None:
+        rows = []
+        for instrument, ts in places:
+            self.seq += 1
+            late = 25 if self.seq % 5 == 0 else 0
+            number = 0 if table == "quarantine" else instrument
+            recv = 1_000_000 + self.seq * 10 - late
+            rows.append(oracle.make_row(table, self.seq, number, ts, ts_recv=recv))
+        self.put(table, rows, [row["seq"] if row["seq"] % 4 else 0 for row in rows])
+
+    @rule(pick=st.integers(0, 10**6), ts=maybe_times, cancel=st.booleans(), twice=st.booleans())
+    def amend(self, pick: int, ts: int | None, cancel: bool, twice: bool) -> None:
+        roots = [row for row in self.rows["trades"] if not row["ref_seq"]]
+        if not roots:
+            return
+        root = roots[pick % len(roots)]
+        made = []
+        for _ in range(2 if twice else 1):
+            self.seq += 1
+            history = [r for r in [*self.rows["trades"], *made] if r["ref_seq"] == root["seq"]]
+            standing = max(history, key=lambda r: r["seq"], default=root)
+            at = standing["ts_event"] if cancel or ts is None else ts
+            made.append(
+                oracle.make_row(
+                    "trades",
+                    self.seq,
+                    root["instrument"],
+                    at,
+                    ref_seq=root["seq"],
+                    flags=16 if cancel else 8,
+                )
+            )
+        self.put("trades", made, [0] * len(made))
+
+    @rule()
+    def checkpoint(self) -> None:
+        assert self.store.checkpoint(b"catalog %d" % self.seq) == self.seq
+        assert self.store.catalog == b"catalog %d" % self.seq
+        assert self.store.status().bytes_in_memory == 0
+
+    @rule()
+    def compact(self) -> None:
+        self.store.compact()
+        assert self.store.compact() == 0
+        self.clock.now += 61 * 10**9
+        self.store.archive.collect()
+
+    @rule(read_only=st.booleans())
+    def reopen(self, read_only: bool) -> None:
+        """Restart without an archive run; what is not archived comes back from the log."""
+        if read_only:
+            store = TieredStore.open_read_only(self.data, clock=self.clock)
+        else:
+            self.store.close()
+            self.store = store = self.open()
+        for table, rows, keys in self.appends:
+            if rows[-1]["seq"] > store.seq_archived:
+                store.append(table, oracle.make_batch(table, rows), oracle.make_keys(keys))
+        for table, rows in self.rows.items():
+            assert store.scan(table).to_pylist() == oracle.scan(rows)
+        if read_only:
+            store.close()
+
+    @rule(
+        table=tables,
+        instrument=st.none() | instruments,
+        start=maybe_times,
+        end=maybe_times,
+        seq_max=st.none() | st.integers(0, 120),
+        recv_back=st.none() | st.integers(-5, 300),
+        after=st.none() | st.tuples(times, st.integers(0, 120)),
+        descending=st.booleans(),
+        limit=maybe_limits,
+        amended=st.booleans(),
+    )
+    def scan(
+        self, table, instrument, start, end, seq_max, recv_back, after, descending, limit, amended
+    ) -> None:
+        recv_max = None if recv_back is None else 1_000_000 + recv_back * 10 + 3
+        expected = oracle.scan(
+            self.rows[table],
+            instrument=instrument,
+            start=start,
+            end=end,
+            seq_max=seq_max,
+            ts_recv_max=recv_max,
+            after=after,
+            descending=descending,
+            limit=limit,
+            amended=amended,
+        )
+        query = {
+            "start": start,
+            "end": end,
+            "as_of": AsOf(seq_max, recv_max),
+            "after": None if after is None else Cursor(*after),
+            "descending": descending,
+            "limit": limit,
+            "amended": amended,
+        }
+        found = self.store.scan(table, instrument, **query)
+        assert found.to_pylist() == expected
+        part = self.store.scan(table, instrument, columns=["feed", "seq"], **query)
+        assert part.to_pylist() == [{"feed": r["feed"], "seq": r["seq"]} for r in expected]
+
+    @rule(
+        table=tables,
+        after_seq=st.integers(0, 120),
+        span=st.integers(0, 200),
+        wanted=st.none() | st.lists(instruments, max_size=2),
+        start=maybe_times,
+        limit=st.integers(1, 30),
+    )
+    def scan_seq(self, table, after_seq, span, wanted, start, limit) -> None:
+        found = self.store.scan_seq(
+            table, after_seq, after_seq + span, instruments=wanted, start=start, limit=limit
+        )
+        assert found.to_pylist() == oracle.scan_seq(
+            self.rows[table], after_seq, after_seq + span, wanted, start, limit
+        )
+
+    @rule(seq=st.integers(1, 120))
+    def find_trade(self, seq: int) -> None:
+        trades = self.rows["trades"]
+        named = [row for row in trades if row["seq"] == seq]
+        root = (named[0]["ref_seq"] or seq) if named else seq
+        expected = [r for r in oracle.shown(trades) if (r["ref_seq"] or r["seq"]) == root]
+        assert self.store.find_trade(seq).to_pylist() == expected
+
+    @rule(
+        instrument=instruments, start=times, end=times, seq_max=st.none() | st.integers(0, 120)
+    )
+    def amendment_seqs(self, instrument: int, start: int, end: int, seq_max: int | None) -> None:
+        ts, seq = self.store.amendment_seqs(instrument, start, end, AsOf(seq_max))
+        found = set(zip(ts.tolist(), seq.tolist(), strict=True))
+        expected = oracle.touched(self.rows["trades"], instrument, start, end, seq_max)
+        assert found == expected
+
+    @rule(table=tables, numbers=st.lists(st.integers(0, 130), max_size=20))
+    def seen(self, table: str, numbers: list[int]) -> None:
+        found = self.store.seen(table, oracle.make_keys(numbers))
+        assert found.tolist() == [n != 0 and n in self.keys[table] for n in numbers]
+
+    @rule(table=tables, instrument=st.none() | instruments)
+    def span(self, table: str, instrument: int | None) -> None:
+        times = [
+            row["ts_event"]
+            for row in self.rows[table]
+            if instrument is None or row["instrument"] == instrument
+        ]
+        expected = (min(times), max(times)) if times else None
+        assert self.store.span(table, instrument) == expected
+
+    @invariant()
+    def counted(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        for table, status in self.store.status().tables.items():
+            assert status.rows_archived + status.rows_in_memory == len(self.rows[table])
+
+    @rule()
+    def verify(self) -> None:
+        verified = verify_archive(self.data)
+        assert verified.findings == ()
+        assert verified.rows == sum(
+            row["seq"] <= self.store.seq_archived for rows in self.rows.values() for row in rows
+        )
+
+
+StoreMachine.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+test_store_behaves_like_a_list = StoreMachine.TestCase
