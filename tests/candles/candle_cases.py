@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from candle_oracle import NS, Origin, Row
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from tickplant.candles.states import FinishedBars, States, build
 GRIDS = [
     ("1s", "UTC", "00:00"), ("1m", "UTC", "00:00"), ("7m", "Asia/Kolkata", "09:15"),
     ("1h", "America/New_York", "17:00"), ("1d", "America/New_York", "17:00"),
-    ("1d", "Australia/Lord_Howe", "00:00"), ("1w", "UTC", "22:00"), ("1mo", "Europe/London", "00:00"),
+    ("1d", "Australia/Lord_Howe", "00:00"), ("1w", "UTC", "22:00"),
+    ("1mo", "Europe/London", "00:00"),
 ]  # fmt: skip
 BASE = 1_710_050_000 * NS  # in the night in which New York changes its clocks, 2024-03-10
 
@@ -32,7 +35,9 @@ def row_lists(draw: st.DrawFn, max_size: int = 30) -> list[Row]:
     """Rows in order of arrival: seq rises, times do not."""
     spread = draw(st.sampled_from([3, 300, 90_000, 4_000_000]))
     times = st.builds(
-        lambda s, rest: BASE + s * NS + rest, st.integers(-spread, spread), st.sampled_from([0, 0, 1, 999_999_999])
+        lambda s, rest: BASE + s * NS + rest,
+        st.integers(-spread, spread),
+        st.sampled_from([0, 0, 1, 999_999_999]),
     )
     drawn = draw(st.lists(st.tuples(st.integers(1, 3), times, prices, sizes), max_size=max_size))
     # A product that would be below the domain of exact sums is left to a test of its own.
@@ -74,13 +79,16 @@ def as_dict(bars: FinishedBars) -> dict[tuple[int, int], tuple[float, ...]]:
 
 
 def published(candles: dict[tuple[int, int], tuple[float, ...]]) -> dict:
-    """What the oracle's candles look like published; NaN as None, so that they can be compared."""
+    """What the oracle's candles look like published."""
     out = {}
     for key, (opened, high, low, close, volume, notional, count, seq) in candles.items():
-        vwap = notional / volume if volume > 0 else None
+        vwap = notional / volume if volume > 0 else math.nan
         out[key] = (opened, high, low, close, volume, vwap, count, seq)
     return out
 
 
 def comparable(bars: dict[tuple[int, int], tuple[float, ...]]) -> dict:
-    return {key: tuple(None if v != v else v for v in values) for key, values in bars.items()}
+    """The same with None for NaN, so that they can be compared."""
+    return {
+        key: tuple(None if math.isnan(v) else v for v in values) for key, values in bars.items()
+    }

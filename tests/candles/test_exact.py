@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from tickplant.candles import exact
 
 in_domain = st.one_of(
-    st.floats(2.0**-44, 1e27), st.floats(-1e27, -(2.0**-44)), st.just(0.0), st.integers(-(10**15), 10**15).map(float)
+    st.floats(2.0**-44, 1e27),
+    st.floats(-1e27, -(2.0**-44)),
+    st.just(0.0),
+    st.integers(-(10**15), 10**15).map(float),
 )
 
 

@@ -4,10 +4,10 @@ import random
 
 import numpy as np
 import pytest
+from candle_oracle import NS, Origin, bucket, ns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candle_oracle import NS, Origin, bucket, ns
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import COUNT_MAX, parse_interval
 from tickplant.model.errors import InvalidParameter
@@ -97,7 +97,8 @@ def test_any_multiple_and_any_minute_of_the_day(unit, count, minute, zone, times
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Europe/London", "Australia/Sydney",
-                                  "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kolkata"])  # fmt: skip
+                                  "Australia/Lord_Howe", "Pacific/Apia",
+                                  "Asia/Kolkata"])  # fmt: skip
 def test_each_half_hour_of_every_clock_change(zone):
     shuffle = random.Random(1)
     for text in ("1m", "45m", "7h", "1d", "1w", "1mo"):
@@ -209,11 +210,11 @@ def test_nothing_in_nothing_out():
 @pytest.mark.parametrize("zone", ["", "utc+1", "America", "Mars/Phobos", "../etc/passwd", "/etc",
                                   "localtime", "right/UTC", "New York", "\x00", None])  # fmt: skip
 def test_a_zone_that_is_none_is_refused(zone):
-    with pytest.raises(InvalidParameter, match="timezone: .*IANA"):
+    with pytest.raises(InvalidParameter, match=r"timezone: .*IANA"):
         Grid(parse_interval("1d"), zone)
 
 
 @pytest.mark.parametrize("day_start", ["", "24:00", "9:15", "09:60", "09:15:00", "0915", "٠٩:١٥"])
 def test_a_day_start_that_is_none_is_refused(day_start):
-    with pytest.raises(InvalidParameter, match="day_start: .*HH:MM"):
+    with pytest.raises(InvalidParameter, match=r"day_start: .*HH:MM"):
         Grid(parse_interval("1d"), "UTC", day_start)

@@ -20,7 +20,7 @@ def test_any_whole_number_of_a_unit(text, count, unit):
     "1m\n", "١m", "9999999999s", "121mo", None, 5,
 ])  # fmt: skip
 def test_anything_else_is_refused_by_the_name_of_the_parameter(text):
-    with pytest.raises(InvalidParameter, match="(?s)bar: .* is not allowed; allowed is a whole number"):
+    with pytest.raises(InvalidParameter, match=r"(?s)bar: .* is not allowed; allowed is a whole"):
         parse_interval(text, "bar")
 
 

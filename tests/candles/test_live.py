@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from candle_cases import GRIDS, BASE, built, columns, grid_of, row_lists
+from candle_cases import BASE, GRIDS, built, columns, grid_of, row_lists
 from candle_oracle import NS, Row
 from hypothesis import given, settings
 from hypothesis import strategies as st

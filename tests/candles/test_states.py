@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from candle_cases import (
+    BASE,
     GRIDS,
     as_dict,
     built,
@@ -20,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickplant.candles import states
+from tickplant.candles.grid import Cells
 from tickplant.candles.states import build, empty, merge, roll_up
 
 grids = st.sampled_from(GRIDS).map(lambda names: grid_of(*names))
@@ -115,9 +117,9 @@ def test_rows_without_a_price_make_no_candle():
 
 
 def test_keys_too_wide_to_pack_are_sorted_all_the_same():
-    rows = [Row(number, ts * NS, seq, float(seq), 1.0)
-            for seq, (number, ts) in enumerate([(2**31 - 1, 9_000_000_000), (1, 5), (1, 9_000_000_000),
-                                                (2**31 - 1, 5), (1, 5)], 1)]  # fmt: skip
+    far = 9_000_000_000
+    keys = [(2**31 - 1, far), (1, 5), (1, far), (2**31 - 1, 5), (1, 5)]
+    rows = [Row(key[0], key[1] * NS, seq, float(seq), 1.0) for seq, key in enumerate(keys, 1)]
     grid = grid_of("1s", "UTC", "00:00")
     assert comparable(as_dict(built(grid, rows).finish())) == expected(grid, rows)
 
@@ -135,3 +137,29 @@ def test_a_revision_can_be_raised_but_not_lowered():
     bars = built(grid_of("1m", "UTC", "00:00"), rows)
     assert bars.with_revision(np.array([9, 3])).seq_max.tolist() == [9, 6]
     assert bars.seq_max.tolist() == [5, 6]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(GRIDS), min_size=1, max_size=4), row_lists())
+def test_cells_of_several_grids_serve_each_of_them(names, rows):
+    several = [grid_of(*each) for each in names]
+    cells = Cells(several)
+    for number in (None, 7):
+        numbers, *rest = columns(rows)
+        shared = build(cells, numbers if number is None else number, *rest)
+        for grid in several:
+            alone = build(grid, numbers if number is None else number, *rest)
+            assert roll_up(shared, grid).block.tolist() == alone.block.tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(GRIDS), min_size=1, max_size=4))
+def test_many_rows_in_order_are_cut_at_the_cells(names):
+    several = [grid_of(*each) for each in names]
+    ts = BASE + np.arange(2_000, dtype=np.int64) * 1_700 * NS
+    seq, price = np.arange(2_000), np.linspace(1.0, 2.0, 2_000)
+    for grid in several:
+        shared = build(Cells(several), 7, ts, seq, price, price)
+        wanted = build(grid, np.full(2_000, 7), ts, seq, price, price)
+        assert roll_up(shared, grid).block.tolist() == wanted.block.tolist()
+        assert build(grid, 7, ts, seq, price, price).block.tolist() == wanted.block.tolist()

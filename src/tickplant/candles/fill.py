@@ -46,9 +46,9 @@ def fill_gaps(
     closes = np.append(previous_close, bars.close)[before] if how == "previous" else np.nan
     number = bars.instrument[0] if bars.instrument.size else 0
 
-    def prices(column: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[
-        tuple[int], np.dtype[np.float64]
-    ]:
+    def prices(
+        column: np.ndarray[tuple[int], np.dtype[np.float64]],
+    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.where(present, np.append(np.nan, column)[row], closes)
 
     return FinishedBars(

@@ -21,17 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
-from tickplant.candles.states import (
+from tickplant.candles.runs import (
     COLUMNS,
     COUNT,
     INSTRUMENT,
     START,
     Floats,
     Ints,
-    States,
-    build,
     merge_pairs,
 )
+from tickplant.candles.states import States, build
 from tickplant.model.times import INT64_MIN
 
 Flags = NDArray[np.bool_]

@@ -6,13 +6,9 @@ seq. Merging is associative and commutative, and sums are integers (see `exact.p
 combine to the same state, bit for bit, in any order and grouping. That holds as long as no two
 rows of an instrument have the same (ts, seq), which a plant's numbering sees to.
 
-All states of a `States` are one block of int64, a row for each column and a column for each
-candle; the float columns are views of their bits. So taking, joining and gathering are one call.
-
 Building: rows are taken in chunks that fit the processor's cache. A chunk that is in order already
 (one instrument, rising `ts`) is cut at the candles' edges; any other is sorted by (instrument,
-candle), with the row's place packed into the lower bits of the key so that a plain sort of
-integers is a stable one. Then every column is one reduction over the runs.
+candle). Then every column is one reduction over the runs (see `runs.py`).
 """
 
 from __future__ import annotations
@@ -25,20 +21,38 @@ from numpy.typing import NDArray
 
 from tickplant.candles import exact
 from tickplant.candles.grid import Cells, Grid
+from tickplant.candles.runs import (
+    CLOSE,
+    CLOSE_SEQ,
+    CLOSE_TS,
+    COLUMNS,
+    COUNT,
+    HIGH,
+    INSTRUMENT,
+    LOW,
+    NOTIONAL,
+    OPEN,
+    OPEN_SEQ,
+    OPEN_TS,
+    SEQ_MAX,
+    START,
+    VOLUME,
+    Floats,
+    Ints,
+    fill_prices,
+    find_order,
+    find_runs,
+    merge_runs,
+    sum_sizes,
+)
 from tickplant.model.times import NS_PER_S
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int32]
+__all__ = [
+    "CLOSE", "COLUMNS", "COUNT", "HIGH", "INSTRUMENT", "LOW", "OPEN", "SEQ_MAX", "START",
+    "FinishedBars", "States", "build", "empty", "merge", "roll_up",
+]  # fmt: skip
 
-INSTRUMENT, START = 0, 1
-OPEN, OPEN_TS, OPEN_SEQ = 2, 3, 4
-HIGH, LOW = 5, 6
-CLOSE, CLOSE_TS, CLOSE_SEQ = 7, 8, 9
-COUNT, SEQ_MAX = 10, 11
-VOLUME = 12
-NOTIONAL = VOLUME + exact.DIGITS
-COLUMNS = NOTIONAL + exact.DIGITS
+Numbers = NDArray[np.int32]
 
 CHUNK_ROWS = 1 << 16
 """Rows that are built at once: their columns fit the cache."""
@@ -229,28 +243,6 @@ def roll_up(states: States, grid: Grid) -> States:
     return _regroup(block)
 
 
-def merge_pairs(ours: Ints, theirs: Ints) -> Ints:
-    """Merge two blocks candle by candle; both have the same candles in the same places."""
-    out = ours.copy()
-    earlier = _before(theirs[OPEN_TS], theirs[OPEN_SEQ], ours[OPEN_TS], ours[OPEN_SEQ])
-    later = _before(ours[CLOSE_TS], ours[CLOSE_SEQ], theirs[CLOSE_TS], theirs[CLOSE_SEQ])
-    np.copyto(out[OPEN : OPEN_SEQ + 1], theirs[OPEN : OPEN_SEQ + 1], where=earlier)
-    np.copyto(out[CLOSE : CLOSE_SEQ + 1], theirs[CLOSE : CLOSE_SEQ + 1], where=later)
-    floats, other = out.view(np.float64), theirs.view(np.float64)
-    np.maximum(floats[HIGH], other[HIGH], out=floats[HIGH])
-    np.minimum(floats[LOW], other[LOW], out=floats[LOW])
-    np.maximum(out[SEQ_MAX], theirs[SEQ_MAX], out=out[SEQ_MAX])
-    out[COUNT] += theirs[COUNT]
-    out[VOLUME:] += theirs[VOLUME:]
-    exact.carry(out[VOLUME:].reshape(2, exact.DIGITS, -1))
-    return out
-
-
-def _before(ts: Ints, seq: Ints, other_ts: Ints, other_seq: Ints) -> NDArray[np.bool_]:
-    before: NDArray[np.bool_] = (ts < other_ts) | ((ts == other_ts) & (seq < other_seq))
-    return before
-
-
 def _build_chunk(
     grid: Grid | Cells,
     instrument: int | NDArray[np.integer],
@@ -274,18 +266,18 @@ def _build_chunk(
     else:
         starts = grid.starts(ts)
         wide = np.zeros(1, np.int64) if one else np.asarray(instrument, dtype=np.int64)
-        order = _order(wide, starts, grid.unit_ns)
+        order = find_order(wide, starts, grid.unit_ns)
         if order is not None:
             ts, seq, price, starts = ts[order], seq[order], price[order], starts[order]
             size = None if size is None else size[order]
             wide = wide if one else wide[order]
-        groups = _runs(wide, starts)
+        groups = find_runs(wide, starts)
         starts = starts[groups]
         numbers = int(instrument) if one else wide[groups]
     block = np.empty((COLUMNS, groups.size), np.int64)
     block[INSTRUMENT], block[START] = numbers, starts
-    _fill(block, groups, ts, seq, price)
-    _sum(block, groups, price, size)
+    fill_prices(block, groups, ts, seq, price)
+    sum_sizes(block, groups, price, size)
     return States(block)
 
 
@@ -299,125 +291,16 @@ def _cut(grid: Grid | Cells, ts: Ints) -> tuple[Ints, Ints]:
         used = np.append(places[1:] > places[:-1], True)
         return places[used], starts[used]
     starts = grid.starts(ts)
-    groups = _runs(starts[:1], starts)
+    groups = find_runs(starts[:1], starts)
     return groups, starts[groups]
-
-
-def _order(instrument: Ints, starts: Ints, unit_ns: int) -> Ints | None:
-    """Return the stable order by (instrument, start), or None where it is the present one.
-
-    `instrument` may have shape (1,). Starts differ by multiples of `unit_ns`.
-    """
-    if starts.size == 1:
-        return None
-    low = instrument.min()
-    ordinal = (starts - starts.min()) // unit_ns
-    width = int(ordinal.max()) + 1
-    top = (int(instrument.max() - low) + 1) * width
-    place_bits = ordinal.size.bit_length()
-    if top.bit_length() + place_bits > 62:
-        return np.lexsort((starts, np.broadcast_to(instrument, starts.shape)))
-    key: Ints = (instrument - low) * width + ordinal
-    if (key[1:] >= key[:-1]).all():
-        return None
-    key <<= place_bits
-    key |= np.arange(key.size)
-    key.sort()
-    key &= (1 << place_bits) - 1
-    return key
-
-
-def _runs(instrument: Ints, starts: Ints) -> Ints:
-    """Return where a new (instrument, start) begins; `instrument` may have shape (1,)."""
-    new = np.empty(starts.size, np.bool_)
-    new[0] = True
-    np.not_equal(starts[1:], starts[:-1], out=new[1:])
-    if instrument.size > 1:
-        new[1:] |= instrument[1:] != instrument[:-1]
-    return np.flatnonzero(new)
-
-
-def _fill(block: Ints, groups: Ints, ts: Ints, seq: Ints, price: Floats) -> None:
-    """Reduce prices and numbers of rows in runs that begin at `groups`."""
-    counts = _counts(groups, ts.size)
-    block[COUNT] = counts
-    if (seq[1:] > seq[:-1]).all() and (ts[1:] >= ts[:-1]).all():
-        opens, closes = groups, groups + counts - 1
-        block[SEQ_MAX] = seq[closes]
-    else:
-        opens = _extreme(np.minimum, groups, counts, ts, seq)
-        closes = _extreme(np.maximum, groups, counts, ts, seq)
-        block[SEQ_MAX] = np.maximum.reduceat(seq, groups)
-    block[OPEN_TS], block[OPEN_SEQ] = ts[opens], seq[opens]
-    block[CLOSE_TS], block[CLOSE_SEQ] = ts[closes], seq[closes]
-    floats = block.view(np.float64)
-    # Adding 0.0 makes of -0.0 a 0.0, lest a high or low depend on which of them came first.
-    floats[OPEN], floats[CLOSE] = price[opens] + 0.0, price[closes] + 0.0
-    floats[HIGH] = np.maximum.reduceat(price, groups) + 0.0
-    floats[LOW] = np.minimum.reduceat(price, groups) + 0.0
-
-
-def _counts(groups: Ints, n: int) -> Ints:
-    """Return the lengths of the runs of n rows that begin at `groups`."""
-    counts = np.empty_like(groups)
-    counts[:-1] = groups[1:]
-    counts[-1] = n
-    counts -= groups
-    return counts
-
-
-def _extreme(least: np.ufunc, groups: Ints, counts: Ints, ts: Ints, seq: Ints) -> Ints:
-    """Return the row with the least (ts, seq) of each run; `least` may be the maximum, too."""
-    if groups.size == ts.size:
-        return groups
-    hits = np.flatnonzero(ts == np.repeat(least.reduceat(ts, groups), counts))
-    if hits.size == groups.size:
-        return hits
-    run = np.searchsorted(groups, hits, "right") - 1
-    first = _runs(run[:1], run)
-    bests = np.repeat(least.reduceat(seq[hits], first), _counts(first, hits.size))
-    best = seq[hits] == bests
-    hits, run = hits[best], run[best]
-    rows: Ints = hits[_runs(run[:1], run)]
-    return rows
-
-
-def _sum(block: Ints, groups: Ints, price: Floats, size: Floats | None) -> None:
-    if size is None:
-        block[VOLUME:] = 0
-        return
-    unsized = np.isnan(size)
-    if unsized.any():
-        size = np.where(unsized, 0.0, size)
-    block[VOLUME:NOTIONAL] = exact.sum_groups(size, groups)
-    block[NOTIONAL:] = exact.sum_groups(price * size, groups)
 
 
 def _regroup(block: Ints) -> States:
     """Merge the states of a block whose columns are in any order."""
-    order = _order(block[INSTRUMENT], block[START], NS_PER_S)
+    order = find_order(block[INSTRUMENT], block[START], NS_PER_S)
     if order is not None:
         block = block.take(order, axis=1)
-    groups = _runs(block[INSTRUMENT], block[START])
+    groups = find_runs(block[INSTRUMENT], block[START])
     if groups.size == block.shape[1]:
         return States(block)
-    return States(_reduce(block, groups))
-
-
-def _reduce(block: Ints, groups: Ints) -> Ints:
-    counts = _counts(groups, block.shape[1])
-    out = np.empty((COLUMNS, groups.size), np.int64)
-    out[: OPEN] = block[:OPEN, groups]
-    opens = _extreme(np.minimum, groups, counts, block[OPEN_TS], block[OPEN_SEQ])
-    closes = _extreme(np.maximum, groups, counts, block[CLOSE_TS], block[CLOSE_SEQ])
-    out[OPEN : OPEN_SEQ + 1] = block[OPEN : OPEN_SEQ + 1, opens]
-    out[CLOSE : CLOSE_SEQ + 1] = block[CLOSE : CLOSE_SEQ + 1, closes]
-    floats, merged = block.view(np.float64), out.view(np.float64)
-    merged[HIGH] = np.maximum.reduceat(floats[HIGH], groups)
-    merged[LOW] = np.minimum.reduceat(floats[LOW], groups)
-    out[SEQ_MAX] = np.maximum.reduceat(block[SEQ_MAX], groups)
-    out[COUNT] = np.add.reduceat(block[COUNT], groups)
-    sums = np.add.reduceat(block[VOLUME:], groups, axis=1)
-    exact.carry(sums.reshape(2, exact.DIGITS, -1))
-    out[VOLUME:] = sums
-    return out
+    return States(merge_runs(block, groups))
