@@ -70,11 +70,11 @@ def parse_csv(table: str, body: bytes) -> Parsed:
     )
 
 
-def read_header(text: bytes) -> list[str]:
+def read_header(text: bytes, delimiter: str = ",") -> list[str]:
     """Return the column names of the first line that is not blank, in lower case."""
     lines = text.lstrip(b"\r\n").splitlines() or [b""]
     try:
-        cells = next(csv.reader([lines[0].decode()], strict=True), [])
+        cells = next(csv.reader([lines[0].decode()], strict=True, delimiter=delimiter), [])
     except csv.Error as fault:
         raise InvalidBody(f"header: it is no CSV ({fault})") from None
     return [cell.strip().lower() for cell in cells]

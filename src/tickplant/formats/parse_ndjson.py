@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from tickplant.formats.json_rows import UNREADABLE, parse_items, row_reader, text_of
+from tickplant.formats.json_rows import UNREADABLE, ReadTimes, parse_items, row_reader, text_of
 from tickplant.formats.parsed import Parsed, assemble, check_text
 
 
 def parse_ndjson(
-    table: str, body: bytes, *, names: tuple[tuple[str, str], ...] = (), line_first: int = 1
+    table: str,
+    body: bytes,
+    *,
+    names: tuple[tuple[str, str], ...] = (),
+    line_first: int = 1,
+    times: ReadTimes | None = None,
 ) -> Parsed:
     """Parse one JSON object a line; blank lines are skipped and not counted as rows.
 
-    `line_first` is the number of the first line in messages. A line that is no JSON is a rejected
-    row; when no line at all is an object, `InvalidBody` names the first.
+    `names` gives the JSON keys of fields that are called otherwise in a file, and `times` reads its
+    times. `line_first` is the number of the first line in messages. A line that is no JSON is a
+    rejected row; when no line at all is an object, `InvalidBody` names the first.
     """
     body = check_text(body)
     reader = row_reader(table, names)
@@ -21,5 +27,7 @@ def parse_ndjson(
     except UNREADABLE:
         lines = list(enumerate(body.split(b"\n"), line_first))
         filled = [(number, line) for number, line in lines if line.strip()]
-        return parse_items(reader, [line for _, line in filled], [number for number, _ in filled])
-    return assemble(table, reader.columns(rows), lambda p: text_of(rows[p]))
+        return parse_items(
+            reader, [line for _, line in filled], [number for number, _ in filled], times
+        )
+    return assemble(table, reader.columns(rows, times), lambda p: text_of(rows[p]))

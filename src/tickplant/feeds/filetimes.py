@@ -1,0 +1,188 @@
+"""The times of a file, which come in many forms, to nanoseconds UTC.
+
+Integers are seconds, milliseconds, microseconds or nanoseconds since 1970. Unless the unit is
+given, their magnitude tells it: below 1e11 they are seconds (to the year 5138), below 1e14
+milliseconds, below 1e17 microseconds, else nanoseconds; times before March 1973 need the unit. A
+file has one unit. Text is RFC 3339; text and timestamps without a zone need one to be given, and
+an hour that the zone has twice or not at all is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickplant.formats.columns import Column, Fault, read_array
+from tickplant.formats.values import Kind
+from tickplant.model.errors import InvalidBody, InvalidParameter
+from tickplant.model.times import INT64_MAX
+
+UNITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
+"""Units of integer times, with the digits that each has less than nanoseconds."""
+
+_LIMITS = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
+_ZONED = re.compile(r"([zZ]|[+-]\d\d(:?\d\d)?)\Z")
+_NUMBER = re.compile(r"\s*-?\d+(\.\d*)?\s*\Z", re.ASCII)
+_FIELD = "ts_event"
+
+
+class TimeReader:
+    """Reads the time column of one file, chunk by chunk; what the first chunk shows holds for all.
+
+    `unit` is that of integers, `zone` the IANA name for times without a zone. `where` names file
+    and column in messages.
+    """
+
+    def __init__(self, where: str, *, unit: str | None = None, zone: str | None = None) -> None:
+        self._where = where
+        self._unit = unit
+        self._given = unit is not None
+        self._zone = zone
+        self._naive: bool | None = None
+        check_options(unit, zone)
+
+    def read(self, array: pa.Array) -> Column:  # noqa: PLR0911 - one line a type
+        """Return int64 nanoseconds, null where there is no time, and the values that are bad.
+
+        Raises `InvalidBody` where the column as a whole cannot be read.
+        """
+        kind = array.type
+        if pa.types.is_dictionary(kind):
+            return self.read(array.dictionary_decode())
+        if pa.types.is_timestamp(kind):
+            return self._read_stamps(array)
+        if pa.types.is_date(kind):
+            return self._read_stamps(array.cast(pa.timestamp("s")))
+        if pa.types.is_integer(kind):
+            return self._read_integers(array.cast(pa.int64(), safe=False))
+        if pa.types.is_floating(kind):
+            return self._read_floats(array)
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return self._read_text(array.cast(pa.string()))
+        if pa.types.is_null(kind):
+            return pa.nulls(len(array), pa.int64()), []
+        raise self._refuse(f"times of type {kind} are not allowed; allowed are timestamps, "
+                           "integers, floats and text")  # fmt: skip
+
+    def _refuse(self, what: str) -> InvalidBody:
+        return InvalidBody(f"{self._where}: {what}")
+
+    def _read_stamps(self, array: pa.Array) -> Column:
+        return read_array(Kind.TIME, _FIELD, self._zoned(array) if array.type.tz is None else array)
+
+    def _zoned(self, array: pa.Array) -> pa.Array:
+        if self._zone is None:
+            raise self._refuse("its times have no zone; give the time zone")
+        try:
+            return pc.assume_timezone(array, self._zone)
+        except pa.ArrowInvalid as fault:
+            raise self._refuse(
+                f"{fault} (in the zone {self._zone}); give times with zones"
+            ) from None
+
+    def _read_integers(self, values: pa.Array) -> Column:
+        unit = self._find_unit(values)
+        if unit is None:
+            return values, []
+        return read_array(Kind.TIME, _FIELD, values.view(pa.timestamp(unit, "UTC")))
+
+    def _find_unit(self, values: pa.Array) -> str | None:
+        """Return the unit of integers or floats; None when there are none."""
+        if self._given:
+            return self._unit
+        low, high = pc.min_max(values).as_py().values()
+        if low is None:
+            return self._unit
+        units = {next((u for limit, u in _LIMITS if abs(v) < limit), "ns") for v in (low, high)}
+        if self._unit is not None:
+            units.add(self._unit)
+        if len(units) > 1:
+            raise self._refuse(
+                f"its times from {low} to {high} are in several units ({', '.join(sorted(units))});"
+                " give the time unit"
+            )
+        self._unit = units.pop()
+        return self._unit
+
+    def _read_floats(self, array: pa.Array) -> Column:
+        """Read floats to the microsecond; seconds as float64 hold no more."""
+        values = array.cast(pa.float64())
+        unit = self._find_unit(values)
+        if unit is None:
+            return pa.nulls(len(array), pa.int64()), []
+        micros = np.round(values.to_numpy(zero_copy_only=False) * 10.0 ** (UNITS[unit] - 3))
+        bad = ~(np.abs(micros) < 2.0**63)
+        whole = pa.array(np.where(bad, 0, micros).astype(np.int64), mask=bad)
+        return read_array(Kind.TIME, _FIELD, whole.view(pa.timestamp("us", "UTC")))
+
+    def _read_text(self, text: pa.Array) -> Column:
+        first = next((t for t in text.drop_null()[:100].to_pylist() if t), None)
+        if first is None:
+            return pa.nulls(len(text), pa.int64()), []
+        if _NUMBER.match(first):
+            return self._read_digits(text, first)
+        if self._naive is None:
+            self._naive = _ZONED.search(first[10:]) is None
+        if self._naive:
+            return self._read_naive(text)
+        return read_array(Kind.TIME, _FIELD, text)
+
+    def _read_digits(self, text: pa.Array, first: str) -> Column:
+        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+        try:
+            if "." not in first:
+                return self._read_integers(text.cast(pa.int64()))
+        except pa.ArrowInvalid:
+            pass
+        try:
+            scaled = text.cast(pa.decimal128(38, 9))
+        except pa.ArrowInvalid as fault:
+            raise self._refuse(f"its times are not all numbers ({fault})") from None
+        unit = self._find_unit(scaled.cast(pa.float64()))
+        assert unit is not None
+        exact = pc.multiply(scaled, pa.scalar(10 ** UNITS[unit])).cast(
+            pa.decimal128(38, 0), safe=False
+        )
+        return exact.cast(pa.int64()), []
+
+    def _read_naive(self, text: pa.Array) -> Column:
+        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+        if self._zone is None:
+            raise self._refuse("its times have no zone; give the time zone")
+        try:
+            stamps = text.cast(pa.timestamp("ns"))
+        except pa.ArrowInvalid as fault:
+            raise self._refuse(f"its times cannot be read ({fault})") from None
+        return self._read_stamps(stamps)
+
+
+def _exact(text: pa.Array, factor: int) -> Column:
+    """Return decimal numbers times `factor`, without a float in between; for few rows or rare."""
+    values: list[int | None] = []
+    faults: list[Fault] = []
+    for position, item in enumerate(text.to_pylist()):
+        value = None if item is None else int(Decimal(item) * factor)
+        if value is not None and abs(value) > INT64_MAX:
+            detail = f"{_FIELD}: {item} is not allowed; allowed is a time from 1678 to 2262"
+            faults.append(Fault(position, f"{_FIELD}_invalid", detail))
+            value = None
+        values.append(value)
+    return pa.array(values, pa.int64()), faults
+
+
+def check_options(unit: str | None, zone: str | None) -> None:
+    """Raise `InvalidParameter` where there is no such unit or zone."""
+    if unit is not None and unit not in UNITS:
+        raise InvalidParameter("time-unit", unit, ", ".join(UNITS), where="option")
+    if zone is None:
+        return
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        allowed = "an IANA name such as America/New_York"
+        raise InvalidParameter("timezone", zone, allowed, where="option") from None
