@@ -25,6 +25,8 @@ from tickplant.gateway.rest import (
 )
 from tickplant.gateway.rest.problems import on_error
 from tickplant.gateway.site import page_routes
+from tickplant.gateway.stream.routes import router as stream_router
+from tickplant.gateway.stream.routes import streams_of
 from tickplant.model.errors import TickplantError
 from tickplant.plant.plant import Plant
 from tickplant.version import VERSION
@@ -52,6 +54,7 @@ def create_app(plant: Plant) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await streams_of(app).close()
         readers.close()
 
     app = FastAPI(
@@ -68,6 +71,7 @@ def create_app(plant: Plant) -> FastAPI:
     app.state.plant = plant
     app.router.routes.extend(route_of(door, gate) for door in DOORS)
     app.router.routes.extend(page_routes(document))
+    app.include_router(stream_router)
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)

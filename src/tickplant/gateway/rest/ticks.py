@@ -105,7 +105,7 @@ DOORS = (
         tag="Read",
         summary="Trades of an instrument",
         doc="Trades with `start <= ts_event < end`, by event time and then sequence number, as "
-        "they stand: a corrected trade shows its last correction (`corrects` names the trade that it "
+        "they stand: a corrected trade shows its last correction (`corrects` names what it "
         "corrects), a cancelled one is left out. Pages are stable while rows arrive.",
         model=models.TradesPage,
         params=RANGE,

@@ -5,7 +5,7 @@ const BARS = 90, SPARK = 60, TAPE = 40, SHOWN_MAX = 200, SPARKS_MAX = 60;
 const $ = (id) => document.getElementById(id);
 const state = {
   rows: new Map(),      // "VENUE:SYMBOL" -> {name, symbol, venue, last, ts, closes, cells}
-  chosen: null, bars: [], tape: [], quote: null, pointer: null,
+  chosen: null, interval: null, bars: [], tape: [], quote: null, pointer: null,
   seq: null, seqAt: 0, rates: [], clock: 0, socket: null, tries: 0, dirty: new Set(),
 };
 const now = () => Date.now() + state.clock;
@@ -46,8 +46,10 @@ function rowOf(event) {
   line.onclick = () => choose(name);
   line.onkeydown = (press) => press.key === "Enter" && choose(name);
   row = { name, symbol: event.symbol, venue: event.venue, last: null, ts: 0, closes: [], cells };
+  const after = [...state.rows.values()].filter((other) => other.name > name);
+  after.sort((a, b) => (a.name < b.name ? -1 : 1));
+  $("table").insertBefore(line, after[0]?.cells.line ?? null);
   state.rows.set(name, row);
-  $("table").append(line);
   return row;
 }
 
@@ -114,16 +116,19 @@ async function loadMarket() {
     const first = latest.find((one) => one.ts_event) || latest[0];
     choose(key(first));
   }
-  const waiting = [...state.rows.values()].slice(0, SPARKS_MAX).filter((row) => !row.closes.length);
+  const waiting = [...state.rows.values()].slice(0, SPARKS_MAX).filter((row) => !row.loaded);
   await Promise.all([0, 1, 2].map(async () => {
     for (let row = waiting.shift(); row; row = waiting.shift()) await loadSpark(row);
   }));
 }
 
 async function loadSpark(row) {
+  row.loaded = true;
   const path = `/v1/candles/${encodeURIComponent(row.name)}?interval=1m&limit=${SPARK}`;
   const { candles } = await get(path);
-  for (const bar of candles.map(barOf)) putBar(row.closes, bar, SPARK);
+  const live = row.closes;
+  row.closes = candles.map(barOf);
+  for (const bar of live) putBar(row.closes, bar, SPARK); // what came meanwhile is newer
   if (row.last != null) state.dirty.add(row);
 }
 
@@ -140,13 +145,27 @@ async function choose(name) {
   for (const id of ["change", "book", "bar"]) $(id).textContent = "";
   $("tape").replaceChildren();
   watchChosen();
-  const [bars, trades] = await Promise.all([
-    get(`/v1/candles/${path}?interval=1m&limit=${BARS}`),
-    get(`/v1/trades/${path}?order=desc&limit=${TAPE}`),
-  ]);
+  const trades = await get(`/v1/trades/${path}?order=desc&limit=${TAPE}`);
   if (state.chosen !== name) return;
-  for (const bar of bars.candles.map(barOf)) putBar(state.bars, bar, BARS);
   for (const trade of trades.trades.reverse()) addTrade(trade);
+  // A plant that has only just begun shows more in seconds than in minutes.
+  if ((await loadBars(state.interval ?? "1m")) < 5 && !state.interval) await loadBars("1s");
+}
+
+async function loadBars(interval) {
+  const name = state.chosen;
+  for (const button of $("intervals").children) {
+    button.ariaPressed = String(button.textContent === interval);
+  }
+  say({ op: "unsubscribe", id: "chart" });
+  say({ op: "subscribe", id: "chart", channel: "candles", interval, symbols: [name] });
+  state.shown = interval;
+  state.bars = [];
+  const path = `/v1/candles/${encodeURIComponent(name)}?interval=${interval}&limit=${BARS}`;
+  const { candles } = await get(path);
+  if (state.chosen !== name || state.shown !== interval) return BARS;
+  for (const bar of candles.map(barOf)) putBar(state.bars, bar, BARS);
+  return candles.length;
 }
 
 function addTrade(trade) {
@@ -170,7 +189,7 @@ function paintChosen() {
     const volume = bar.volume == null ? "" : `  V ${short.format(bar.volume)}`;
     const forming = bar.state === "forming" ? "  forming" : "";
     $("bar").textContent =
-      `${new Date(bar.start).toISOString().slice(0, 16).replace("T", " ")}Z  ${shown}${volume}` +
+      `${new Date(bar.start).toISOString().slice(0, 19).replace("T", " ")}Z  ${shown}${volume}` +
       `  ${count.format(bar.count)} events${forming}`;
   }
   if (state.quote) {
@@ -239,7 +258,8 @@ function connect() {
 function take(message) {
   if (message.op !== "data") return;
   for (const event of message.events) {
-    if (message.channel === "candles") takeBar(event);
+    if (message.id === "chart") takeChartBar(event);
+    else if (message.channel === "candles") takeBar(event);
     else if (key(event) !== state.chosen) continue;
     else if (message.channel === "quotes") state.quote = event;
     else addTrade(event);
@@ -255,7 +275,11 @@ function takeBar(event) {
   putBar(row.closes, bar, SPARK);
   if (bar.start >= (row.closes.at(-1)?.start ?? 0)) setLast(row, bar.close, now());
   if (!state.chosen) choose(row.name);
-  else if (row.name === state.chosen) putBar(state.bars, bar, BARS);
+}
+
+function takeChartBar(event) {
+  if (key(event) !== state.chosen || event.interval !== state.shown) return;
+  putBar(state.bars, barOf(event), BARS);
 }
 
 function pill(kind, text) {
@@ -342,6 +366,9 @@ $("filter").oninput = (event) => {
   const part = event.target.value.trim().toUpperCase();
   for (const row of state.rows.values()) row.cells.line.hidden = !row.name.toUpperCase().includes(part);
 };
+for (const button of $("intervals").children) {
+  button.onclick = () => loadBars((state.interval = button.textContent));
+}
 $("chart").onpointermove = (event) => { state.pointer = { x: event.offsetX, y: event.offsetY }; };
 $("chart").onpointerleave = () => { state.pointer = null; };
 setInterval(() => {

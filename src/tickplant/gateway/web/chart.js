@@ -80,9 +80,9 @@ export function drawCandles(canvas, bars, pointer) {
   pen.textAlign = "center";
   const every = Math.max(Math.round(90 / slot), 1);
   shown.forEach((bar, i) => {
-    const minute = Math.round(bar.start / 60000);
+    const time = new Date(bar.start).toISOString();
     if ((shown.length - 1 - i) % every !== 0 || x(i) < 24) return;
-    pen.fillText(new Date(minute * 60000).toISOString().slice(11, 16), x(i), height - 9);
+    pen.fillText(time.slice(11, bar.start % 60000 ? 19 : 16), x(i), height - 9);
   });
   pen.textAlign = "left";
 
