@@ -109,8 +109,8 @@ def _layout(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDAr
     """Return starts and lengths of the texts, and a view of the data as a word at every byte."""
     _, offset_buffer, data_buffer = texts.buffers()
     count = len(texts)
-    offsets = np.frombuffer(offset_buffer, np.int32, count + 1, 4 * texts.offset)
-    offsets = offsets.astype(np.int64)
+    narrow = np.frombuffer(offset_buffer, np.int32, count + 1, 4 * texts.offset)
+    offsets = narrow.astype(np.int64)
     lengths: NDArray[np.int64] = offsets[1:] - offsets[:-1]
     if texts.null_count:
         lengths[texts.is_null().to_numpy(zero_copy_only=False)] = 0
@@ -119,7 +119,7 @@ def _layout(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDAr
     if size:
         padded[:size] = np.frombuffer(data_buffer, np.uint8, size, first)
     words: NDArray[np.uint64] = np.ndarray((size + 1,), np.dtype("<u8"), padded.data, strides=(1,))
-    starts: NDArray[np.int64] = offsets[:-1] - first
+    starts = offsets[:-1] - np.int64(first)
     return starts, lengths, words
 
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -95,7 +96,7 @@ def import_files(
     opened: list[tuple[Source, Layout]] = []
     with ExitStack() as stack:
         for path in paths:
-            source = open_source(str(path))
+            source = stack.enter_context(closing(open_source(str(path))))
             opened.append(
                 (source, _lay_out(source, table, symbol, mapping or {}, time_unit, timezone))
             )
