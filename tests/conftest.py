@@ -1,0 +1,16 @@
+"""Makes the modules of this folder importable to all tests (`from realdata import real`)."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-rounds", type=int, default=6, help="kills in tests/crash (make crash: 100)"
+    )
+
+
+@pytest.fixture
+def crash_rounds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--crash-rounds"))
