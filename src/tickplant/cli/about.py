@@ -21,11 +21,19 @@ LIBRARIES = ("numpy", "pyarrow", "duckdb", "msgspec", "fastapi", "uvicorn", "web
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     command(
-        app, "bench", panel="About", takes=(), summary="Run the benchmarks of a checkout.",
+        app,
+        "bench",
+        panel="About",
+        takes=(),
+        summary="Run the benchmarks of a checkout.",
         examples=("tickplant bench", "tickplant bench -- --help"),
     )(bench)
     command(
-        app, "version", panel="About", takes=("json",), summary="Print the version.",
+        app,
+        "version",
+        panel="About",
+        takes=("json",),
+        summary="Print the version.",
         examples=("tickplant version", "tickplant version --json"),
     )(version)
 
@@ -47,14 +55,21 @@ def versions() -> dict[str, str]:
 
 def bench(
     common: Common,
-    options: Annotated[list[str] | None, typer.Argument(
-        metavar="[-- OPTIONS]", show_default=False,
-        help="Options of the suite; `tickplant bench -- --help` lists them.")] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- OPTIONS]",
+            show_default=False,
+            help="Options of the suite; `tickplant bench -- --help` lists them.",
+        ),
+    ] = None,
 ) -> int:
-    """Run the benchmarks; they are part of a checkout and not of the installed package."""  # fmt: skip
+    """Run the benchmarks; they are part of a checkout and not of the installed package."""
     del common
     root = Path(__file__).resolve().parents[3]
     if not (root / "bench" / "__main__.py").is_file():
-        raise UserError("bench: there is no benchmark suite here; run it in a checkout, `make bench`")
+        raise UserError(
+            "bench: there is no benchmark suite here; run it in a checkout, `make bench`"
+        )
     done = subprocess.run([sys.executable, "-m", "bench", *(options or [])], cwd=root, check=False)
     return 0 if done.returncode == 0 else 1

@@ -21,8 +21,13 @@ _EPILOG = """[bold]The first five minutes[/bold]
   [cyan]tickplant candles EURUSD --url http://127.0.0.1:8000[/cyan]"""
 
 app = typer.Typer(
-    name="tickplant", help=_HELP, epilog=_EPILOG, no_args_is_help=True, add_completion=False,
-    rich_markup_mode="rich", pretty_exceptions_enable=False,
+    name="tickplant",
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -23,36 +23,69 @@ _PANEL = "Common options"
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "data": (
-        Annotated[str | None, typer.Option(
-            "--data", metavar="DIR", rich_help_panel=_PANEL, show_default=False,
-            help="The data folder; also TICKPLANT_DATA. Default: ./data")],
+        Annotated[
+            str | None,
+            typer.Option(
+                "--data",
+                metavar="DIR",
+                rich_help_panel=_PANEL,
+                show_default=False,
+                help="The data folder; also TICKPLANT_DATA. Default: ./data",
+            ),
+        ],
         None,
     ),
     "url": (
-        Annotated[str | None, typer.Option(
-            "--url", metavar="URL", rich_help_panel=_PANEL, show_default=False,
-            help="A running plant to ask instead of a folder.")],
+        Annotated[
+            str | None,
+            typer.Option(
+                "--url",
+                metavar="URL",
+                rich_help_panel=_PANEL,
+                show_default=False,
+                help="A running plant to ask instead of a folder.",
+            ),
+        ],
         None,
     ),
     "config": (
-        Annotated[str | None, typer.Option(
-            "--config", metavar="FILE", rich_help_panel=_PANEL, show_default=False,
-            help="Settings. Default: ./tickplant.toml where it exists.")],
+        Annotated[
+            str | None,
+            typer.Option(
+                "--config",
+                metavar="FILE",
+                rich_help_panel=_PANEL,
+                show_default=False,
+                help="Settings. Default: ./tickplant.toml where it exists.",
+            ),
+        ],
         None,
     ),
     "set": (
-        Annotated[list[str] | None, typer.Option(
-            "--set", metavar="KEY=VALUE", rich_help_panel=_PANEL, show_default=False,
-            help="Any setting, such as log.segment_mb=16; may be repeated.")],
+        Annotated[
+            list[str] | None,
+            typer.Option(
+                "--set",
+                metavar="KEY=VALUE",
+                rich_help_panel=_PANEL,
+                show_default=False,
+                help="Any setting, such as log.segment_mb=16; may be repeated.",
+            ),
+        ],
         None,
     ),
     "json": (
-        Annotated[bool, typer.Option(
-            "--json", rich_help_panel=_PANEL,
-            help="Machine-readable output; errors as problem JSON on stderr.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--json",
+                rich_help_panel=_PANEL,
+                help="Machine-readable output; errors as problem JSON on stderr.",
+            ),
+        ],
         False,
     ),
-}  # fmt: skip
+}
 
 DATA_OR_URL = ("data", "url", "config", "set", "json")
 FOLDER = ("data", "config", "set", "json")
@@ -98,7 +131,12 @@ Command = Callable[..., int | None]
 
 
 def command(
-    app: typer.Typer, name: str, *, panel: str, summary: str, examples: tuple[str, ...],
+    app: typer.Typer,
+    name: str,
+    *,
+    panel: str,
+    summary: str,
+    examples: tuple[str, ...],
     takes: tuple[str, ...] = DATA_OR_URL,
 ) -> Callable[[Command], Command]:
     """Register a command: its docstring is its help, which ends with its examples.
@@ -111,8 +149,11 @@ def command(
         lines = ["[bold]Examples[/bold]" if len(examples) > 1 else "[bold]Example[/bold]"]
         epilog = "\n\n".join([*lines, *(f"  [cyan]{_plain(text)}[/cyan]" for text in examples)])
         app.command(
-            name, help=_plain(inspect.cleandoc(function.__doc__ or summary)), short_help=short,
-            epilog=epilog, rich_help_panel=panel,
+            name,
+            help=_plain(inspect.cleandoc(function.__doc__ or summary)),
+            short_help=short,
+            epilog=epilog,
+            rich_help_panel=panel,
         )(_with_common(function, takes))
         return function
 
@@ -127,8 +168,9 @@ def _with_common(function: Command, takes: tuple[str, ...]) -> Command:
     params = [p.replace(annotation=hints[p.name], kind=keyword) for p in own]
     for name in takes:
         annotation, default = _OPTIONS[name]
-        params.append(inspect.Parameter(
-            f"common_{name}", keyword, annotation=annotation, default=default))  # fmt: skip
+        params.append(
+            inspect.Parameter(f"common_{name}", keyword, annotation=annotation, default=default)
+        )
 
     def run(**given: Any) -> int | None:
         common = {name: given.pop(f"common_{name}") for name in takes}

@@ -1,7 +1,314 @@
-"""To be written."""
+"""`tickplant candles`, `export` and `sql`: what is stored, on the screen or in a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.model.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tickplant.cli.sources import Source
+
+TABLES = ("trades", "quotes", "candles", "quarantine")
+
+Start = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        show_default=False,
+        help="First time, included: 2014-05-07T00:00:00Z, or nanoseconds.",
+    ),
+]
+End = Annotated[
+    str | None, typer.Option(metavar="TIME", show_default=False, help="Time after the last.")
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEQ|TIME", show_default=False, help="As it was known at this sequence or time."
+    ),
+]
+Interval = Annotated[
+    str, typer.Option(metavar="INTERVAL", help="1s, 5m, 1h, 1d, 1w, 1mo, any whole number of them.")
+]
+Basis = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BASIS",
+        show_default=False,
+        help="trade, mid, bid or ask. Default: trade where there are trades, else mid.",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        show_default=False,
+        help="table, csv, json, ndjson, arrow or parquet. Default: as the name of --out says.",
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", show_default=False, help="File to write. Default: print."),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    command(
+        app,
+        "candles",
+        panel="Read",
+        summary="Show candles of an instrument.",
+        examples=(
+            "tickplant candles EURUSD --interval 5m --limit 20",
+            "tickplant candles EURUSD --basis bid --start 2014-05-07T00:00:00Z --out bars.csv",
+            "tickplant candles AAPL --interval 1d --timezone America/New_York --json",
+        ),
+    )(candles)
+    command(
+        app,
+        "export",
+        panel="Read",
+        summary="Write trades, quotes, candles or refused rows to a file.",
+        examples=(
+            "tickplant export trades EURUSD GBPUSD --out ticks.parquet",
+            "tickplant export quotes '*' --start 2014-05-07T00:00:00Z --out quotes.csv",
+            "tickplant export quarantine --out refused.ndjson",
+        ),
+    )(export)
+    command(
+        app,
+        "sql",
+        panel="Read",
+        takes=FOLDER,
+        summary="Ask in SQL, read-only.",
+        examples=(
+            'tickplant sql "SELECT symbol, count(*) FROM trades GROUP BY symbol"',
+            "tickplant sql \"FROM candles_1m WHERE symbol = 'EURUSD'\" --out bars.parquet",
+        ),
+    )(sql)
+
+
+def candles(
+    common: Common,
+    symbol: Annotated[
+        str, typer.Argument(metavar="SYMBOL", help="SYMBOL or VENUE:SYMBOL, in any case.")
+    ],
+    interval: Interval = "1m",
+    basis: Basis = None,
+    start: Start = None,
+    end: End = None,
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="Most bars: the first ones from --start on, else the newest. Default: all.",
+        ),
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="IANA zone of days, weeks, months.")
+    ] = "UTC",
+    day_start: Annotated[str, typer.Option(metavar="HH:MM", help="When a day begins.")] = "00:00",
+    fill: Annotated[
+        str, typer.Option(metavar="FILL", help="Bars without an event: none, previous or null.")
+    ] = "none",
+    as_of: AsOf = None,
+    form: Format = None,
+    out: Out = None,
+) -> int:
+    """Show candles of an instrument, oldest first, the one that is still forming included.
+
+    They are made from the stored events when they are asked for, and are the same bars that the
+    API and the stream give.
+    """
+    from tickplant.cli.output import JSON, choose_format  # noqa: PLC0415 - heavy
+    from tickplant.cli.sources import open_source  # noqa: PLC0415 - heavy
+
+    chosen = choose_format(form, out, as_json=common.json, default="table")
+    query = {
+        "interval": interval,
+        "basis": basis,
+        "start": start,
+        "end": end,
+        "limit": _count("--limit", limit),
+        "timezone": timezone,
+        "day_start": day_start,
+        "fill": fill,
+        "as_of": as_of,
+    }
+    with open_source(common) as source:
+        rows = source.candles(symbol, **{k: v for k, v in query.items() if v is not None})
+    if chosen == JSON and out is None:
+        _print_document("candles", rows.about, rows.arrow())
+    else:
+        _write([rows.arrow()], chosen, out)
+    return 0
+
+
+def export(
+    common: Common,
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="trades, quotes, candles or quarantine.")
+    ],
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SYMBOL]...",
+            show_default=False,
+            help="Symbols, or '*' for all; none for quarantine.",
+        ),
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    interval: Interval = "1m",
+    basis: Basis = None,
+    form: Format = None,
+    out: Out = None,
+) -> int:
+    """Write stored rows to a file, or print them, in memory that does not grow with their number.
+
+    Rows are ordered by symbol as given, then by event time. --interval and --basis are for candles.
+    """
+    from tickplant.cli.output import CSV, TABLE, Output, choose_format  # noqa: PLC0415 - heavy
+    from tickplant.cli.sources import open_source  # noqa: PLC0415 - heavy
+
+    table = check_choice("TABLE", table, TABLES)
+    chosen = choose_format(form, out, as_json=False, default=CSV)
+    if chosen == TABLE:
+        raise InvalidParameter("--format", chosen, "csv, json, ndjson, arrow, parquet")
+    if bool(symbols) == (table == "quarantine"):
+        allowed = "no symbol for quarantine" if symbols else "at least one symbol, or '*' for all"
+        raise InvalidParameter("SYMBOL", " ".join(symbols or ()), allowed, where="argument")
+    began = time.perf_counter()
+    with open_source(common) as source, Output(out, chosen) as output:
+        query = {"start": start, "end": end}
+        for part in _export_parts(source, table, symbols or [], query, interval, basis):
+            output.write(part)
+            _show_progress(output.rows, began)
+    took = time.perf_counter() - began
+    if out is not None:
+        _say_exported(common, output.rows, out, chosen, took)
+    return 0
+
+
+def _export_parts(
+    source: Source,
+    table: str,
+    symbols: list[str],
+    query: dict[str, Any],
+    interval: str,
+    basis: str | None,
+) -> Iterator[pa.Table]:
+    given = {name: value for name, value in query.items() if value is not None}
+    if table == "quarantine":
+        yield source.quarantine(**given).arrow()
+        return
+    if symbols == ["*"]:
+        names = source.instruments().arrow()
+        pairs = zip(names["venue"].to_pylist(), names["symbol"].to_pylist(), strict=True)
+        symbols = [f"{venue}:{symbol}" for venue, symbol in pairs]
+    for symbol in symbols:
+        if table == "candles":
+            chosen = {} if basis is None else {"basis": basis}
+            yield source.candles(symbol, interval=interval, **given, **chosen).arrow()
+        else:
+            yield from source.row_chunks(table, symbol, **given)
+
+
+def sql(
+    common: Common,
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="One statement that reads.")],
+    form: Format = None,
+    out: Out = None,
+) -> int:
+    """Ask in SQL (DuckDB's) over trades, quotes, candles_1m, instruments and quarantine.
+
+    Nothing can be changed. Times are UTC. It works while a plant runs on the folder and sees what
+    was durable when the query began. Trades show as they stand, corrections and cancels applied.
+    """
+    from tickplant.cli.output import JSON, NDJSON, choose_format  # noqa: PLC0415 - heavy
+    from tickplant.library import open_data  # noqa: PLC0415 - heavy
+
+    chosen = choose_format(form, out, as_json=common.json, default="table")
+    with open_data(common.folder()) as folder:
+        reader = folder.sql_batches(text)
+        if "explain_value" in reader.schema.names and chosen not in (JSON, NDJSON):
+            print("\n".join(reader.read_all()["explain_value"].to_pylist()))
+            return 0
+        _write(_tables(reader), chosen, out, reader.schema)
+    return 0
+
+
+def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    for batch in reader:
+        yield pa.Table.from_batches([batch])
+
+
+def _write(tables: Any, form: str, out: str | None, schema: pa.Schema | None = None) -> None:
+    from tickplant.cli.output import TABLE, Output, print_table  # noqa: PLC0415 - heavy
+
+    if form == TABLE:
+        if out is not None:
+            raise InvalidParameter("--format", form, "a file format beside --out", where="option")
+        first = [] if schema is None else [schema.empty_table()]
+        print_table(_chained(first, tables))
+        return
+    with Output(out, form) as output:
+        if schema is not None:
+            output.begin(schema)
+        for table in tables:
+            output.write(table)
+
+
+def _chained(first: Any, rest: Any) -> Iterator[pa.Table]:
+    yield from first
+    yield from rest
+
+
+def _print_document(key: str, about: Any, table: pa.Table) -> None:
+    """Print the document that the API answers with: what rows share, then the rows."""
+    from tickplant.cli.output import json_rows, print_json  # noqa: PLC0415 - heavy
+
+    table = table.drop_columns([name for name in about if name in table.column_names])
+    rows = list(json_rows(table))
+    for row in rows:
+        if row.get("state", "") is None:
+            del row["state"]
+    print_json({**about, key: rows})
+
+
+def _count(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise InvalidParameter(name, text, "a whole number from 1 on", where="option")
+    return int(text)
+
+
+def _show_progress(rows: int, began: float) -> None:
+    if sys.stderr.isatty():
+        rate = rows / max(time.perf_counter() - began, 1e-9)
+        print(f"\r{rows:,} rows  {rate:,.0f} rows/s ", end="", file=sys.stderr, flush=True)
+
+
+def _say_exported(common: Common, rows: int, out: str, form: str, took_s: float) -> None:
+    from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
+
+    if common.json:
+        print_json({"rows": rows, "out": out, "format": form, "seconds": round(took_s, 3)})
+        return
+    start = "\r" if sys.stderr.isatty() else ""
+    print(f"{start}{rows:,} rows to {out} in {took_s:.1f} s", file=sys.stderr)

@@ -92,13 +92,19 @@ def _usage_fault(fault: Any) -> UserError:
     if isinstance(name, str) and text.startswith("No such option") and context is not None:
         text = _no_such_option(name, context, path)
     text = text[:1].lower() + text[1:].rstrip(".")
-    return UsageFault(f"{text}; `{path} --help` says what there is",
-                      [Complaint(("argv", name or "argument"), text, name)])  # fmt: skip
+    return UsageFault(
+        f"{text}{' ' if text.endswith('?') else '; '}`{path} --help` says what there is",
+        [Complaint(("argv", name or "argument"), text, name)],
+    )
 
 
 def _no_such_option(name: str, context: Any, path: str) -> str:
-    known = [option for param in context.command.params for option in param.opts
-             if option.startswith("-")]  # fmt: skip
+    known = [
+        option
+        for param in context.command.params
+        for option in param.opts
+        if option.startswith("-")
+    ]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     hint = f"; the nearest is {nearest[0]}" if nearest else ""
     return f"{shorten(name)}: {path} has no such option{hint}"

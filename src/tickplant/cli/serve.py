@@ -30,7 +30,11 @@ _FEEDS_ALLOWED = (
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     command(
-        app, "serve", panel="Run", takes=FOLDER, summary="Run a plant and its API.",
+        app,
+        "serve",
+        panel="Run",
+        takes=FOLDER,
+        summary="Run a plant and its API.",
         examples=(
             "tickplant serve",
             "tickplant serve --data ./market --port 9000 --feed none",
@@ -41,24 +45,41 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     common: Common,
-    host: Annotated[str | None, typer.Option(
-        metavar="ADDRESS", show_default=False,
-        help="Address to listen on. Default: 127.0.0.1, this machine only.")] = None,
-    port: Annotated[str | None, typer.Option(
-        metavar="PORT", show_default=False,
-        help="TCP port; 0 takes any free one. Default: 8000.")] = None,
-    feed: Annotated[list[str] | None, typer.Option(
-        metavar="SPEC", show_default=False,
-        help="A feed to run: synthetic, synthetic:key=value,…, or none; may be repeated. "
-        "Default: synthetic.")] = None,
-    log_format: Annotated[str, typer.Option(
-        metavar="FORMAT", help="auto, human or json; auto is human on a terminal.")] = "auto",
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            show_default=False,
+            help="Address to listen on. Default: 127.0.0.1, this machine only.",
+        ),
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PORT",
+            show_default=False,
+            help="TCP port; 0 takes any free one. Default: 8000.",
+        ),
+    ] = None,
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            show_default=False,
+            help="A feed to run: synthetic, synthetic:key=value,…, or none; may be repeated. "
+            "Default: synthetic.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="auto, human or json; auto is human on a terminal."),
+    ] = "auto",
 ) -> int:
     """Run a plant and its API until Ctrl-C or SIGTERM.
 
     Takes trades and quotes over HTTP and from its feeds, makes them durable, and answers queries
     and subscriptions. The page at the URL that it prints shows what flows; /docs is the API.
-    """  # fmt: skip
+    """
     settings = common.settings({"server.host": host, "server.port": port})
     style = check_choice("--log-format", log_format, LOG_FORMATS)
     plans = plan_feeds(common, settings, feed)
@@ -73,15 +94,15 @@ def serve(
         if not server.is_loopback(bound):
             warn_open(settings.server.host)
         with OpenPlant(settings) as opened:
-            feeds: list[Feed] = [build_synthetic(name, plan.synthetic) for name, plan in plans.items()]
+            feeds: list[Feed] = [
+                build_synthetic(name, plan.synthetic) for name, plan in plans.items()
+            ]
             ready = _announcer(common, settings, list(plans))
             server.serve(opened, bound, feeds, on_ready=ready)
     return 0
 
 
-def plan_feeds(
-    common: Common, settings: Settings, specs: list[str] | None
-) -> dict[str, Settings]:
+def plan_feeds(common: Common, settings: Settings, specs: list[str] | None) -> dict[str, Settings]:
     """Return the settings of each synthetic feed by its name. Raises `InvalidParameter`."""
     if not specs:
         return {SYNTHETIC: settings} if settings.synthetic.enabled else {}
@@ -94,7 +115,9 @@ def plan_feeds(
             name = SYNTHETIC if not plans else f"{SYNTHETIC}-{len(plans) + 1}"
             plans[name] = common.settings(dict(_feed_options(spec, options)))
     if plans and len(plans) < len(specs):
-        raise InvalidParameter("--feed", " ".join(specs), "none by itself, or feeds", where="option")
+        raise InvalidParameter(
+            "--feed", " ".join(specs), "none by itself, or feeds", where="option"
+        )
     return plans
 
 
@@ -113,15 +136,21 @@ def warn_open(host: str) -> None:
     print(
         f"warning: listening on {host}, which other machines can reach. There is no authentication "
         "yet: whoever reaches this port can read and write everything.",
-        file=sys.stderr, flush=True,
-    )  # fmt: skip
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _announcer(common: Common, settings: Settings, feeds: list[str]) -> Any:
     def ready(url: str) -> None:
         if common.json:
-            said = {"url": url, "pid": os.getpid(), "data": settings.data, "feeds": feeds,
-                    "version": VERSION}  # fmt: skip
+            said = {
+                "url": url,
+                "pid": os.getpid(),
+                "data": settings.data,
+                "feeds": feeds,
+                "version": VERSION,
+            }
             print(json.dumps(said), flush=True)
             return
         fed = ", ".join(feeds) if feeds else "none (rows can be pushed)"

@@ -61,7 +61,9 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError):
-        raise InvalidParameter("--host", host, "an address of this machine", where="option") from None
+        raise InvalidParameter(
+            "--host", host, "an address of this machine", where="option"
+        ) from None
     bound = socket.socket(info[0], info[1])
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,12 +76,17 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 def _bind_error(fault: OSError, host: str, port: int) -> UserError:
     if fault.errno == errno.EADDRINUSE:
-        return UserError(f"--port: {port} on {host} is in use by another program; "
-                         "--port takes another one, 0 any free one")  # fmt: skip
+        return UserError(
+            f"--port: {port} on {host} is in use by another program; "
+            "--port takes another one, 0 any free one"
+        )
     if fault.errno == errno.EACCES:
-        return UserError(f"--port: {port} needs more rights than this user has; take one above 1023")
-    return InvalidParameter("--host", host, f"an address of this machine ({fault.strerror})",
-                            where="option")  # fmt: skip
+        return UserError(
+            f"--port: {port} needs more rights than this user has; take one above 1023"
+        )
+    return InvalidParameter(
+        "--host", host, f"an address of this machine ({fault.strerror})", where="option"
+    )
 
 
 def url_of(bound: socket.socket) -> str:
@@ -96,8 +103,12 @@ def is_loopback(bound: socket.socket) -> bool:
 
 
 def serve(
-    opened: OpenPlant, bound: socket.socket, feeds: Sequence[Feed], *,
-    on_ready: Callable[[str], None], until: Callable[[FeedRunner], Awaitable[None]] | None = None,
+    opened: OpenPlant,
+    bound: socket.socket,
+    feeds: Sequence[Feed],
+    *,
+    on_ready: Callable[[str], None],
+    until: Callable[[FeedRunner], Awaitable[None]] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until `until(runner)` returns. The caller closes `opened`.
 
@@ -110,11 +121,16 @@ def serve(
 
 
 async def _serve(
-    opened: OpenPlant, bound: socket.socket, feeds: Sequence[Feed],
-    on_ready: Callable[[str], None], until: Callable[[FeedRunner], Awaitable[None]] | None,
+    opened: OpenPlant,
+    bound: socket.socket,
+    feeds: Sequence[Feed],
+    on_ready: Callable[[str], None],
+    until: Callable[[FeedRunner], Awaitable[None]] | None,
 ) -> None:
     plant = opened.plant
-    server = _Server(_config(create_app(plant), plant.settings.server, plant.settings.stream.frame_kb_max))
+    server = _Server(
+        _config(create_app(plant), plant.settings.server, plant.settings.stream.frame_kb_max)
+    )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -158,7 +174,14 @@ def _on_signal(stopping: asyncio.Event, server: _Server) -> None:
 def _config(app: object, settings: ServerSettings, frame_kb_max: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type] - FastAPI's own type of scope is wider than uvicorn's
-        http="httptools", ws="auto", lifespan="on", log_config=None, access_log=False,
-        server_header=False, backlog=BACKLOG, limit_concurrency=settings.connections_max,
-        ws_max_size=frame_kb_max * 1024, timeout_graceful_shutdown=CLOSE_S_MAX,
+        http="httptools",
+        ws="auto",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        limit_concurrency=settings.connections_max,
+        ws_max_size=frame_kb_max * 1024,
+        timeout_graceful_shutdown=CLOSE_S_MAX,
     )
