@@ -1,9 +1,13 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What hands on names or calls of other rooms, and the version, which imports nothing.
+NO_ROOMS = {"tickplant.__init__", "tickplant.__main__", "tickplant.version"}
 
 
 def run_linter(*options: str) -> subprocess.CompletedProcess[str]:
@@ -32,3 +36,13 @@ def test_an_import_upwards_is_noticed(tmp_path: Path) -> None:
     done = run_linter("--config", str(file))
     assert done.returncode == 1
     assert "0 kept, 1 broken" in done.stdout
+
+
+def test_every_room_has_its_layer() -> None:
+    tree = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (contract,) = tree["tool"]["importlinter"]["contracts"]
+    named = {room.strip() for layer in contract["layers"] for room in layer.split("|")}
+    folder = ROOT / "src" / "tickplant"
+    rooms = {f"tickplant.{path.parent.name}" for path in folder.glob("*/__init__.py")}
+    rooms |= {f"tickplant.{path.stem}" for path in folder.glob("*.py")} - NO_ROOMS
+    assert rooms == named
