@@ -30,7 +30,7 @@ from tickplant.model.instruments import Instrument
 from tickplant.plant.amend import AMENDABLE
 
 _BODY_BYTES_MAX = 64 * 1024
-_SEQ = re.compile(r"\d{1,18}\Z")
+_SEQ = re.compile(r"\d{1,18}\Z", re.ASCII)
 _ALLOWED = f"an object with any of {', '.join(AMENDABLE)}"
 
 

@@ -15,7 +15,7 @@ from tickplant.model.times import parse_time
 
 LIMIT_MAX = 10_000
 LIMIT_DEFAULT = 1_000
-_WHOLE = re.compile(r"\d{1,9}\Z")
+_WHOLE = re.compile(r"\d{1,9}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,13 @@ def _parse_limit(given: str) -> int:
     return int(given)
 
 
+def _parse_as_of(given: str) -> str:
+    if not given.isascii() or len(given) > 64:
+        allowed = "a sequence number, RFC 3339 with a zone, or integer nanoseconds"
+        raise InvalidParameter("as_of", given, allowed)
+    return given
+
+
 START = moment("start", "First time, included. RFC 3339 with a zone, or integer nanoseconds.")
 END = moment("end", "Time after the last, not included.")
 ORDER = choice(
@@ -148,8 +155,10 @@ PAGE_TOKEN = text(
     "`next_page_token` of the page before, with the same other parameters.",
     length=512,
 )
-AS_OF = text(
-    "as_of", "Answer as it was known at this sequence number or time of receipt.", length=64
+AS_OF = Param(
+    "as_of",
+    _parse_as_of,
+    "Answer as it was known at this sequence number or time of receipt.",
 )
 FORMAT = choice("format", FORMATS, None, "Format of the rows; goes before the `Accept` header.")
 

@@ -1,0 +1,119 @@
+"""The OpenAPI document, the API's page and the page at `/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.openapi.models import OpenAPI
+from plant_fakes import FakePlant
+from starlette.routing import Route
+
+from tickplant.gateway.app import DOORS, create_app
+
+Client = httpx.AsyncClient
+PAGES = ("/", "/docs")
+ASSETS = re.compile(r'(?:src|href)="(/[^"]+)"|from "(/[^"]+)"')
+OTHER_HOST = re.compile(r"""(?:src|href|url|import|from)\s*[=(:]?\s*["'(]?(?:https?:)?//""")
+
+
+async def test_the_document_is_valid_openapi(client: Client) -> None:
+    document = (await client.get("/openapi.json")).json()
+    OpenAPI.model_validate(document)
+    assert document["openapi"].startswith("3.1")
+    names = [op["operationId"] for path in document["paths"].values() for op in path.values()]
+    assert len(names) == len(set(names))
+
+
+async def test_every_reference_of_the_document_leads_somewhere(client: Client) -> None:
+    document = (await client.get("/openapi.json")).json()
+    for reference in references(document):
+        node: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+        assert isinstance(node, dict)
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from ([node["$ref"]] if "$ref" in node else [])
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+async def test_every_api_route_is_in_the_document_and_serves() -> None:
+    app = create_app(FakePlant())  # type: ignore[arg-type]
+    documented = {
+        (path, method.upper()) for path, item in app.openapi()["paths"].items() for method in item
+    }
+    served = {
+        (route.path, method)
+        for route in app.router.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+        if route.path.startswith("/v1") or route.path in {"/health", "/ready", "/metrics"}
+    }
+    assert documented == served
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.method} {door.path}")
+def test_every_door_is_described(door: Any) -> None:
+    assert door.doc.endswith(".")
+    assert set(door.path_params) == set(re.findall(r"{(\w+)}", door.path))
+    assert (door.read is None) != (door.serve is None)
+    assert all(param.doc.endswith(".") for param in door.params)
+
+
+async def test_examples_of_the_document_fit_their_schemas(client: Client) -> None:
+    from tickplant.gateway.rest import models
+
+    body = {"symbol": "EURUSD", "venue": "ORIGIN", "trades": [], "next_page_token": None}
+    models.TradesPage.model_validate(body)
+    await client.post("/v1/trades", json={"symbol": "EURUSD", "price": 1.5})
+    await client.post("/v1/trades", json={"symbol": "EURUSD", "price": -1.5})
+    await client.post("/v1/quotes", json={"symbol": "EURUSD", "bid_price": 1.5})
+    await client.put("/v1/trades/EURUSD/1", json={"price": 2})
+    paths = {
+        "/v1/trades/EURUSD": models.TradesPage, "/v1/quotes/EURUSD": models.QuotesPage,
+        "/v1/candles/EURUSD": models.CandlesPage, "/v1/latest/EURUSD": models.LatestModel,
+        "/v1/latest?symbols=EURUSD": models.LatestList, "/v1/instruments": models.InstrumentsPage,
+        "/v1/instruments/EURUSD": models.InstrumentModel,
+        "/v1/quarantine": models.QuarantinePage, "/v1/feeds": models.FeedsModel,
+        "/v1/status": models.StatusModel, "/health": models.HealthModel,
+        "/ready": models.ReadyModel,
+    }  # fmt: skip
+    for path, model in paths.items():
+        model.model_validate((await client.get(path)).json())
+    assert len(paths) == sum(door.method == "GET" and door.model is not None for door in DOORS)
+
+
+async def test_pages_and_their_assets_are_served_from_here(client: Client) -> None:
+    waiting, seen = list(PAGES), set()
+    while waiting:
+        path = waiting.pop()
+        answer = await client.get(path)
+        assert answer.status_code == 200, path
+        seen.add(path)
+        assert "content-security-policy" in answer.headers or not path.startswith("/web")
+        if "swagger" in path or path.startswith("/v1") or path in {"/health", "/metrics"}:
+            continue
+        assert not OTHER_HOST.search(answer.text), path
+        for groups in ASSETS.findall(answer.text):
+            found = next(group for group in groups if group)
+            if found not in seen:
+                waiting.append(found)
+    assert {"/web/app.js", "/web/chart.js", "/docs/swagger-ui-bundle.js"} <= seen
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_the_policy_of_the_pages_names_no_other_host(client: Client, path: str) -> None:
+    policy = (await client.get(path)).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+    assert "script-src" not in policy  # hence 'self' alone: no inline scripts
