@@ -1,7 +1,234 @@
-"""To be written."""
+"""`tickplant import`: files into a folder or into a running plant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tickplant.cli.common import Common, command
+from tickplant.model.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from tickplant.feeds.files import Progress, Sink, Totals
+
+EVERY_S = 5.0
+"""How often a line says how far it is where there is no terminal, s."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    command(
+        app,
+        "import",
+        panel="Run",
+        summary="Take in files of trades or quotes.",
+        examples=(
+            "tickplant import ticks.csv.gz --venue NASDAQ",
+            "tickplant import quotes/*.parquet --symbol EURUSD --column bid_price=b",
+            "tickplant import trades.csv --time-unit ms --url http://127.0.0.1:8000",
+        ),
+    )(import_)
+
+
+def import_(
+    common: Common,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="CSV, CSV.gz, NDJSON or Parquet files."),
+    ],
+    table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            show_default=False,
+            help="trades or quotes. Default: as the columns say.",
+        ),
+    ] = None,
+    venue: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Venue of rows that name none. Default: push.venue, ORIGIN.",
+        ),
+    ] = None,
+    symbol: Annotated[
+        str | None,
+        typer.Option(metavar="SYMBOL", show_default=False, help="Symbol of all rows."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=COLUMN",
+            show_default=False,
+            help="Which column holds a field, such as price=last_px; may be repeated.",
+        ),
+    ] = None,
+    time_unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UNIT",
+            show_default=False,
+            help="Unit of integer times: s, ms, us or ns. Default: found out by their size.",
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            show_default=False,
+            help="IANA zone of times that name none; without it they are refused.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where a row was refused.")
+    ] = False,
+) -> int:
+    """Take in files of trades or quotes.
+
+    A row is stored once, however often its file is imported. Bad rows are refused, counted by
+    reason and kept in the quarantine; the good ones around them are taken. Without --url the folder
+    must not be in use by a plant.
+    """
+    from tickplant.feeds.files import import_files  # noqa: PLC0415 - heavy
+
+    common.check_one_source()
+    mapping = dict(_split_column(text) for text in column or ())
+    with _open_sink(common) as (sink, default_venue), _progress(common) as progress:
+        totals = import_files(
+            files,
+            sink=sink,
+            venue=(venue or default_venue).upper(),
+            table=table,
+            symbol=symbol,
+            mapping=mapping,
+            time_unit=time_unit,
+            timezone=timezone,
+            progress=progress,
+        )
+    _say(common, totals)
+    return 1 if strict and totals.rejected else 0
+
+
+def _split_column(text: str) -> tuple[str, str]:
+    field, equals, name = text.partition("=")
+    if not equals or not field.strip() or not name.strip():
+        raise InvalidParameter(
+            "--column", text, "FIELD=COLUMN, such as price=last_px", where="option"
+        )
+    return field.strip().lower(), name.strip()
+
+
+@contextmanager
+def _open_sink(common: Common) -> Iterator[tuple[Sink, str]]:
+    """Open what takes the rows; give it with the venue of rows that name none."""
+    if common.url is not None:
+        from tickplant.cli.remote import RemoteSink  # noqa: PLC0415 - heavy
+
+        with RemoteSink(common.url) as remote:
+            yield remote, common.settings().push.venue
+        return
+    from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy
+
+    settings = common.settings()
+    with OpenPlant(settings) as opened:
+        yield opened.plant, settings.push.venue
+
+
+@contextmanager
+def _progress(common: Common) -> Iterator[Progress | None]:
+    if common.json:
+        yield None
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.progress import (  # noqa: PLC0415 - heavy
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn("{task.fields[rate]:,.0f} rows/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("import", rows=0, rate=0.0)
+
+        def show(done: int, total: int, rows: int) -> None:
+            seconds = max(bars.tasks[0].elapsed or 0.0, 1e-3)
+            bars.update(task, completed=done, total=total, rows=rows, rate=rows / seconds)
+
+        yield show
+
+
+def _lines() -> Progress:
+    import time  # noqa: PLC0415 - only here
+
+    began = said = time.monotonic()
+
+    def show(done: int, total: int, rows: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= EVERY_S:
+            said = now
+            share = done / total if total else 1.0
+            rate = rows / max(now - began, 1e-3)
+            print(f"{share:4.0%}  {rows:,} rows  {rate:,.0f} rows/s", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _say(common: Common, totals: Totals) -> None:
+    seconds = max(totals.seconds, 1e-9)
+    refused = sum(totals.rejected.values())
+    if common.json:
+        from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
+
+        print_json(
+            {
+                "files": totals.files,
+                "rows": totals.rows,
+                "accepted": totals.accepted,
+                "duplicates": totals.duplicates,
+                "rejected": refused,
+                "rejected_by_reason": dict(totals.rejected),
+                "samples": [_shown(reject) for reject in totals.samples],
+                "seconds": round(totals.seconds, 3),
+                "rows_per_s": round(totals.rows / seconds),
+            }
+        )
+        return
+    files = "1 file" if totals.files == 1 else f"{totals.files} files"
+    print(
+        f"{totals.rows:,} rows of {files} in {seconds:.1f} s, {totals.rows / seconds:,.0f} rows/s"
+    )
+    print(f"  accepted    {totals.accepted:,}")
+    print(f"  duplicates  {totals.duplicates:,}")
+    print(f"  rejected    {refused:,}")
+    for reason, count in totals.rejected.most_common():
+        print(f"    {reason}  {count:,}")
+    for reject in totals.samples[:3]:
+        print(f"    row {reject.index}: {reject.detail}")
+    if refused:
+        print("  the refused rows are in the quarantine: tickplant export quarantine")
+
+
+def _shown(reject: Any) -> dict[str, Any]:
+    return {"index": reject.index, "reason": reject.reason, "detail": reject.detail}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from tickplant.cli.common import check_choice
 from tickplant.formats.encode import to_csv
+from tickplant.formats.result import plain_rows, plain_values
 from tickplant.model.errors import InvalidParameter, UserError
-from tickplant.model.times import format_times
 
 TABLE, JSON, NDJSON, CSV, ARROW, PARQUET = "table", "json", "ndjson", "csv", "arrow", "parquet"
 FILE_FORMATS = (CSV, JSON, NDJSON, ARROW, PARQUET)
@@ -55,27 +55,6 @@ def choose_format(given: str | None, out: str | None, *, as_json: bool, default:
                 where="option",
             )
     return JSON if as_json else default
-
-
-def json_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield rows as JSON shows them: times as RFC 3339 text, what is missing as None."""
-    for batch in table.to_batches(max_chunksize=10_000):
-        columns = [json_values(column) for column in batch.columns]
-        names = batch.schema.names
-        for values in zip(*columns, strict=True):
-            yield dict(zip(names, values, strict=True))
-
-
-def json_values(column: pa.Array) -> list[Any]:
-    """Return the values of a column as JSON shows them."""
-    if not pa.types.is_timestamp(column.type):
-        return list(column.to_pylist())
-    in_ns = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64())
-    texts = format_times(in_ns.fill_null(0).to_numpy(zero_copy_only=False))
-    if column.type.tz is None:  # a local time, which has no zone to show
-        texts = [text.removesuffix("Z") for text in texts]
-    known = column.is_valid().to_pylist()
-    return [text if there else None for text, there in zip(texts, known, strict=True)]
 
 
 def encode_json(value: Any) -> bytes:
@@ -120,7 +99,7 @@ class _Lines:
         self._file = file
 
     def write(self, table: pa.Table) -> None:
-        lines = [encode_json(row) + b"\n" for row in json_rows(table)]
+        lines = [encode_json(row) + b"\n" for row in plain_rows(table)]
         self._file.write(b"".join(lines))
 
     def close(self) -> None:
@@ -135,7 +114,7 @@ class _Json:
         file.write(b"[")
 
     def write(self, table: pa.Table) -> None:
-        for row in json_rows(table):
+        for row in plain_rows(table):
             self._file.write(self._separator + encode_json(row))
             self._separator = b",\n"
 
@@ -232,7 +211,7 @@ def print_table(tables: Iterable[pa.Table]) -> int:
 
 
 def _print_lines(table: pa.Table) -> None:
-    columns = [[_cell(v) for chunk in c.chunks for v in json_values(chunk)] for c in table.columns]
+    columns = [[_cell(v) for chunk in c.chunks for v in plain_values(chunk)] for c in table.columns]
     names = table.column_names
     widths = [max(map(len, [name, *cells])) for name, cells in zip(names, columns, strict=True)]
     right = [pa.types.is_floating(t) or pa.types.is_integer(t) for t in table.schema.types]

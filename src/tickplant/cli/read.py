@@ -150,7 +150,7 @@ def candles(
     with open_source(common) as source:
         rows = source.candles(symbol, **{k: v for k, v in query.items() if v is not None})
     if chosen == JSON and out is None:
-        _print_document("candles", rows.about, rows.arrow())
+        _print_document({"symbol": symbol.upper(), **query}, rows.arrow())
     else:
         _write([rows.arrow()], chosen, out)
     return 0
@@ -278,16 +278,21 @@ def _chained(first: Any, rest: Any) -> Iterator[pa.Table]:
     yield from rest
 
 
-def _print_document(key: str, about: Any, table: pa.Table) -> None:
-    """Print the document that the API answers with: what rows share, then the rows."""
-    from tickplant.cli.output import json_rows, print_json  # noqa: PLC0415 - heavy
+def _print_document(query: dict[str, Any], table: pa.Table) -> None:
+    """Print the document that the API answers with: what the bars share, then the bars."""
+    from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
+    from tickplant.formats.result import plain_rows  # noqa: PLC0415 - heavy
 
-    table = table.drop_columns([name for name in about if name in table.column_names])
-    rows = list(json_rows(table))
+    shared = ("symbol", "venue", "interval", "basis")
+    first = table.slice(0, 1).select(shared).to_pylist()
+    about = first[0] if first else {name: query[name] for name in shared if query.get(name)}
+    rows = list(plain_rows(table.drop_columns(list(shared))))
     for row in rows:
-        if row.get("state", "") is None:
+        if row["state"] is None:
             del row["state"]
-    print_json({**about, key: rows})
+    print_json(
+        {**about, "timezone": query["timezone"], "day_start": query["day_start"], "candles": rows}
+    )
 
 
 def _count(name: str, text: str | None) -> int | None:

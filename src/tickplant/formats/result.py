@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tickplant.model.errors import UserError
+from tickplant.model.times import format_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,30 +47,37 @@ class Rows:
         assert isinstance(frame, polars.DataFrame)
         return frame
 
-    def to_list(self) -> list[dict[str, Any]]:
-        """Return one dictionary a row; times are integers, nanoseconds UTC."""
-        return list(self)
-
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield one dictionary a row; times are integers, nanoseconds UTC."""
-        for batch in _plain(self._table).to_batches(max_chunksize=10_000):
-            yield from batch.to_pylist()
+        """Yield one dictionary a row; times are RFC 3339 text, as in JSON and in the stream."""
+        yield from plain_rows(self._table)
 
     def __repr__(self) -> str:
         known = "".join(f" {name}={value}" for name, value in self.about.items())
         return f"<Rows {len(self)} x {self._table.num_columns}{known}>"
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Return the table with timestamps as integers: Python's own times end at microseconds."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            in_ns = table.column(place).cast(pa.timestamp("ns", field.type.tz)).cast(pa.int64())
-            table = table.set_column(place, field.name, in_ns)
-    return table
+def plain_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield rows as dictionaries: times as RFC 3339 text, what is missing as None."""
+    names = table.column_names
+    for batch in table.to_batches(max_chunksize=10_000):
+        columns = [plain_values(column) for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+def plain_values(column: pa.Array) -> list[Any]:
+    """Return the values of a column; times are RFC 3339 text, local ones without a zone."""
+    if not pa.types.is_timestamp(column.type):
+        return list(column.to_pylist())
+    in_ns = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64())
+    texts = format_times(in_ns.fill_null(0).to_numpy(zero_copy_only=False))
+    if column.type.tz is None:
+        texts = [text.removesuffix("Z") for text in texts]
+    known = column.is_valid().to_pylist()
+    return [text if there else None for text, there in zip(texts, known, strict=True)]
 
 
 def _require(name: str) -> None:

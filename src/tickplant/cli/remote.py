@@ -1,0 +1,53 @@
+"""A running plant as the sink of an import: rows go over HTTP as Arrow streams."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+import pyarrow as pa
+
+from tickplant.client import Client
+from tickplant.model.rejects import Reject
+from tickplant.plant.submission import Receipt, Submission
+
+SENDERS = 4
+
+
+class RemoteSink:
+    """Posts submissions, a few at once. Rows that could not be parsed count as refused here.
+
+    Those have no columns to be sent as, so they do not reach the plant's quarantine.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = Client(url)
+        self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="send")
+
+    def __enter__(self) -> Self:
+        self._client.status()  # says at once that nothing answers there
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._client.close()
+
+    def submit(self, submission: Submission) -> Future[Receipt]:
+        """Send rows; the future is done when the plant has made them durable."""
+        return self._pool.submit(self._send, submission)
+
+    def _send(self, submission: Submission) -> Receipt:
+        rows = _with_venue(pa.Table.from_batches([submission.rows]), submission.venue)
+        if not rows.num_rows:
+            return Receipt(0, 0, tuple(submission.unreadable), None, None)
+        post = getattr(self._client, f"post_{submission.table}")
+        sent = post(rows, strict=False)
+        places = submission.indexes or range(rows.num_rows)
+        refused = [Reject(places[r.index], r.reason, r.detail or "", "") for r in sent.rejected]
+        rejected = (*submission.unreadable, *refused)
+        return Receipt(sent.accepted, sent.duplicates, rejected, sent.seq_first, sent.seq_last)
+
+
+def _with_venue(rows: pa.Table, venue: str) -> pa.Table:
+    place = rows.schema.get_field_index("venue")
+    return rows.set_column(place, "venue", rows.column(place).fill_null(venue))
