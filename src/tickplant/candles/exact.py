@@ -36,7 +36,8 @@ _LARGEST = 2.0**96 - 2.0**43
 _LOW_BITS = 2**BITS - 1
 _MASK = np.int64(_LOW_BITS)
 _UNITS = 2.0**-UNIT_EXPONENT
-_FEW = 24
+_FEW = 24  # so many are handled sooner by Python's integers
+_SMALL = 1_024  # so many fit one check of all digits
 
 
 def sum_groups(values: Floats, groups: Ints) -> Ints:
@@ -84,14 +85,14 @@ def _sum_few(values: list[float], groups: list[int]) -> Ints:
 
 def carry(digits: Ints) -> Ints:
     """Bring digits, shape (..., 6, n), into their unique form, in place, and return them."""
-    over = digits >> BITS
-    if not over[..., : DIGITS - 1, :].any():
+    if digits.shape[-1] <= _SMALL and not (digits[..., : DIGITS - 1, :] >> BITS).any():
         return digits
     for k in range(DIGITS - 1):
         digit = digits[..., k, :]
         over = digit >> BITS
-        digit &= _MASK
-        digits[..., k + 1, :] += over
+        if over.any():
+            digit &= _MASK
+            digits[..., k + 1, :] += over
     return digits
 
 
