@@ -1,0 +1,11 @@
+"""Clients of a running plant: `Client` for plain code, `AsyncClient` for event loops.
+
+Both read and write over HTTP with Arrow on the wire, and follow the stream over a WebSocket that
+reconnects by itself. They import neither the plant nor the gateway.
+"""
+
+from tickplant.client.aio import AsyncClient, AsyncStream
+from tickplant.client.rows import Receipt, Rejected
+from tickplant.client.sync import Client, Stream
+
+__all__ = ["AsyncClient", "AsyncStream", "Client", "Receipt", "Rejected", "Stream"]

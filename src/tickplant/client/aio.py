@@ -1,0 +1,355 @@
+"""The client for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Subprotocol
+
+from tickplant.client import calls
+from tickplant.client.follow import (
+    SUBPROTOCOL,
+    Backoff,
+    ConnectionEnded,
+    Event,
+    Follower,
+    check_close,
+    stream_url,
+)
+from tickplant.client.problems import Unreachable
+from tickplant.client.rows import Receipt
+from tickplant.formats.result import Rows
+
+T = TypeVar("T")
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+
+
+class AsyncClient:
+    """Reads, writes and follows the plant at `url`; an async context manager.
+
+    Errors are those of `tickplant.model.errors`. Used on one event loop.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        timeout_s: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._headers = dict(headers or {})
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_s, headers=self._headers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release the connections. Streams are closed on their own."""
+        await self._http.aclose()
+
+    async def _run(self, call: calls.Call[T]) -> T:
+        try:
+            request = next(call)
+            while True:
+                request = call.send(await self._send(request))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _send(self, request: calls.Request) -> calls.Answer:
+        try:
+            found = await self._http.request(
+                request.method,
+                request.path,
+                params=dict(request.params),
+                headers=dict(request.headers),
+                content=request.content,
+            )
+        except httpx.TransportError as fault:
+            raise Unreachable(f"{self.url} does not answer: {fault!r}") from fault
+        return calls.Answer(found.status_code, found.headers, found.content)
+
+    async def instruments(
+        self,
+        *,
+        venue: str | None = None,
+        kind: str | None = None,
+        q: str | None = None,
+        limit: int | None = None,
+    ) -> Rows:
+        """Return the instruments."""
+        return await self._run(
+            calls.read_rows("/v1/instruments", limit, venue=venue, kind=kind, q=q)
+        )
+
+    async def trades(
+        self,
+        symbol: str,
+        *,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
+    ) -> Rows:
+        """Return trades with `start <= ts_event < end`; all of them where `limit` is None."""
+        return await self._run(
+            calls.read_table(
+                "trades", symbol, limit, start=start, end=end, order=order, as_of=as_of
+            )
+        )
+
+    async def quotes(
+        self,
+        symbol: str,
+        *,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
+    ) -> Rows:
+        """Return quotes with `start <= ts_event < end`; all of them where `limit` is None."""
+        return await self._run(
+            calls.read_table(
+                "quotes", symbol, limit, start=start, end=end, order=order, as_of=as_of
+            )
+        )
+
+    async def candles(
+        self,
+        symbol: str,
+        interval: str = "1m",
+        *,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        basis: str | None = None,
+        timezone: str | None = None,
+        day_start: str | None = None,
+        fill: str | None = None,
+        as_of: Any = None,
+    ) -> Rows:
+        """Return candles; without `start` the newest `limit`, or all where that is None too."""
+        return await self._run(
+            calls.read_candles(
+                symbol,
+                limit,
+                interval=interval,
+                start=start,
+                end=end,
+                basis=basis,
+                timezone=timezone,
+                day_start=day_start,
+                fill=fill,
+                as_of=as_of,
+            )
+        )
+
+    async def latest(self, symbols: str | Iterable[str]) -> Any:
+        """Return the last of one symbol, or a list for several."""
+        return await self._run(calls.read_latest(symbols))
+
+    async def status(self) -> dict[str, Any]:
+        """Return the plant's state."""
+        found: dict[str, Any] = await self._run(calls.read_json("/v1/status"))
+        return found
+
+    async def feeds(self) -> Any:
+        """Return the feeds and their state."""
+        return await self._run(calls.read_json("/v1/feeds"))
+
+    async def quarantine(
+        self,
+        *,
+        start: Any = None,
+        end: Any = None,
+        reason: str | None = None,
+        table: str | None = None,
+        limit: int | None = None,
+        order: str = "asc",
+    ) -> Rows:
+        """Return refused rows."""
+        return await self._run(
+            calls.read_rows(
+                "/v1/quarantine",
+                limit,
+                start=start,
+                end=end,
+                reason=reason,
+                table=table,
+                order=order,
+            )
+        )
+
+    async def post_trades(self, rows: Any, *, strict: bool | None = None) -> Receipt:
+        """Store trades: dictionaries, or a pandas, polars or Arrow table."""
+        return await self._run(calls.post_rows("trades", rows, strict))
+
+    async def post_quotes(self, rows: Any, *, strict: bool | None = None) -> Receipt:
+        """Store quotes: dictionaries, or a pandas, polars or Arrow table."""
+        return await self._run(calls.post_rows("quotes", rows, strict))
+
+    async def correct(self, symbol: str, seq: int, **changes: Any) -> dict[str, Any]:
+        """Correct a trade and return it as it now stands."""
+        return await self._run(calls.correct_trade(symbol, seq, changes))
+
+    async def cancel(self, symbol: str, seq: int) -> dict[str, Any]:
+        """Cancel a trade."""
+        return await self._run(calls.cancel_trade(symbol, seq))
+
+    def stream(
+        self,
+        channel: str,
+        symbols: str | Iterable[str] = "*",
+        *,
+        from_: Any = None,
+        on_reconnect: Callable[[int | None], object] | None = None,
+        idle_s: float = 15.0,
+        backoff_s: tuple[float, float] = (0.1, 10.0),
+        **options: Any,
+    ) -> AsyncStream:
+        """Return an iterator of events; see `AsyncStream`.
+
+        `from_` is a sequence number or a time; `options` are further fields of the subscription:
+        interval, basis, timezone, day_start, snapshot.
+        """
+        follower = Follower(channel, symbols, from_, **options)
+        return AsyncStream(
+            stream_url(self.url),
+            follower,
+            headers=self._headers,
+            on_reconnect=on_reconnect,
+            idle_s=idle_s,
+            backoff_s=backoff_s,
+        )
+
+
+class AsyncStream:
+    """Events of a subscription, in order, each once, across reconnects.
+
+    Iterate over it for events, or over `batches()` for lists of what arrived together. A connection
+    that is silent for `idle_s` is made anew (the plant sends heartbeats). `on_reconnect` is called
+    with the number it resumes from. The first connection is not retried: it raises `Unreachable`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        follower: Follower,
+        *,
+        headers: Mapping[str, str],
+        on_reconnect: Callable[[int | None], object] | None,
+        idle_s: float,
+        backoff_s: tuple[float, float],
+    ) -> None:
+        self._url = url
+        self._follower = follower
+        self._headers = headers
+        self._on_reconnect = on_reconnect
+        self._idle_s = idle_s
+        self._backoff = Backoff(*backoff_s)
+        self._socket: ClientConnection | None = None
+        self._closed = asyncio.Event()
+        self._events: AsyncIterator[Event] | None = None
+
+    @property
+    def seq(self) -> int | None:
+        """The number up to which everything has been handed out."""
+        return self._follower.seq
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the stream; iteration ends too. Idempotent."""
+        self._closed.set()
+        await self._hang_up()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._events is None:
+            self._events = self._each()
+        return await anext(self._events)
+
+    async def _each(self) -> AsyncIterator[Event]:
+        async for batch in self.batches():
+            for event in batch:
+                yield event
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """Iterate over lists of events, none of them empty."""
+        while not self._closed.is_set():
+            try:
+                socket = self._socket or await self._connect()
+                async with asyncio.timeout(self._idle_s):
+                    frame = await socket.recv()
+                events = self._follower.take(frame)
+            except ConnectionClosed as fault:
+                if self._closed.is_set():
+                    return
+                received = fault.rcvd
+                check_close(
+                    received.code if received else None, received.reason if received else ""
+                )
+                await self._lose()
+            except (ConnectionEnded, TimeoutError, OSError, InvalidHandshake):
+                await self._lose()
+            else:
+                self._backoff.reset()
+                if events:
+                    yield events
+
+    async def _connect(self) -> ClientConnection:
+        first = self._follower.seq is None
+        try:
+            self._socket = await connect(
+                self._url,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                compression=None,
+                additional_headers=dict(self._headers),
+                max_size=FRAME_BYTES_MAX,
+                open_timeout=self._idle_s,
+            )
+            await self._socket.send(self._follower.hello())
+        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as fault:
+            if first:
+                raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
+            raise
+        if not first and self._on_reconnect is not None:
+            self._on_reconnect(self._follower.seq)
+        return self._socket
+
+    async def _lose(self) -> None:
+        await self._hang_up()
+        wait_s = self._backoff.next_s()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._closed.wait()
+        except TimeoutError:
+            return
+
+    async def _hang_up(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()

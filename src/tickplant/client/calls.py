@@ -1,0 +1,165 @@
+"""What the clients can ask, without any input or output.
+
+Each call is a generator that yields a `Request`, is sent the `Answer`, and returns the result. The
+two clients differ only in how they carry requests and answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import pyarrow as pa
+
+from tickplant.client.problems import error_of
+from tickplant.client.rows import (
+    ARROW_TYPE,
+    JSON_TYPE,
+    Receipt,
+    encode_bodies,
+    merge_receipts,
+)
+from tickplant.formats.result import Rows
+
+PAGE_ROWS = 10_000
+BEGINNING = "1700-01-01T00:00:00Z"
+"""Before anything; candles need a start to be read from their first."""
+
+_OF_ONE = ("/v1/trades/", "/v1/quotes/", "/v1/candles/")
+_SAME = ("symbol", "venue", "interval", "basis")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request; `params` hold no None."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Its answer; the names of `headers` are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+Call = Generator[Request, Answer, T]
+
+
+def read_rows(path: str, limit: int | None, **params: Any) -> Call[Rows]:
+    """Read at most `limit` rows of a route, all of them where it is None, page by page."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: {limit} is not allowed; allowed is 1 or more, or None for all")
+    pages: list[pa.Table] = []
+    left = limit
+    token: str | None = None
+    while True:
+        size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+        answer = yield _get(path, {**params, "limit": size, "page_token": token}, ARROW_TYPE)
+        pages.append(_read_arrow(_checked(answer)))
+        token = answer.headers.get("x-next-page-token")
+        if left is not None:
+            left -= pages[-1].num_rows
+        if token is None or left == 0:
+            whole = pa.concat_tables(pages)
+            return Rows(whole, _about(path, whole))
+
+
+def read_candles(symbol: str, limit: int | None, **params: Any) -> Call[Rows]:
+    """Read candles; without `start` the newest `limit`, or all where that is None too."""
+    if limit is None and params.get("start") is None:
+        params["start"] = BEGINNING
+    return read_rows(f"/v1/candles/{_name(symbol)}", limit, **params)
+
+
+def read_table(table: str, symbol: str, limit: int | None, **params: Any) -> Call[Rows]:
+    """Read trades or quotes."""
+    return read_rows(f"/v1/{table}/{_name(symbol)}", limit, **params)
+
+
+def read_latest(symbols: str | Iterable[str]) -> Call[Any]:
+    """Read the last of one symbol (a dictionary) or of several (a list of them)."""
+    if isinstance(symbols, str):
+        return (yield from read_json(f"/v1/latest/{_name(symbols)}"))
+    found = yield from read_json("/v1/latest", symbols=",".join(symbols))
+    return found["latest"]
+
+
+def read_json(path: str, **params: Any) -> Call[Any]:
+    """Read a route that answers JSON only."""
+    answer = yield _get(path, params, JSON_TYPE)
+    return msgspec.json.decode(_checked(answer))
+
+
+def post_rows(table: str, rows: Any, strict: bool | None) -> Call[Receipt]:
+    """Send rows and return what became of them, once they are durable."""
+    params = {} if strict is None else {"strict": str(strict).lower()}
+    receipts: list[Receipt] = []
+    sizes: list[int] = []
+    for content, media, size in encode_bodies(rows):
+        answer = yield Request("POST", f"/v1/{table}", params, {"content-type": media}, content)
+        receipts.append(msgspec.json.decode(_checked(answer), type=Receipt))
+        sizes.append(size)
+    return merge_receipts(receipts, sizes)
+
+
+def correct_trade(symbol: str, seq: int, changes: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Correct a trade and return it as it now stands."""
+    body = msgspec.json.encode(dict(changes))
+    answer = yield Request("PUT", _trade(symbol, seq), {}, {"content-type": JSON_TYPE}, body)
+    found: dict[str, Any] = msgspec.json.decode(_checked(answer))
+    return found
+
+
+def cancel_trade(symbol: str, seq: int) -> Call[dict[str, Any]]:
+    """Cancel a trade."""
+    answer = yield Request("DELETE", _trade(symbol, seq))
+    found: dict[str, Any] = msgspec.json.decode(_checked(answer))
+    return found
+
+
+def _about(path: str, table: pa.Table) -> dict[str, Any]:
+    """Return what is the same for all rows, where they are those of one instrument."""
+    if not table.num_rows or not path.startswith(_OF_ONE):
+        return {}
+    names = [name for name in _SAME if name in table.column_names]
+    return {name: table[name][0].as_py() for name in names}
+
+
+def _get(path: str, params: Mapping[str, Any], accept: str) -> Request:
+    given = {name: _text(value) for name, value in params.items() if value is not None}
+    return Request("GET", path, given, {"accept": accept})
+
+
+def _text(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _name(symbol: str) -> str:
+    return quote(symbol, safe=":")
+
+
+def _trade(symbol: str, seq: int) -> str:
+    return f"/v1/trades/{_name(symbol)}/{int(seq)}"
+
+
+def _checked(answer: Answer) -> bytes:
+    if answer.status >= 400:
+        raise error_of(answer.status, answer.content, answer.headers)
+    return answer.content
+
+
+def _read_arrow(content: bytes) -> pa.Table:
+    with pa.ipc.open_stream(content) as reader:
+        return reader.read_all()

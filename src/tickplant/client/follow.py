@@ -1,0 +1,181 @@
+"""Following a subscription across connections, without any input or output.
+
+`Follower` says what to send on a new connection, turns frames into events, and remembers how far it
+has come: the last sequence number, and the run of the plant in which that number was given. After a
+reconnect it resumes there and lets nothing through twice.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from tickplant.client.problems import stream_error
+from tickplant.model.errors import TickplantError
+from tickplant.model.times import parse_time
+
+SUBPROTOCOL = "msgpack"
+PATH = "/v1/stream"
+ID = 1
+BARS_KEPT = 100_000
+"""Bars whose last form is remembered, to tell a bar that is told again from one that changed."""
+
+SEQ_MAX = 10**15
+"""An integer `from` up to here is a sequence number, above it nanoseconds."""
+
+_RETRIED = frozenset({"slow", "unavailable", "internal"})
+_REFUSED = frozenset({1002, 1003, 1007, 1008, 1009})
+
+Event = dict[str, Any]
+Notice = Callable[[dict[str, Any]], object]
+
+
+class ConnectionEnded(Exception):
+    """The connection must be made anew."""
+
+
+class Backoff:
+    """How long to wait before the next attempt: doubled each time, capped, with full jitter."""
+
+    def __init__(self, first_s: float, cap_s: float) -> None:
+        self._first_s = first_s
+        self._cap_s = cap_s
+        self._attempts = 0
+
+    def next_s(self) -> float:
+        """Return the next wait in seconds."""
+        most = min(self._cap_s, self._first_s * 2 ** min(self._attempts, 30))
+        self._attempts += 1
+        return random.uniform(0, most)
+
+    def reset(self) -> None:
+        """Begin anew, after a success."""
+        self._attempts = 0
+
+
+class Follower:
+    """The state of one subscription. `start` is a sequence number, a time, or None for now."""
+
+    def __init__(
+        self,
+        channel: str,
+        symbols: str | Iterable[str],
+        start: Any = None,
+        *,
+        on_notice: Notice | None = None,
+        **options: Any,
+    ) -> None:
+        self._wish = {
+            "op": "subscribe",
+            "id": ID,
+            "channel": channel,
+            "symbols": [symbols] if isinstance(symbols, str) else list(symbols),
+            **{name: value for name, value in options.items() if value is not None},
+        }
+        self._from = start.isoformat() if hasattr(start, "isoformat") else start
+        self._start_ns = self._find_start()
+        self._on_notice = on_notice
+        self._bars: OrderedDict[tuple[Any, ...], tuple[Any, ...]] = OrderedDict()
+        self._resumed = False
+        self.seq: int | None = None
+        self.run: int | None = None
+
+    def _find_start(self) -> int | None:
+        value = self._from
+        if value is None or (isinstance(value, int) and value <= SEQ_MAX):
+            return None
+        return parse_time(value, "from_")
+
+    def hello(self) -> bytes:
+        """Return the first message on a new connection."""
+        wish = dict(self._wish)
+        self._resumed = self.seq is not None
+        if self._resumed:
+            wish.pop("snapshot", None)
+            wish |= {"from": self.seq, "run": self.run}
+        elif self._from is not None:
+            wish["from"] = self._from
+        return msgspec.msgpack.encode(wish)
+
+    def take(self, frame: bytes | str) -> list[Event]:
+        """Return the events in a frame that were not there before.
+
+        Raises `ConnectionEnded` where only a new connection helps, and the error of a message
+        that the plant refused.
+        """
+        message = msgspec.msgpack.decode(frame.encode() if isinstance(frame, str) else frame)
+        match message["op"]:
+            case "data":
+                return self._take_events(message)
+            case "subscribed":
+                self._begin(message)
+            case "heartbeat" | "live":
+                self._reach(message["seq"])
+            case "error":
+                self._fail(message)
+        if self._on_notice is not None and message["op"] != "heartbeat":
+            self._on_notice(message)
+        return []
+
+    def _begin(self, message: dict[str, Any]) -> None:
+        # In a later run of the plant the numbers from here on mean other events than before.
+        if self.run != message["run"]:
+            self.seq = message["seq"]
+        self.run = message["run"]
+        self._reach(message["seq"])
+
+    def _reach(self, seq: int) -> None:
+        if self.seq is None or seq > self.seq:
+            self.seq = seq
+
+    def _take_events(self, message: dict[str, Any]) -> list[Event]:
+        events: list[Event] = message["events"]
+        if self._wish["channel"] == "candles":
+            events = [event for event in events if self._is_news(event)]
+        elif events and "seq" in events[0]:
+            if self._resumed:
+                events = [event for event in events if self._is_wanted(event)]
+            if events and "snapshot" not in events[-1]["flags"]:
+                self._reach(events[-1]["seq"])
+        if "seq" in message:
+            self._reach(message["seq"])
+        return events
+
+    def _is_wanted(self, event: Event) -> bool:
+        if self.seq is not None and event["seq"] <= self.seq:
+            return False
+        return self._start_ns is None or parse_time(event["ts_event"]) >= self._start_ns
+
+    def _is_news(self, bar: Event) -> bool:
+        key = (bar["venue"], bar["symbol"], bar["basis"], bar["start"])
+        form = (bar["revision"], bar.get("state"), bar["close"], bar["count"])
+        if self._bars.get(key) == form:
+            return False
+        self._bars[key] = form
+        self._bars.move_to_end(key)
+        if len(self._bars) > BARS_KEPT:
+            self._bars.popitem(last=False)
+        return True
+
+    def _fail(self, message: dict[str, Any]) -> None:
+        if message["code"] in _RETRIED:
+            raise ConnectionEnded(message["message"])
+        raise stream_error(message)
+
+
+def check_close(code: int | None, reason: str) -> None:
+    """Raise where the plant closed the connection for a reason that a new one does not mend."""
+    if code in _REFUSED:
+        raise TickplantError(f"the plant closed the stream: {reason or code} ({code})")
+
+
+def stream_url(url: str) -> str:
+    """Return the address of the stream of the plant at `url`."""
+    scheme, colon, rest = url.rstrip("/").partition("://")
+    if not colon or scheme not in ("http", "https"):
+        raise ValueError(f"url: {url!r} is not allowed; allowed is http://HOST:PORT")
+    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}{PATH}"
