@@ -218,3 +218,11 @@ def test_a_zone_that_is_none_is_refused(zone):
 def test_a_day_start_that_is_none_is_refused(day_start):
     with pytest.raises(InvalidParameter, match=r"day_start: .*HH:MM"):
         Grid(parse_interval("1d"), "UTC", day_start)
+
+
+def test_the_day_after_a_skipped_date_has_its_own_date():
+    # 2011-12-31 is day 15339 since 1970, the first of a run of three; the 30th was skipped.
+    grid = Grid(parse_interval("3d"), "Pacific/Apia")
+    assert grid.floor(ns("2011-12-30T12:00Z")) == ns("2011-12-30T10:00Z")
+    assert grid.next(ns("2011-12-30T10:00Z")) == ns("2012-01-02T10:00Z")
+    assert_same("3d", "Pacific/Apia", "00:00", [ns("2011-12-30T10:00Z") + s for s in (-1, 0, 1)])
