@@ -1,6 +1,7 @@
 """Every byte flipped, every length cut: always detected, at most the damaged record lost."""
 
 import errno
+import itertools
 from collections.abc import Sequence
 from functools import cache
 
@@ -164,16 +165,16 @@ def test_a_record_within_a_payload_is_not_taken_for_one() -> None:
 
 def test_a_disk_that_cannot_read_does_not_stop_the_start() -> None:
     records, files = small_log()
-    for count in range(4):
-        disk = FakeDisk(files, faults={("pread", count + n): errno.EIO for n in range(2)})
+    for count, length in itertools.product(range(8), range(1, 8)):
+        disk = FakeDisk(files, faults={("pread", count + n): errno.EIO for n in range(length)})
         journal = open_journal(disk, segment_bytes=512)
-        assert journal.status().damage
         disk.faults.clear()
         seq = journal.seq_next
         journal.append([LogRecord(1, seq, 1, b"new")])
         flush(journal)
         *old, new = plain(journal.read())
         assert is_subsequence(old, records)
+        assert old == records or journal.status().damage
         assert new.payload == b"new"
         journal.close()
         assert all(disk.image()[path] for path in files if path in disk.names)
@@ -194,4 +195,48 @@ def test_segments_below_the_archive_are_not_read_at_the_start() -> None:
     journal = open_journal(broken, segment_bytes=512, seq_floor=floor)
     assert journal.status().damage == ()
     assert journal.seq_next == records[-1].seq_next
+    journal.close()
+
+
+def rewritten_log() -> tuple[list[LogRecord], Files]:
+    """Return a log whose second batch stands in two segments, as the first could not be cut."""
+    refused = {("truncate", n): errno.EIO for n in range(9)}
+    disk = FakeDisk(faults={("datasync", 1): errno.EIO, ("pwritev", 2): errno.EIO, **refused})
+    records = make_records(SHAPES)
+    journal = open_journal(disk, segment_bytes=4096)
+    journal.append(records[:2])
+    flush(journal)
+    journal.append(records[2:])
+    flush(journal)
+    journal.close()
+    files = disk.image()
+    first, second = sorted(files)
+    payload = records[-1].payload
+    assert bytes(payload) in files[first]
+    assert bytes(payload) in files[second]
+    return records, files
+
+
+def test_a_batch_that_was_rewritten_is_read_once_whatever_byte_is_flipped() -> None:
+    records, files = rewritten_log()
+    for path in files:
+        for offset in range(len(files[path].rstrip(b"\0"))):
+            damaged = bytearray(files[path])
+            damaged[offset] ^= 0x10
+            journal = open_journal(FakeDisk({**files, path: bytes(damaged)}), segment_bytes=4096)
+            found = plain(journal.read())
+            assert is_subsequence(found, records)
+            assert len(found) >= len(records) - 1
+            journal.close()
+
+
+def test_a_batch_that_was_rewritten_is_read_once_without_header_and_first_record() -> None:
+    records, files = rewritten_log()
+    second = sorted(files)[1]
+    damaged = bytearray(files[second])
+    damaged[20] ^= 1
+    damaged[64 + 20] ^= 1
+    journal = open_journal(FakeDisk({**files, second: bytes(damaged)}), segment_bytes=4096)
+    # The old copy of the first record was overwritten by an end mark, so both copies are gone.
+    assert plain(journal.read()) == records[:2] + records[3:]
     journal.close()

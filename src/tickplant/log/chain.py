@@ -8,6 +8,7 @@ to be lost by it, which the next whole record tells.
 from __future__ import annotations
 
 import bisect
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -56,8 +57,12 @@ class Segment:
 
     def note(self, seq_first: int, count: int, ordinal: int, offset: int, end: int) -> None:
         """Remember that a record stands at `offset .. end`."""
+        self.note_run(seq_first, ordinal, offset, end, seq_first + max(count, 1) - 1)
+
+    def note_run(self, seq_first: int, ordinal: int, offset: int, end: int, seq_touch: int) -> None:
+        """Remember that records stand at `offset .. end`, the first with these numbers."""
         self.data_end = end
-        self.seq_touch = max(self.seq_touch, seq_first + max(count, 1) - 1)
+        self.seq_touch = max(self.seq_touch, seq_touch)
         if not self.places or offset - self.places[-1][2] >= INDEX_STEP_BYTES:
             self.places.append((seq_first, ordinal, offset))
 
@@ -126,7 +131,23 @@ def open_segment(disk: Disk, path: str, number: int, seq_first: int) -> Segment:
     else:
         segment.blank = len(data) == SEGMENT_HEADER_BYTES and not any(data)
         segment.header_fault = "the segment's header does not hold"
+        segment.ordinal = _first_ordinal(disk, segment)
     return segment
+
+
+def _first_ordinal(disk: Disk, segment: Segment) -> int | None:
+    """Return what the lost header said of the first record, if that one is whole."""
+    with contextlib.suppress(OSError):
+        file = disk.open(segment.path)
+        try:
+            scanner = Scanner(
+                lambda size, at: disk.pread(file, size, at), segment.number, segment.end
+            )
+            first = next(scanner.scan_whole(SEGMENT_HEADER_BYTES), None)
+            return first.ordinal if first else None
+        finally:
+            disk.close(file)
+    return None
 
 
 class Chain:
@@ -144,12 +165,24 @@ class Chain:
         self.records = 0
         self.segment: Segment | None = None
 
+    def check(self, *, growing: bool = False) -> None:
+        """Walk everything, note what the segments hold, report the faults.
+
+        Several times faster than `walk` where records are small and nothing is wrong.
+        """
+        for item in self._walk(None, growing, checking=True):
+            assert self.segment is not None
+            self.segment.note(item.seq_first, item.count, item.ordinal, item.offset, item.end)
+
     def walk(self, from_seq: int | None = None, *, growing: bool = False) -> Iterator[Whole]:
         """Yield every record once, from `from_seq` or a little before it.
 
         With `growing` the last segment is being written to by someone: the walk ends without a
         word at its first record that is not whole. Raises `JournalTrimmed`.
         """
+        return self._walk(from_seq, growing, checking=False)
+
+    def _walk(self, from_seq: int | None, growing: bool, *, checking: bool) -> Iterator[Whole]:
         limits = self._ordinal_limits()
         for index, segment in enumerate(self._segments):
             last = index == len(self._segments) - 1
@@ -157,7 +190,9 @@ class Chain:
             if index == 0:
                 seq, ordinal, offset = segment.place_before(from_seq if from_seq else 0)
                 self.seq_next, self.ordinal_next = seq, ordinal
-            yield from self._walk_segment(segment, offset, limits[index], last, last and growing)
+            yield from self._walk_segment(
+                segment, offset, limits[index], last, last and growing, checking
+            )
         for fault in self._pending:
             self._report(fault, self.seq_next, None, tail=True)
 
@@ -172,7 +207,13 @@ class Chain:
         return limits[::-1]
 
     def _walk_segment(
-        self, segment: Segment, offset: int, limit: int | None, last: bool, growing: bool
+        self,
+        segment: Segment,
+        offset: int,
+        limit: int | None,
+        last: bool,
+        growing: bool,
+        checking: bool,
     ) -> Iterator[Whole]:
         try:
             file = self._disk.open(segment.path)
@@ -189,6 +230,8 @@ class Chain:
             scanner = Scanner(
                 lambda size, at: disk.pread(file, size, at), segment.number, segment.end
             )
+            if checking:
+                offset = self._check_run(segment, scanner, offset, limit)
             items = scanner.scan_whole(offset) if growing else scanner.scan(offset)
             for item in items:
                 if isinstance(item, Broken):
@@ -201,6 +244,19 @@ class Chain:
             self._disk.close(file)
         if not growing:
             self._check_ends(segment, last, scanner.closed, found < self.records)
+
+    def _check_run(self, segment: Segment, scanner: Scanner, offset: int, limit: int | None) -> int:
+        """Take the records from `offset` on that leave nothing to say; return where they end."""
+        while not self._pending and self.ordinal_next is not None and self.seq_next is not None:
+            ordinal, seq = self.ordinal_next, self.seq_next
+            run = scanner.run(offset, ordinal, seq)
+            if not run.records or (limit is not None and run.ordinal_next > limit):
+                break
+            segment.note_run(seq, ordinal, offset, run.end, run.seq_touch)
+            self.seq_next, self.ordinal_next = run.seq_next, run.ordinal_next
+            self.records += run.records
+            offset = run.end
+        return offset
 
     def _take_broken(self, segment: Segment, item: Broken, scanner: Scanner) -> None:
         fault = Fault(

@@ -78,9 +78,7 @@ def _walk_needed(
         faults: list[Fault] = []
         walked = segments[start:]
         chain = Chain(disk, walked, faults.append)
-        for item in chain.walk():
-            assert chain.segment is not None
-            chain.segment.note(item.seq_first, item.count, item.ordinal, item.offset, item.end)
+        chain.check()
         if chain.records or start == 0:
             return chain, faults, walked
         start -= 1
