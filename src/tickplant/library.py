@@ -7,17 +7,17 @@ while a plant runs on it: it is seen as it was when it was opened, and nothing i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
-from tickplant import sql
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
+from tickplant.formats.instruments import public_instruments
 from tickplant.formats.result import Rows
 from tickplant.formats.rows import (
     candle_structs,
@@ -34,7 +34,6 @@ from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_time, parse_time
 from tickplant.plant.folder import JOURNAL
 from tickplant.plant.history import History
-from tickplant.sql.tables import instruments_table
 from tickplant.store.contract import NOW, AsOf, Cursor
 
 ORDERS = ("asc", "desc")
@@ -95,7 +94,7 @@ class Folder:
         `q` is a part of a symbol or alias; case does not matter.
         """
         found = [i for i in self._history.registry if _matches(i, venue, kind, q)]
-        return Rows(instruments_table(sorted(found, key=lambda i: i.number)))
+        return Rows(public_instruments(sorted(found, key=lambda i: i.number)))
 
     def trades(self, symbol: str, **query: Any) -> Rows:
         """Return trades of an instrument as they stand, corrections applied.
@@ -181,7 +180,9 @@ class Folder:
 
     def sql_batches(self, text: str) -> pa.RecordBatchReader:
         """Return the result of one reading statement as a stream; raises `BadQuery`."""
-        return sql.query(self._history, text, self._catalog.feeds)
+        from tickplant.sql import query  # noqa: PLC0415 - the database takes long to import
+
+        return query(self._history, text, self._catalog.feeds)
 
     def row_chunks(
         self, table: str, symbol: str, *, start: Any = None, end: Any = None, as_of: Any = None
@@ -242,7 +243,11 @@ def to_builtins(struct: Any) -> Any:
     return msgspec.to_builtins(struct)
 
 
-_STRUCTS = {"trade": trade_structs, "quote": quote_structs, "candle": candle_structs}
+_STRUCTS: dict[str, Callable[[pa.Table], list[Any]]] = {
+    "trade": trade_structs,
+    "quote": quote_structs,
+    "candle": candle_structs,
+}
 
 
 def _about(instrument: Instrument) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -144,7 +144,13 @@ class _Parquet:
         self._writer.close()
 
 
-_WRITERS = {CSV: _Csv, NDJSON: _Lines, JSON: _Json, ARROW: _Arrow, PARQUET: _Parquet}
+_WRITERS: dict[str, Callable[[BinaryIO, pa.Schema], RowWriter]] = {
+    CSV: _Csv,
+    NDJSON: _Lines,
+    JSON: _Json,
+    ARROW: _Arrow,
+    PARQUET: _Parquet,
+}
 
 
 class Output:

@@ -1,7 +1,195 @@
-"""To be written."""
+"""`tickplant replay`: what is stored, played back through a stream of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tickplant.cli.common import FOLDER, Common, command
+from tickplant.config import Settings
+from tickplant.model.errors import InvalidParameter
+from tickplant.model.times import parse_time
+
+if TYPE_CHECKING:
+    from tickplant.feeds.contract import Clock
+    from tickplant.feeds.replay import ReplayFeed
+    from tickplant.feeds.runner import FeedRunner
+    from tickplant.plant.history import History
+
+    MakeFeed = Callable[[Clock, Callable[[], int]], ReplayFeed]
+
+MAX = "max"
+WAIT_EVERY_S = 0.05
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    command(
+        app,
+        "replay",
+        panel="Run",
+        takes=FOLDER,
+        summary="Play stored events back through a stream.",
+        examples=(
+            "tickplant replay --start 2014-05-07T08:00:00Z --end 2014-05-07T09:00:00Z --speed 10",
+            "tickplant replay ticks.csv.gz --speed max --wait",
+            "tickplant tail trades --url http://127.0.0.1:8001",
+        ),
+    )(replay)
+
+
+def replay(
+    common: Common,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            show_default=False,
+            help="Files to play, read as `import` reads them. Default: the data folder.",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", show_default=False, help="First event time.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", show_default=False, help="Time after the last.")
+    ] = None,
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SYMBOL",
+            show_default=False,
+            help="Play only this instrument; may be repeated.",
+        ),
+    ] = None,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="N", help="Seconds of events a second, or max: as fast as it goes."),
+    ] = "1",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin when the first subscriber of the stream is there.")
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    linger: Annotated[
+        float, typer.Option(metavar="S", min=0, help="How long to serve on after the end, s.")
+    ] = 2.0,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[str, typer.Option(metavar="PORT", help="TCP port; 0 any free one.")] = "8001",
+) -> int:
+    """Play stored events back through a stream, at the pace of their event times.
+
+    A plant on a temporary folder takes the events again and serves them with all routes; the data
+    folder is only read, and may be in use. Events keep their times, ids and flags; sequence numbers
+    are new. Trades are played as they stand, corrections and cancels applied.
+    """
+    pace = parse_speed(speed)
+    low = None if start is None else parse_time(start, "--start", where="option")
+    high = None if end is None else parse_time(end, "--end", where="option")
+    settings = common.settings({"server.host": host, "server.port": port})
+
+    from tickplant.feeds.replay import ReplayFeed  # noqa: PLC0415 - heavy
+
+    _check_range(low, high)
+    with (
+        tempfile.TemporaryDirectory(prefix="tickplant-replay-") as temporary,
+        _opened(settings, files or [], Path(temporary) / "files") as history,
+    ):
+        numbers = [history.registry.resolve(one).number for one in symbol or ()] or None
+
+        def make(clock: Clock, subscribers: Callable[[], int]) -> ReplayFeed:
+            return ReplayFeed(
+                history,
+                clock=clock,
+                sleep=asyncio.sleep,
+                speed=pace,
+                numbers=numbers,
+                start=low,
+                end=high,
+                loop=loop,
+                wait=_waiter(subscribers) if wait else None,
+            )
+
+        _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger)
+    return 0
+
+
+def parse_speed(text: str) -> float | None:
+    """Return seconds of events a second, None for `max`. Raises `InvalidParameter`."""
+    if text.strip().lower() == MAX:
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed <= 1e9:
+        raise InvalidParameter("--speed", text, "a number above 0, or max", where="option")
+    return speed
+
+
+def _check_range(low: int | None, high: int | None) -> None:
+    if low is not None and high is not None and high <= low:
+        raise InvalidParameter("--end", high, "a time after --start", where="option")
+
+
+@contextmanager
+def _opened(settings: Settings, files: list[str], temporary: Path) -> Iterator[History]:
+    """Open what is to be played: files, by way of a folder of their own, or the data folder."""
+    from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy
+    from tickplant.feeds.files import import_files  # noqa: PLC0415 - heavy
+    from tickplant.library import open_data  # noqa: PLC0415 - heavy
+
+    folder = Path(settings.data)
+    if files:
+        folder = temporary
+        with OpenPlant(replace(settings, data=str(folder))) as opened:
+            import_files(files, sink=opened.plant, venue=settings.push.venue, flags=0)
+    with open_data(folder) as data:
+        yield data.history
+
+
+def _waiter(subscribers: Callable[[], int]) -> Callable[[], Awaitable[None]]:
+    async def wait() -> None:
+        while not subscribers():  # noqa: ASYNC110 - the hub has no bell for a new listener
+            await asyncio.sleep(WAIT_EVERY_S)
+
+    return wait
+
+
+def _serve(common: Common, settings: Settings, make: MakeFeed, linger_s: float) -> None:
+    from tickplant.cli import server  # noqa: PLC0415 - heavy
+    from tickplant.cli.serve import warn_open  # noqa: PLC0415 - heavy
+    from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy
+    from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
+
+    set_up_logs("WARNING")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with server.open_socket(settings.server.host, settings.server.port) as bound:
+        if not server.is_loopback(bound):
+            warn_open(settings.server.host)
+        with OpenPlant(settings) as opened:
+            plant = opened.plant
+            feed = make(plant.clock, lambda: plant.hub.status().listeners)
+
+            async def until(runner: FeedRunner) -> None:
+                del runner
+                await feed.done.wait()
+                await asyncio.sleep(linger_s)
+
+            def ready(url: str) -> None:
+                said = {"url": url} if common.json else f"{url}   Ctrl-C stops it"
+                print(json.dumps(said) if common.json else said, flush=True)
+
+            server.serve(opened, bound, [feed], on_ready=ready, until=until)
+            done = {"rows": feed.rows, "passes": feed.passes, "seq_last": plant.seq_last}
+    print(json.dumps(done) if common.json else f"played {feed.rows:,} events", flush=True)

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -88,7 +88,7 @@ def serve(
     from tickplant.compose import OpenPlant, build_synthetic  # noqa: PLC0415 - heavy
     from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
 
-    set_up_logs(style=style)  # type: ignore[arg-type] - one of LOG_FORMATS
+    set_up_logs(style=cast(Any, style))
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with server.open_socket(settings.server.host, settings.server.port) as bound:
         if not server.is_loopback(bound):

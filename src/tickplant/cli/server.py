@@ -15,8 +15,8 @@ import gc
 import ipaddress
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -108,7 +108,7 @@ def serve(
     feeds: Sequence[Feed],
     *,
     on_ready: Callable[[str], None],
-    until: Callable[[FeedRunner], Awaitable[None]] | None = None,
+    until: Callable[[FeedRunner], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until `until(runner)` returns. The caller closes `opened`.
 
@@ -116,8 +116,11 @@ def serve(
     """
     import uvloop  # noqa: PLC0415 - not on Windows
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(opened, bound, feeds, on_ready, until))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(opened, bound, feeds, on_ready, until))
+    finally:
+        gc.unfreeze()
 
 
 async def _serve(
@@ -125,7 +128,7 @@ async def _serve(
     bound: socket.socket,
     feeds: Sequence[Feed],
     on_ready: Callable[[str], None],
-    until: Callable[[FeedRunner], Awaitable[None]] | None,
+    until: Callable[[FeedRunner], Coroutine[Any, Any, None]] | None,
 ) -> None:
     plant = opened.plant
     server = _Server(
@@ -171,9 +174,9 @@ def _on_signal(stopping: asyncio.Event, server: _Server) -> None:
     stopping.set()
 
 
-def _config(app: object, settings: ServerSettings, frame_kb_max: int) -> uvicorn.Config:
+def _config(app: Any, settings: ServerSettings, frame_kb_max: int) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type] - FastAPI's own type of scope is wider than uvicorn's
+        app,
         http="httptools",
         ws="auto",
         lifespan="on",

@@ -44,7 +44,7 @@ def bars_of(history: History, instrument: Instrument) -> pa.Table:
 SCHEMA: pa.Schema = public_candles(_EMPTY, _NOBODY, "1m", "trade").drop_columns("interval").schema
 
 
-class CandleTable(ds.InMemoryDataset):  # type: ignore[misc] - pyarrow has no types
+class CandleTable(ds.InMemoryDataset):  # type: ignore[misc]
     """A dataset whose rows are made when it is scanned, as often as it is scanned."""
 
     def __init__(

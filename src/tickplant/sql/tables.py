@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.formats.instruments import public_instruments
 from tickplant.model.events import QUARANTINE, QUOTES, SCHEMAS, TRADES, Flag
 from tickplant.model.instruments import Instrument
 
@@ -40,26 +39,6 @@ _COLUMNS = {
 }
 _JOIN = "JOIN instrument_numbers i ON i.number = e.instrument"
 _JOINS = {TRADES: _JOIN, QUOTES: _JOIN, QUARANTINE: "LEFT JOIN feed_numbers f ON f.number = e.feed"}
-
-INSTRUMENT_SCHEMA = pa.schema(
-    [
-        ("symbol", pa.string()),
-        ("venue", pa.string()),
-        ("kind", pa.string()),
-        ("base", pa.string()),
-        ("quote", pa.string()),
-        ("tick_size", pa.float64()),
-        ("lot_size", pa.float64()),
-        ("underlying", pa.string()),
-        ("expiry", pa.string()),
-        ("strike", pa.float64()),
-        ("right", pa.string()),
-        ("timezone", pa.string()),
-        ("calendar", pa.string()),
-        ("status", pa.string()),
-        ("aliases", pa.list_(pa.string())),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +79,8 @@ def add_names(
     con.register("instrument_numbers", pa.table(numbers))
     named = {"number": pa.array(feeds.values(), pa.int16()), "name": pa.array(feeds, pa.string())}
     con.register("feed_numbers", pa.table(named))
-    con.register("instruments_known", instruments_table(instruments))
+    con.register("instruments_known", public_instruments(instruments))
     con.execute("CREATE VIEW instruments AS SELECT * FROM instruments_known")
-
-
-def instruments_table(instruments: Sequence[Instrument]) -> pa.Table:
-    """Return instruments as a table of `INSTRUMENT_SCHEMA`, in the order given."""
-    rows: list[dict[str, Any]] = [msgspec.structs.asdict(i) for i in instruments]
-    columns = [pa.array([row[f.name] for row in rows], f.type) for f in INSTRUMENT_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=INSTRUMENT_SCHEMA)
 
 
 def _tail(table: str, batches: Sequence[pa.RecordBatch]) -> pa.Table:
