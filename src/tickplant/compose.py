@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tickplant.config import Settings, SyntheticSettings
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.synthetic import SyntheticFeed
-from tickplant.log.contract import LogRecord
+from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.catalog import Catalog
@@ -20,7 +20,6 @@ from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.plant import Plant
 from tickplant.plant.recovery import load_catalog, replay
-from tickplant.store import manifest
 from tickplant.store.tiered import TieredStore
 
 Clock = Callable[[], int]
@@ -88,41 +87,26 @@ def open_folder(path: Path) -> OpenFolder:
     It sees what was durable when it was opened.
     """
     for _ in range(OPEN_ATTEMPTS):
-        store = TieredStore.open_read_only(path)
-        catalog = Catalog()
-        load_catalog(store, catalog)
-        floor = store.seq_archived
-        noted = _Noted(read_folder(path / JOURNAL, floor + 1))
-        recovered = replay(noted, store, catalog)
-        # A plant that runs on the folder may archive rows, and drop them from the journal, after
-        # the manifest was read and before the journal was: then look again.
-        if noted.first == floor + 1 or not _archive_grew(path, floor):
-            break
+        try:
+            return _read_folder(path, whole=True)
+        except JournalTrimmed:
+            continue  # the plant archived rows, and trimmed them from its journal, in between
+    return _read_folder(path, whole=False)
+
+
+def _read_folder(path: Path, *, whole: bool) -> OpenFolder:
+    """Read manifest and journal; with `whole` raise `JournalTrimmed` where they do not meet."""
+    store = TieredStore.open_read_only(path)
+    catalog = Catalog()
+    load_catalog(store, catalog)
+    records = read_folder(path / JOURNAL, store.seq_archived + 1 if whole else None)
+    recovered = replay(records, store, catalog)
     return OpenFolder(History(store, catalog.registry, lambda: recovered.seq_last), catalog)
 
 
 def open_history(path: Path) -> History:
     """Return the reader of `open_folder` alone."""
     return open_folder(path).history
-
-
-class _Noted:
-    """Records as they pass, and the number of the first that has one."""
-
-    def __init__(self, records: Iterable[LogRecord]) -> None:
-        self.first: int | None = None
-        self._records = records
-
-    def __iter__(self) -> Iterator[LogRecord]:
-        for record in self._records:
-            if self.first is None and record.count:
-                self.first = record.seq_first
-            yield record
-
-
-def _archive_grew(path: Path, floor: int) -> bool:
-    found, _ = manifest.load(path / manifest.ARCHIVE)
-    return found is not None and found.seq_archived > floor
 
 
 def build_synthetic(name: str, settings: SyntheticSettings, *, clock: Clock = time.time_ns) -> Feed:
