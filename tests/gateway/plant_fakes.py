@@ -145,9 +145,14 @@ class FakeHistory:
         bars: dict[int, list[Row]] = {}
         for row in rows if basis == "trade" else []:
             bars.setdefault(row["ts_event"] // step * step, []).append(row)
+        # Forming is until any event of the instrument, of any table and age, has reached the end.
+        logged = [*self.store.rows["trades"], *self.store.rows["quotes"]]
+        reached = max(
+            (r["ts_event"] for r in logged if r["instrument"] == instrument.number), default=0
+        )
         low = min(bars, default=0) if start is None else start // step * step
         shown = [
-            _bar(at, step, bars[at], rows[-1]["ts_event"])
+            _bar(at, step, bars[at], reached, self._touched(instrument, at, step, as_of))
             for at in sorted(bars)
             if at >= low and (end is None or at < end)
         ]
@@ -155,6 +160,19 @@ class FakeHistory:
             shown = shown[-limit:] if start is None else shown[:limit]
         table = pa.Table.from_pylist(shown, schema=CANDLES)
         return SimpleNamespace(instrument=instrument, grid=grid, basis=basis, table=table)
+
+    def _touched(self, instrument: Any, start: int, step: int, as_of: AsOf) -> int:
+        """The last seq of anything that ever stood in the bar, or was moved out of it."""
+        last = 0
+        stood: dict[int, Row] = {}
+        for row in self.store.rows["trades"]:
+            if row["instrument"] != instrument.number or not _known(row, as_of):
+                continue
+            before = stood.get(row["ref_seq"], row)
+            stood[row["ref_seq"] or row["seq"]] = row
+            if any(start <= ts < start + step for ts in (row["ts_event"], before["ts_event"])):
+                last = max(last, row["seq"])
+        return last
 
     def latest(self, instrument: Any) -> dict[str, Any]:
         from tickplant.candles.grid import Grid
@@ -172,7 +190,13 @@ class FakeHistory:
         return {**shown, "ts_event": max(times, default=None)}
 
 
-def _bar(start: int, step: int, rows: list[Row], last: int) -> Row:
+def _known(row: Row, as_of: AsOf) -> bool:
+    return (as_of.seq_max is None or row["seq"] <= as_of.seq_max) and (
+        as_of.ts_recv_max is None or row["ts_recv"] <= as_of.ts_recv_max
+    )
+
+
+def _bar(start: int, step: int, rows: list[Row], last: int, revision: int) -> Row:
     sizes = [row["size"] for row in rows if row["size"] is not None]
     volume = math.fsum(sizes)
     notional = math.fsum(r["price"] * r["size"] for r in rows if r["size"] is not None)
@@ -187,7 +211,7 @@ def _bar(start: int, step: int, rows: list[Row], last: int) -> Row:
         "volume": volume,
         "vwap": notional / volume if volume else None,
         "count": len(rows),
-        "revision": max(row["seq"] for row in rows),
+        "revision": revision,
         "forming": start + step > last,
     }
 

@@ -10,7 +10,8 @@ import pytest
 from plant_fakes import FakePlant
 
 from tickplant.gateway.app import create_app
-from tickplant.model.errors import LogUnavailable
+from tickplant.gateway.rest.bodies import BodyRoom
+from tickplant.model.errors import LogUnavailable, Overloaded
 
 Client = httpx.AsyncClient
 RANGED = ("/v1/trades/X", "/v1/quotes/X", "/v1/quarantine")
@@ -256,3 +257,28 @@ async def test_a_trade_that_is_not_there_is_404(client: Client, path: str) -> No
 async def test_a_seq_that_is_no_number_is_400(client: Client, seq: str) -> None:
     body = check_problem(await client.delete(f"/v1/trades/X/{seq}"), 400)
     assert body["errors"][0]["loc"] == ["path", "seq"]
+
+
+async def test_bodies_beyond_the_room_are_told_to_retry() -> None:
+    room = BodyRoom(100)
+    with room.hold() as one:
+        one(60)
+        with room.hold() as other:
+            other(40)
+            with pytest.raises(Overloaded, match="at most 100 bytes"):
+                other(1)
+        one(40)
+        assert room.bytes_held == 100
+    assert room.bytes_held == 0
+
+
+async def test_the_room_for_bodies_is_given_back() -> None:
+    app = create_app(small_plant())  # type: ignore[arg-type]
+    async with Client(transport=httpx.ASGITransport(app=app), base_url="http://plant") as small:
+        body = b'{"symbol": "A", "price": 1}' + b" " * 900_000
+        for _ in range(12):
+            assert (await small.post("/v1/trades", content=body)).status_code == 201
+            packed = await small.post(
+                "/v1/trades", content=gzip.compress(body), headers={"Content-Encoding": "gzip"}
+            )
+            assert packed.status_code == 201

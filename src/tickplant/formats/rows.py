@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tickplant.model.events import SIDES, flag_names
 from tickplant.model.instruments import Instrument
@@ -225,9 +226,19 @@ def public_records(records: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.T
 def _stamps(rows: pa.Table) -> tuple[list[str], list[str], list[int]]:
     return (
         format_times(rows["ts_event"].to_numpy()),
-        format_times(rows["ts_recv"].to_numpy()),
+        _run_times(rows["ts_recv"].to_numpy()),
         rows["seq"].to_numpy().tolist(),
     )
+
+
+def _run_times(ns: NDArray[np.int64]) -> list[str]:
+    """Return times as text; rows that came in one body have one time, which is made once."""
+    heads = np.flatnonzero(np.append(True, ns[1:] != ns[:-1])[: len(ns)])
+    if 2 * len(heads) > len(ns):
+        return format_times(ns)
+    texts = np.array(format_times(ns[heads]), dtype=object)
+    repeated: list[str] = texts.repeat(np.diff(heads, append=len(ns))).tolist()
+    return repeated
 
 
 def _public_stamps(rows: pa.Table) -> dict[str, pa.ChunkedArray]:

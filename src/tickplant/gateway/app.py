@@ -23,6 +23,7 @@ from tickplant.gateway.rest import (
     ticks,
     write,
 )
+from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.problems import on_error
 from tickplant.gateway.site import page_routes
 from tickplant.gateway.stream.routes import router as stream_router
@@ -42,6 +43,10 @@ DOORS: tuple[Door, ...] = (
     *status.DOORS,
     *health.DOORS,
 )
+
+
+BODIES_AT_ONCE = 8
+"""Largest bodies that fit into memory together; beyond, producers are told to retry."""
 
 
 def create_app(plant: Plant) -> FastAPI:
@@ -67,9 +72,12 @@ def create_app(plant: Plant) -> FastAPI:
         lifespan=lifespan,
     )
     document = openapi_document(DOORS)
-    gate = Gate(plant, readers)
+    bodies = BodyRoom(BODIES_AT_ONCE * plant.settings.server.body_mb_max << 20)
+    gate = Gate(plant, readers, bodies)
     app.state.plant = plant
-    app.router.routes.extend(route_of(door, gate) for door in DOORS)
+    # Routes are tried in turn, so the ones that producers hammer come first.
+    ordered = sorted(DOORS, key=lambda door: door.method != "POST")
+    app.router.routes.extend(route_of(door, gate) for door in ordered)
     app.router.routes.extend(page_routes(document))
     app.include_router(stream_router)
     app.openapi = lambda: document  # type: ignore[method-assign]

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tickplant.gateway.readers import Readers
+from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.params import Params, read_query
 from tickplant.plant.plant import Plant
 
@@ -35,6 +36,7 @@ class Gate:
 
     plant: Plant
     readers: Readers
+    bodies: BodyRoom
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import read_body
+from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import (
     Complaint,
     InvalidBody,
@@ -72,7 +72,7 @@ async def _amend(
     gate: Gate, instrument: Instrument, seq: int, changes: dict[str, Any] | None
 ) -> int:
     future = gate.plant.amend(instrument.number, seq, changes)
-    return await asyncio.shield(asyncio.wrap_future(future))
+    return await outcome(future)
 
 
 def _no_trade(instrument: Instrument, seq: int) -> NotFound:

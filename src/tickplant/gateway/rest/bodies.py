@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.requests import Request
 
 from tickplant.gateway.rest.problems import BodyTooLarge
-from tickplant.model.errors import Complaint, InvalidBody, UnsupportedMedia, shorten
+from tickplant.model.errors import (
+    Complaint,
+    InvalidBody,
+    Overloaded,
+    UnsupportedMedia,
+    shorten,
+)
 
 THREAD_BYTES = 64 * 1024
 """Larger bodies are unpacked and parsed in a thread, so that the event loop does not wait."""
@@ -16,8 +24,41 @@ THREAD_BYTES = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """Return the body, unpacked.
+class BodyRoom:
+    """Room for the bodies that are in memory at one time; belongs to one event loop."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self.bytes_held = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes room for some bytes, and give it all back at the end.
+
+        The function raises `Overloaded` where there is no room left.
+        """
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            if self.bytes_held + size > self._bytes_max:
+                raise Overloaded(
+                    f"bodies of {self.bytes_held} bytes are being read; "
+                    f"at most {self._bytes_max} bytes may be"
+                )
+            held += size
+            self.bytes_held += size
+
+        try:
+            yield take
+        finally:
+            self.bytes_held -= held
+
+
+async def read_body(
+    request: Request, bytes_max: int, take: Callable[[int], None] = lambda size: None
+) -> bytes:
+    """Return the body, unpacked; `take` is told of bytes before they are kept.
 
     Raises `BodyTooLarge` as soon as more than `bytes_max` bytes are announced, have come, or come
     out of the packing; `UnsupportedMedia` for a coding other than gzip; `InvalidBody` for one that
@@ -32,21 +73,25 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and (len(announced) > 18 or int(announced) > bytes_max):
         raise too_large(bytes_max)
-    body = await _collect(request, bytes_max)
+    body = await _collect(request, bytes_max, take)
     if "gzip" not in coding:
         return body
     if len(body) > THREAD_BYTES // 4:
-        return await asyncio.to_thread(gunzip, body, bytes_max)
-    return gunzip(body, bytes_max)
+        unpacked = await asyncio.to_thread(gunzip, body, bytes_max)
+    else:
+        unpacked = gunzip(body, bytes_max)
+    take(len(unpacked))
+    return unpacked
 
 
-async def _collect(request: Request, bytes_max: int) -> bytes:
+async def _collect(request: Request, bytes_max: int, take: Callable[[int], None]) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > bytes_max:
             raise too_large(bytes_max)
+        take(len(chunk))
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

@@ -20,6 +20,7 @@ from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
 from tickplant.gateway.rest.params import switch
+from tickplant.gateway.waiting import outcome
 from tickplant.model.events import QUOTES, TRADES
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
@@ -32,15 +33,15 @@ async def post_rows(table: str, request: Request, gate: Gate, query: Mapping[str
     or a `PassingError`.
     """
     plant = gate.plant
-    body = await read_body(request, plant.settings.server.body_mb_max << 20)
-    content_type = request.headers.get("content-type", "")
-    if len(body) > THREAD_BYTES:
-        parsed = await asyncio.to_thread(parse_body, table, content_type, body)
-    else:
-        parsed = parse_body(table, content_type, body)
-    future = plant.submit(_submission(plant, table, parsed, query["strict"]))
-    # Shielded, because a producer that goes away must not cancel what the plant is working on.
-    receipt = await asyncio.shield(asyncio.wrap_future(future))
+    with gate.bodies.hold() as take:
+        body = await read_body(request, plant.settings.server.body_mb_max << 20, take)
+        content_type = request.headers.get("content-type", "")
+        if len(body) > THREAD_BYTES:
+            parsed = await asyncio.to_thread(parse_body, table, content_type, body)
+        else:
+            parsed = parse_body(table, content_type, body)
+        del body
+        receipt = await outcome(plant.submit(_submission(plant, table, parsed, query["strict"])))
     return answer_json(_public(receipt), 201)
 
 
