@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from tickplant.plant.published import CANDLES, CandleKey, Published
 
 Rows = NDArray[np.intp]
 FORMING = "forming"
-_FLAGS: dict[int, list[str]] = {}
+
+FEW = 16
+"""Below this many rows a call into NumPy costs more than it saves."""
 
 
 def encode_entry(
@@ -39,6 +42,24 @@ def encode_entry(
     if rows is None:
         return slots  # type: ignore[return-value]
     return [slots[row] for row in wanted]  # type: ignore[misc]
+
+
+def encode_together(entries: Iterable[Published], codec: Codec, registry: Registry) -> None:
+    """Encode small entries that nobody has asked for yet in one go; the others are left alone.
+
+    A turn after a pause finds many entries of a row or two, each of which would cost as much as
+    one of a hundred.
+    """
+    cold: dict[str | CandleKey, list[Published]] = {}
+    for entry in entries:
+        if entry.count < FEW and entry.rows is not None and codec.name not in entry.encoded:
+            cold.setdefault(entry.topic, []).append(entry)
+    for group in cold.values():
+        rows = pa.Table.from_batches([entry.rows for entry in group]).combine_chunks()
+        first = group[0]
+        events = iter(encode_rows(first.channel, rows.to_batches()[0], codec, registry, first.key))
+        for entry in group:
+            entry.encoded[codec.name] = list(islice(events, entry.count))
 
 
 def _encode_missing(
@@ -69,95 +90,48 @@ def encode_rows(
 
 def _trades(rows: pa.RecordBatch, registry: Registry) -> Iterator[TradeEvent]:
     get = _columns(rows)
-    columns = zip(
+    return map(
+        TradeEvent,
         *_header(get, registry),
         get("price"),
         get("size"),
-        get("side"),
+        [SIDES[code] for code in get("side")],
         get("id"),
         get("conditions"),
         get("exchange"),
-        get("flags"),
-        get("ref_seq"),
-        strict=True,
+        _flags(get("flags")),
+        [ref or UNSET for ref in get("ref_seq")],
     )
-    for (
-        symbol,
-        venue,
-        ts,
-        recv,
-        seq,
-        price,
-        size,
-        side,
-        id,
-        conditions,
-        exchange,
-        bits,
-        ref,
-    ) in columns:
-        yield TradeEvent(
-            symbol,
-            venue,
-            ts,
-            recv,
-            seq,
-            price,
-            size,
-            SIDES[side],
-            id,
-            conditions,
-            exchange,
-            _flags(bits),
-            ref or UNSET,
-        )
 
 
 def _quotes(rows: pa.RecordBatch, registry: Registry) -> Iterator[QuoteEvent]:
     get = _columns(rows)
-    columns = zip(
+    return map(
+        QuoteEvent,
         *_header(get, registry),
         get("bid_price"),
         get("bid_size"),
         get("ask_price"),
         get("ask_size"),
         get("exchange"),
-        map(_flags, get("flags")),
-        strict=True,
+        _flags(get("flags")),
     )
-    for values in columns:
-        yield QuoteEvent(*values)
 
 
 def _candles(rows: pa.RecordBatch, registry: Registry, key: CandleKey) -> Iterator[CandleEvent]:
     get = _columns(rows)
-    symbols, venues = _names(get("instrument"), registry)
-    spans = zip(symbols, venues, _times(get("start")), _times(get("end")), strict=True)
-    names = ("open", "high", "low", "close", "volume", "vwap", "count", "revision")
-    values = zip(*map(get, names), strict=True)
-    states = (FORMING if forming else UNSET for forming in get("forming"))
-    for (symbol, venue, start, end), bar, state in zip(spans, values, states, strict=True):
-        opened, high, low, close, volume, vwap, count, revision = bar
-        yield CandleEvent(
-            symbol,
-            venue,
-            key.interval,
-            key.basis,
-            key.timezone,
-            key.day_start,
-            start,
-            end,
-            opened,
-            high,
-            low,
-            close,
-            volume,
-            vwap,
-            count,
-            revision,
-            state,
-        )
+    return map(
+        CandleEvent,
+        *_names(get("instrument"), registry),
+        *map(repeat, key),
+        _times(get("start")),
+        _times(get("end")),
+        *map(get, _BAR_COLUMNS),
+        [FORMING if forming else UNSET for forming in get("forming")],
+    )
 
+
+_BAR_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "count", "revision")
 
 _EVENTS: Mapping[str, Callable[[pa.RecordBatch, Registry], Iterator[Any]]] = {
     TRADES: _trades,
@@ -166,16 +140,23 @@ _EVENTS: Mapping[str, Callable[[pa.RecordBatch, Registry], Iterator[Any]]] = {
 
 
 def _columns(rows: pa.RecordBatch) -> Callable[[str], list[Any]]:
-    return lambda name: _to_list(rows.column(name))
+    """Return a function from a column's name to its values."""
+    to_list = _few_to_list if rows.num_rows < FEW else _many_to_list
+    columns = dict(zip(rows.schema.names, rows.columns, strict=True))
+    return lambda name: to_list(columns[name])
 
 
-def _to_list(column: pa.Array) -> list[Any]:
+def _few_to_list(column: pa.Array) -> list[Any]:
+    listed: list[Any] = column.to_pylist()
+    return listed
+
+
+def _many_to_list(column: pa.Array) -> list[Any]:
     if column.null_count == len(column):
         return [None] * len(column)
     if column.null_count or not pa.types.is_primitive(column.type):
-        listed: list[Any] = column.to_pylist()
-    else:
-        listed = column.to_numpy(zero_copy_only=False).tolist()
+        return _few_to_list(column)
+    listed: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
     return listed
 
 
@@ -193,13 +174,11 @@ def _names(numbers: list[int], registry: Registry) -> tuple[list[str], list[str]
 
 
 def _times(values: list[int]) -> list[str]:
-    if len(values) < 8:  # below that one call of NumPy costs more than it saves
+    if len(values) < FEW:
         return [format_time(value) for value in values]
     return format_times(values)
 
 
-def _flags(bits: int) -> list[str]:
-    names = _FLAGS.get(bits)
-    if names is None:
-        names = _FLAGS[bits] = flag_names(bits)
-    return names
+def _flags(bits: list[int]) -> list[list[str]]:
+    named = {value: flag_names(value) for value in set(bits)}
+    return [named[value] for value in bits]

@@ -74,7 +74,7 @@ _KINDS: dict[str, type[Message]] = {
 }
 
 
-class TradeEvent(msgspec.Struct):
+class TradeEvent(msgspec.Struct, gc=False):
     """A trade on the wire; `corrects` is the `seq` of the trade that it amends."""
 
     symbol: str
@@ -92,7 +92,7 @@ class TradeEvent(msgspec.Struct):
     corrects: int | UnsetType = UNSET
 
 
-class QuoteEvent(msgspec.Struct):
+class QuoteEvent(msgspec.Struct, gc=False):
     """A quote on the wire; a side that is missing is null."""
 
     symbol: str
@@ -108,7 +108,7 @@ class QuoteEvent(msgspec.Struct):
     flags: list[str]
 
 
-class CandleEvent(msgspec.Struct):
+class CandleEvent(msgspec.Struct, gc=False):
     """A bar on the wire. `state` is `forming`, or left out once the bar's time is over."""
 
     symbol: str

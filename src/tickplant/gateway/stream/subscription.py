@@ -22,7 +22,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from tickplant.gateway.stream.encode import encode_entry
+from tickplant.gateway.stream.encode import encode_entry, encode_together
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Frame, Id
 from tickplant.gateway.stream.replay import (
@@ -199,10 +199,7 @@ class Subscription:
             self._fall_behind(taken)
             return []
         self._selection.grow()
-        events: list[bytes] = []
-        for entry in taken:
-            if entry.topic in self._topics and entry.seq_last > self._floor:
-                events += self._events(entry)
+        events = self._events(taken)
         if taken:
             self._advance(taken)
             self.more = self._cursor.behind > 0
@@ -222,11 +219,20 @@ class Subscription:
             reached = firsts[-1] - 1 if firsts else self.seq
         self.seq = max(self.seq, reached)
 
-    def _events(self, entry: Published) -> list[bytes]:
-        rows = self._rows(entry)
-        if rows is not None and not len(rows):
-            return []
-        return encode_entry(entry, rows, self._codec, self._plant.registry)
+    def _events(self, taken: list[Published]) -> list[bytes]:
+        codec, registry = self._codec, self._plant.registry
+        wanted = [
+            (entry, rows)
+            for entry in taken
+            if entry.topic in self._topics
+            and entry.seq_last > self._floor
+            and ((rows := self._rows(entry)) is None or len(rows))
+        ]
+        encode_together((entry for entry, _ in wanted), codec, registry)
+        events: list[bytes] = []
+        for entry, rows in wanted:
+            events += encode_entry(entry, rows, codec, registry)
+        return events
 
     def _rows(self, entry: Published) -> NDArray[np.intp] | None:
         """Return the numbers of the rows that this subscription wants, None for all."""
