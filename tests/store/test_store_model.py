@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import store_oracle as oracle
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from store_disks import Clock
+from store_disks import Clock, QuickDisk
 from store_oracle import DAY
 
 from tickplant.config import StoreSettings
@@ -22,7 +25,6 @@ from tickplant.store.verify import verify_archive
 times = st.builds(lambda day, at: day * DAY + at, st.integers(0, 2), st.integers(0, 4))
 maybe_times = st.none() | times
 instruments = st.integers(1, 3)
-maybe_limits = st.none() | st.integers(1, 12)
 tables = st.sampled_from(["trades", "quotes", "quarantine"])
 
 
@@ -52,7 +54,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.open()
 
     def open(self) -> TieredStore:
-        return TieredStore.open(self.data, StoreSettings(), clock=self.clock)
+        return TieredStore.open(self.data, StoreSettings(), clock=self.clock, disk=QuickDisk())
 
     def teardown(self) -> None:
         self.store.close()
@@ -129,88 +131,82 @@ class StoreMachine(RuleBasedStateMachine):
         if read_only:
             store.close()
 
-    @rule(
-        table=tables,
-        instrument=st.none() | instruments,
-        start=maybe_times,
-        end=maybe_times,
-        seq_max=st.none() | st.integers(0, 120),
-        recv_back=st.none() | st.integers(-5, 300),
-        after=st.none() | st.tuples(times, st.integers(0, 120)),
-        descending=st.booleans(),
-        limit=maybe_limits,
-        amended=st.booleans(),
-    )
-    def scan(
-        self, table, instrument, start, end, seq_max, recv_back, after, descending, limit, amended
-    ) -> None:
-        recv_max = None if recv_back is None else 1_000_000 + recv_back * 10 + 3
-        expected = oracle.scan(
-            self.rows[table],
-            instrument=instrument,
-            start=start,
-            end=end,
-            seq_max=seq_max,
-            ts_recv_max=recv_max,
-            after=after,
-            descending=descending,
-            limit=limit,
-            amended=amended,
-        )
+    @rule(seed=st.integers(0, 2**32))
+    def ask(self, seed: int) -> None:
+        """Ask many questions at once; the seed stands for them."""
+        self.random = random.Random(seed)
+        for _ in range(30):
+            table = self.random.choice(["trades", "trades", "quotes", "quarantine"])
+            question = self.random.choice(
+                [self.scan, self.scan, self.scan_seq, self.find_trade, self.touched, self.seen]
+            )
+            question(table)
+            self.span(table)
+
+    def maybe(self, choose: Callable[[], Any]) -> Any:
+        return self.random.choice([None, choose()])
+
+    def any_time(self) -> int:
+        return self.random.randrange(3) * DAY + self.random.randrange(6)
+
+    def any_seq(self) -> int:
+        return self.random.randrange(self.seq + 2)
+
+    def scan(self, table: str) -> None:
+        seq_max = self.maybe(self.any_seq)
+        recv_max = self.maybe(lambda: 1_000_000 + self.any_seq() * 10)
         query = {
-            "start": start,
-            "end": end,
+            "instrument": self.maybe(lambda: self.random.randint(1, 3)),
+            "start": self.maybe(self.any_time),
+            "end": self.maybe(self.any_time),
+            "descending": self.random.random() < 0.5,
+            "limit": self.maybe(lambda: self.random.randint(1, 12)),
+            "amended": self.random.random() < 0.7,
+        }
+        rows = self.rows[table]
+        place = self.random.choice(rows) if rows else {"ts_event": 0, "seq": 0}
+        after = self.maybe(lambda: (place["ts_event"], place["seq"] + self.random.randrange(2)))
+        expected = oracle.scan(rows, seq_max=seq_max, ts_recv_max=recv_max, after=after, **query)
+        query |= {
             "as_of": AsOf(seq_max, recv_max),
             "after": None if after is None else Cursor(*after),
-            "descending": descending,
-            "limit": limit,
-            "amended": amended,
         }
-        found = self.store.scan(table, instrument, **query)
-        assert found.to_pylist() == expected
-        part = self.store.scan(table, instrument, columns=["feed", "seq"], **query)
-        assert part.to_pylist() == [{"feed": r["feed"], "seq": r["seq"]} for r in expected]
+        assert self.store.scan(table, **query).to_pylist() == expected, query
+        part = self.store.scan(table, columns=["feed", "seq"], **query)
+        assert part.to_pylist() == [{"feed": r["feed"], "seq": r["seq"]} for r in expected], query
 
-    @rule(
-        table=tables,
-        after_seq=st.integers(0, 120),
-        span=st.integers(0, 200),
-        wanted=st.none() | st.lists(instruments, max_size=2),
-        start=maybe_times,
-        limit=st.integers(1, 30),
-    )
-    def scan_seq(self, table, after_seq, span, wanted, start, limit) -> None:
+    def scan_seq(self, table: str) -> None:
+        after_seq, upto_seq = sorted((self.any_seq(), self.any_seq()))
+        wanted = self.maybe(lambda: self.random.sample([1, 2, 3], self.random.randint(0, 2)))
+        start = self.maybe(self.any_time)
+        limit = self.random.randint(1, 30)
         found = self.store.scan_seq(
-            table, after_seq, after_seq + span, instruments=wanted, start=start, limit=limit
+            table, after_seq, upto_seq, instruments=wanted, start=start, limit=limit
         )
         assert found.to_pylist() == oracle.scan_seq(
-            self.rows[table], after_seq, after_seq + span, wanted, start, limit
+            self.rows[table], after_seq, upto_seq, wanted, start, limit
         )
 
-    @rule(seq=st.integers(1, 120))
-    def find_trade(self, seq: int) -> None:
-        trades = self.rows["trades"]
+    def find_trade(self, table: str) -> None:
+        seq, trades = self.any_seq(), self.rows["trades"]
         named = [row for row in trades if row["seq"] == seq]
         root = (named[0]["ref_seq"] or seq) if named else seq
         expected = [r for r in oracle.shown(trades) if (r["ref_seq"] or r["seq"]) == root]
         assert self.store.find_trade(seq).to_pylist() == expected
 
-    @rule(
-        instrument=instruments, start=times, end=times, seq_max=st.none() | st.integers(0, 120)
-    )
-    def amendment_seqs(self, instrument: int, start: int, end: int, seq_max: int | None) -> None:
-        ts, seq = self.store.amendment_seqs(instrument, start, end, AsOf(seq_max))
+    def touched(self, table: str) -> None:
+        start, end, seq_max = self.any_time(), self.any_time(), self.maybe(self.any_seq)
+        ts, seq = self.store.amendment_seqs(1, start, end, AsOf(seq_max))
         found = set(zip(ts.tolist(), seq.tolist(), strict=True))
-        expected = oracle.touched(self.rows["trades"], instrument, start, end, seq_max)
-        assert found == expected
+        assert found == oracle.touched(self.rows["trades"], 1, start, end, seq_max)
 
-    @rule(table=tables, numbers=st.lists(st.integers(0, 130), max_size=20))
-    def seen(self, table: str, numbers: list[int]) -> None:
+    def seen(self, table: str) -> None:
+        numbers = [self.any_seq() for _ in range(15)]
         found = self.store.seen(table, oracle.make_keys(numbers))
         assert found.tolist() == [n != 0 and n in self.keys[table] for n in numbers]
 
-    @rule(table=tables, instrument=st.none() | instruments)
-    def span(self, table: str, instrument: int | None) -> None:
+    def span(self, table: str) -> None:
+        instrument = self.maybe(lambda: self.random.randint(1, 3))
         times = [
             row["ts_event"]
             for row in self.rows[table]
@@ -236,8 +232,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 StoreMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
+    max_examples=40,
+    stateful_step_count=16,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

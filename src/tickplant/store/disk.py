@@ -8,14 +8,20 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+BUFFER_BYTES = 1 << 20
+
 
 class Sink(io.RawIOBase):
-    """A file being written; knows the checksum of what went in. Not safe for several threads."""
+    """A file being written; knows the checksum of what went in. Not safe for several threads.
+
+    Small writes are collected, because Parquet makes many of them.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.crc32 = 0
         self.bytes_written = 0
+        self._waiting = bytearray()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
 
     def writable(self) -> bool:
@@ -23,14 +29,25 @@ class Sink(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write all of `data`; a short write of the system is continued."""
+        """Take all of `data`."""
         view = memoryview(data).cast("B")
         self.crc32 = zlib.crc32(view, self.crc32)
         self.bytes_written += len(view)
-        size = len(view)
+        self._waiting += view
+        if len(self._waiting) >= BUFFER_BYTES:
+            self.flush()
+        return len(view)
+
+    def flush(self) -> None:
+        """Hand what was collected to the system."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, bytearray()
+            self.put(memoryview(waiting))
+
+    def put(self, view: memoryview) -> None:
+        """Write all of `view`; a short write of the system is continued."""
         while view:
             view = view[os.write(self._fd, view) :]
-        return size
 
     def tell(self) -> int:
         """Return how many bytes were written."""
@@ -38,11 +55,13 @@ class Sink(io.RawIOBase):
 
     def sync(self) -> None:
         """Make what was written durable."""
+        self.flush()
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Close the file. Idempotent."""
+        """Close the file; what was not synced may be lost. Idempotent."""
         if not self.closed:
+            self._waiting.clear()
             os.close(self._fd)
         super().close()
 

@@ -105,9 +105,9 @@ class Upkeep:
         if self._clock() < self._retry_at:
             return worked
         try:
-            if self._failed:
+            failed_before = self._failed
+            if failed_before:
                 self._store.archive.sweep()
-                self._failed = False
             if self._archive_due():
                 worked |= self._archive_run(catalog)
             elif self._clock() >= self._tidy_at:
@@ -119,6 +119,8 @@ class Upkeep:
             self._retry_at = self._clock() + int(self._backoff_s * NS_PER_S)
             self._backoff_s = min(self._backoff_s * 2, BACKOFF_S_MAX)
             return worked
+        if failed_before:
+            self._failed, self.last_error = False, None
         self._backoff_s = BACKOFF_S_MIN
         return worked
 
