@@ -8,9 +8,8 @@ from journal_cases import FOLDER, WAIT_S, flush, make_records, open_journal, pla
 from journal_disk import FakeDisk
 
 from tickplant.config import LogSettings
-from tickplant.log.chain import JournalTrimmed
 from tickplant.log.contract import LogRecord
-from tickplant.log.journal import Journal, JournalReader, read_folder
+from tickplant.log.journal import Journal, JournalReader, JournalTrimmed, read_folder
 from tickplant.log.verify import verify_journal
 
 

@@ -7,9 +7,9 @@ import errno
 import threading
 from collections.abc import Sequence
 
-from tickplant.log.chain import Segment
 from tickplant.log.contract import LogRecord
 from tickplant.log.disk import Buffer, Disk
+from tickplant.log.folder import Segment
 from tickplant.log.segment import (
     SEGMENT_HEADER_BYTES,
     encode_end,

@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tickplant.config import LogSettings
-from tickplant.log.chain import Chain, Fault, select, skip_below
+from tickplant.log.chain import Chain, Fault, select
 from tickplant.log.contract import Damage, DurableCallback, LogRecord, LogStatus
 from tickplant.log.disk import Disk, RealDisk
+from tickplant.log.folder import JournalTrimmed, skip_below
 from tickplant.log.reader import JournalReader, read_folder
 from tickplant.log.recovery import recover
 from tickplant.log.segment import PAYLOAD_BYTES_MAX
 from tickplant.log.writer import Writer
 
-__all__ = ["Journal", "JournalReader", "read_folder"]
+__all__ = ["Journal", "JournalReader", "JournalTrimmed", "read_folder"]
 
 MIB = 1 << 20
 

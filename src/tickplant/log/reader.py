@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tickplant.log.chain import (
-    Chain,
-    Fault,
+from tickplant.log.chain import Chain, Fault, select
+from tickplant.log.contract import LogRecord
+from tickplant.log.disk import Disk, RealDisk
+from tickplant.log.folder import (
     JournalTrimmed,
     Segment,
     list_segments,
     open_segment,
-    select,
     skip_below,
 )
-from tickplant.log.contract import LogRecord
-from tickplant.log.disk import Disk, RealDisk
 
 _LISTINGS_MAX = 100
 

@@ -13,9 +13,10 @@ import os
 from dataclasses import dataclass
 
 from tickplant.log.active import finish, write_all
-from tickplant.log.chain import Chain, Fault, Segment, list_segments, open_segment
+from tickplant.log.chain import Chain, Fault
 from tickplant.log.contract import Damage
 from tickplant.log.disk import Disk
+from tickplant.log.folder import Segment, list_segments, open_segment
 from tickplant.log.segment import SEGMENT_HEADER_BYTES
 
 SPARE_SUFFIX = ".tmp"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickplant.log.chain import Chain, Fault, Segment, list_segments, open_segment
+from tickplant.log.chain import Chain, Fault
 from tickplant.log.contract import Damage
 from tickplant.log.disk import Disk, RealDisk
+from tickplant.log.folder import Segment, list_segments, open_segment
 
 
 @dataclass(frozen=True, slots=True)

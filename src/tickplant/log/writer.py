@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tickplant.log.active import ActiveSegment, Spare, prepare
-from tickplant.log.chain import Segment
 from tickplant.log.contract import Damage, DurableCallback, LogRecord, LogStatus
 from tickplant.log.disk import Disk
+from tickplant.log.folder import Segment
 from tickplant.log.recovery import SPARE_SUFFIX, Recovered
 from tickplant.log.segment import SEGMENT_HEADER_BYTES, record_size, segment_name
 from tickplant.model.errors import LogUnavailable, Stopping
