@@ -23,9 +23,7 @@ def main() -> None:
     found: list[Comparison] = []
     if "b1" in which:
         batches = max(int(4_000 * options.scale), 20)
-        found += b1_ingest.run(
-            batches=batches, rounds=options.rounds, peers=not options.no_peers
-        )
+        found += b1_ingest.run(batches=batches, rounds=options.rounds, peers=not options.no_peers)
     if "b7" in which:
         ticks = max(int(100_000 * options.scale), 100)
         found += b7_candles.run(ticks=ticks, rounds=options.rounds)

@@ -195,21 +195,40 @@ def run(*, batches: int = 4_000, rounds: int = 5, peers: bool = True) -> list[Co
         few = work[: max(batches // 20, 2)]
         sides = [
             Side("tickplant, no ids", lambda w=plain: in_process(w), "ack after fdatasync"),
-            Side("tickplant, ids deduplicated", lambda w=work: in_process(w), "ack after fdatasync"),
+            Side(
+                "tickplant, ids deduplicated", lambda w=work: in_process(w), "ack after fdatasync"
+            ),
         ]
         postgres = None
         if peers:
-            sides.append(Side("DuckDB, a commit a batch", lambda w=few: duckdb_commits(w),
-                              "log synced at commit"))
-            sides.append(Side("publish loop, a tick at a time", lambda w=few: per_tick_loop(w),
-                              "memory only"))
+            sides.append(
+                Side(
+                    "DuckDB, a commit a batch",
+                    lambda w=few: duckdb_commits(w),
+                    "log synced at commit",
+                )
+            )
+            sides.append(
+                Side(
+                    "publish loop, a tick at a time", lambda w=few: per_tick_loop(w), "memory only"
+                )
+            )
             postgres = _postgres()
             if postgres is not None:
-                sides.append(Side("PostgreSQL, COPY and commit a batch",
-                                  lambda w=few, p=postgres: p.copy(w), "fsync on"))
+                sides.append(
+                    Side(
+                        "PostgreSQL, COPY and commit a batch",
+                        lambda w=few, p=postgres: p.copy(w),
+                        "fsync on",
+                    )
+                )
         found.append(
-            compare(f"B1 in process, {instruments} instruments", sides, rounds=rounds,
-                    target=">= 2 M rows/s, >= 3x the best that syncs")
+            compare(
+                f"B1 in process, {instruments} instruments",
+                sides,
+                rounds=rounds,
+                target=">= 2 M rows/s, >= 3x the best that syncs",
+            )
         )
         if postgres is not None:
             postgres.close()
@@ -235,12 +254,19 @@ def _http(batches: int, rounds: int) -> list[Comparison]:
             compare(
                 f"B1 over HTTP, {name}, 100 instruments, {CONNECTIONS} connections",
                 [
-                    Side("tickplant", lambda r=requests, n=rows: over_http(r, n),
-                         "ack after fdatasync, ids deduplicated"),
-                    Side("null sink (the generator's limit)",
-                         lambda r=requests, n=rows: into_nothing(r, n), "stores nothing"),
+                    Side(
+                        "tickplant",
+                        lambda r=requests, n=rows: over_http(r, n),
+                        "ack after fdatasync, ids deduplicated",
+                    ),
+                    Side(
+                        "null sink (the generator's limit)",
+                        lambda r=requests, n=rows: into_nothing(r, n),
+                        "stores nothing",
+                    ),
                 ],
-                rounds=rounds, target=target,
+                rounds=rounds,
+                target=target,
             )
         )
     return found

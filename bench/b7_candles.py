@@ -82,8 +82,10 @@ def ours(history: History, symbol: int, start: int) -> Bars:
     instrument = history.registry.number(symbol)
     grid = Grid(parse_interval("1m"))
     table = history.candles(instrument, grid, basis="trade", start=start, end=start + NS_PER_DAY)
-    columns = [table.table[name].to_pylist() for name in
-               ("start", "open", "high", "low", "close", "volume", "count")]
+    columns = [
+        table.table[name].to_pylist()
+        for name in ("start", "open", "high", "low", "close", "volume", "count")
+    ]
     return list(zip(*columns, strict=True))
 
 
@@ -125,9 +127,12 @@ class Polars:
             .sort("seq")
             .group_by((ts // NS_PER_MINUTE * NS_PER_MINUTE).alias("bucket"))
             .agg(
-                pl.col("price").first().alias("open"), pl.col("price").max().alias("high"),
-                pl.col("price").min().alias("low"), pl.col("price").last().alias("close"),
-                pl.col("size").sum().alias("volume"), pl.len().alias("count"),
+                pl.col("price").first().alias("open"),
+                pl.col("price").max().alias("high"),
+                pl.col("price").min().alias("low"),
+                pl.col("price").last().alias("close"),
+                pl.col("size").sum().alias("volume"),
+                pl.len().alias("count"),
             )
             .sort("bucket")
             .collect()
@@ -159,8 +164,11 @@ def run(
             for name, read in sources.items()
         ]
         found = compare(
-            f"B7 one symbol-day of 1m candles out of {rows / 1e6:,.0f} M ticks", sides,
-            rounds=rounds, unit="queries/s", target=">= 5x the best (issue 2: faster than DuckDB)",
+            f"B7 one symbol-day of 1m candles out of {rows / 1e6:,.0f} M ticks",
+            sides,
+            rounds=rounds,
+            unit="queries/s",
+            target=">= 5x the best (issue 2: faster than DuckDB)",
         )
         history.store.close()
         return [found]

@@ -21,7 +21,11 @@ import uvloop
 
 
 async def one_connection(
-    host: str, port: int, requests: Iterator[bytes], statuses: Counter[int], bodies: list[bytes],
+    host: str,
+    port: int,
+    requests: Iterator[bytes],
+    statuses: Counter[int],
+    bodies: list[bytes],
     latencies: list[float],
 ) -> None:
     reader, writer = await asyncio.open_connection(host, port)

@@ -39,7 +39,9 @@ def load(port: int, requests: Sequence[bytes], connections: int) -> dict[str, fl
     """Send the requests from a process of its own; return what it counted."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.http_load", "127.0.0.1", str(port), str(connections)],
-        input=pickle.dumps(list(requests)), capture_output=True, check=False,
+        input=pickle.dumps(list(requests)),
+        capture_output=True,
+        check=False,
         cwd=Path(__file__).parent.parent,
     )
     if done.returncode:
@@ -53,8 +55,17 @@ def serving(*options: str) -> Iterator[tuple[str, int, Path]]:
     folder = Path(tempfile.mkdtemp(prefix="tickplant-bench-"))
     port = free_port()
     command = [
-        sys.executable, "-m", "tickplant", "serve", "--feed", "none", "--data", str(folder),
-        "--port", str(port), *options,
+        sys.executable,
+        "-m",
+        "tickplant",
+        "serve",
+        "--feed",
+        "none",
+        "--data",
+        str(folder),
+        "--port",
+        str(port),
+        *options,
     ]
     with _process(command) as process:
         wait_ready(f"http://127.0.0.1:{port}", process)
@@ -96,8 +107,15 @@ def null_sink() -> Iterator[int]:
     """Yield the port of a server that reads each body and answers at once: the generator's limit."""
     port = free_port()
     command = [
-        sys.executable, "-m", "uvicorn", "bench.null_sink:app", "--port", str(port),
-        "--log-level", "error", "--no-access-log",
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "bench.null_sink:app",
+        "--port",
+        str(port),
+        "--log-level",
+        "error",
+        "--no-access-log",
     ]
     with _process(command) as process:
         deadline = time.monotonic() + TIMEOUT_S

@@ -40,9 +40,7 @@ def trade_batches(
     batches: int, rows: int, instruments: int, *, ids: bool = True
 ) -> list[pa.RecordBatch]:
     return [
-        incoming_batch(
-            "trades", **trade_columns(rows, instruments, first=n * rows, ids=ids)
-        )
+        incoming_batch("trades", **trade_columns(rows, instruments, first=n * rows, ids=ids))
         for n in range(batches)
     ]
 

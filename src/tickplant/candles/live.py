@@ -143,6 +143,22 @@ class LiveBars:
         known = (self._block[START, slots] != _NONE) & (self._block[COUNT, slots] > 0)
         return States(self._block[:, slots[known]])
 
+    def get(self, instruments: Ints, starts: Ints) -> tuple[States, list[tuple[int, int]]]:
+        """Return (states, unknown) of one candle of each instrument, both shape (n,), rising.
+
+        `states` leaves out candles that are known to have no events; `unknown` are (instrument,
+        start) of those that the caller has to recompute.
+        """
+        if not starts.size:
+            return States(self._block[:, :0].copy()), []
+        rows = self._rows(instruments)
+        slots, found = self._find(rows, starts)
+        held = found.copy()
+        held[found] = self._block[COUNT, slots[found]] > 0
+        unknown = ~held & (found | (starts < self._complete_from[rows]))
+        missing = zip(instruments[unknown].tolist(), starts[unknown].tolist(), strict=True)
+        return States(self._block[:, slots[held]]), list(missing)
+
     def _find(self, rows: Ints, starts: Ints) -> tuple[Ints, Flags]:
         """Return each candle's slot and whether it is in one; the slot is of no use otherwise."""
         match = self._starts[rows] == starts[:, None]

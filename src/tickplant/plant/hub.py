@@ -96,7 +96,7 @@ class Hub:
     def _evict(self) -> None:
         while self._warm > self._limit // ENCODED_SHARE and self._cold < self._next - 1:
             old = self._entries[self._cold]
-            old.encoded = {}
+            old.encoded = None
             self._warm -= old.weight
             self._cold += 1
         while self._weight > self._limit and self._first < self._next - 1:

@@ -11,7 +11,8 @@ is built anew includes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,11 +39,20 @@ from tickplant.model.times import INT64_MIN
 from tickplant.plant.bars import states_of_bars
 from tickplant.plant.history import finish
 from tickplant.plant.published import CANDLE_SCHEMA
-from tickplant.store.contract import Store
+from tickplant.store.contract import AsOf, Store
 
 Ints = NDArray[np.int64]
 
-_NO_BAR = np.int64(INT64_MIN)
+_UNKNOWN = INT64_MIN
+_NO_EVENT = INT64_MIN + 1
+
+
+class _Touched(NamedTuple):
+    """Instruments of a batch, rising, with their watermarks before and after it, shape (n,)."""
+
+    numbers: Ints
+    before: Ints
+    after: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,6 @@ class Watched:
 class _Watch:
     bars: LiveBars
     users: int = 0
-    forming: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """Start of the newest forming bar by instrument number, `_NO_BAR` where there is none."""
 
 
 class LiveCandles:
@@ -86,6 +94,8 @@ class LiveCandles:
         watch.users -= 1
         if watch.users <= 0:
             del self._watches[what]
+        if not self._watches:  # nobody keeps the watermarks up from now on
+            self._watermarks = np.empty(0, dtype=np.int64)
 
     @property
     def watched(self) -> tuple[Watched, ...]:
@@ -96,15 +106,17 @@ class LiveCandles:
         """Take a stored batch of original rows; return the changed candles of each watch."""
         if table not in MARKET_TABLES or not self._watches:
             return []
-        instrument = rows.column("instrument").to_numpy()
-        ts = rows.column("ts_event").to_numpy()
-        touched = self._advance(instrument, ts)
-        updates = []
+        touched = self._advance(
+            rows.column("instrument").to_numpy(),
+            rows.column("ts_event").to_numpy(),
+            rows.column("seq")[0].as_py(),
+        )
+        updates: list[tuple[Watched, pa.RecordBatch]] = []
         for what, watch in self._watches.items():
-            changed = [self._closing(what, watch, touched)]
-            if table_of(what.basis) == table:
-                changed.append(self._changed(what, watch, rows))
-            self._collect(updates, what, watch, changed)
+            closing = self._closing(what, watch, touched)
+            mine = table_of(what.basis) == table
+            changed = self._changed(what, watch, rows) if mine else empty()
+            self._collect(updates, what, closing, changed)
         return updates
 
     def amend(
@@ -117,86 +129,102 @@ class LiveCandles:
         updates: list[tuple[Watched, pa.RecordBatch]] = []
         if not self._watches:
             return updates
-        self._advance(np.full(len(times), instrument, np.int32), np.asarray(times, np.int64))
+        numbers = np.full(len(times), instrument, np.int32)
+        touched = self._advance(numbers, np.asarray(times, np.int64), seq)
         for what, watch in self._watches.items():
-            if what.basis != "trade":
-                continue
-            starts = sorted({what.grid.floor(ts) for ts in times})
-            for start in starts:
-                watch.bars.forget(instrument, start)
-            states = states_of_bars(self._store, instrument, what.grid, what.basis, starts)
-            watch.bars.put(states)
-            gone = _gone(instrument, sorted(set(starts) - set(states.start.tolist())), seq)
-            self._collect(updates, what, watch, [gone, states])
+            closing = self._closing(what, watch, touched)
+            changed = empty()
+            if what.basis == "trade":
+                changed = self._rebuilt(what, watch, instrument, times, seq)
+            self._collect(updates, what, closing, changed)
         return updates
 
+    def _rebuilt(
+        self, what: Watched, watch: _Watch, instrument: int, times: list[int], seq: int
+    ) -> States:
+        starts = sorted({what.grid.floor(ts) for ts in times})
+        for start in starts:
+            watch.bars.forget(instrument, start)
+        states = states_of_bars(self._store, instrument, what.grid, what.basis, starts)
+        watch.bars.put(states)
+        gone = sorted(set(starts) - set(states.start.tolist()))
+        return merge([states, _gone(instrument, gone, seq)])
+
     def _changed(self, what: Watched, watch: _Watch, rows: pa.RecordBatch) -> States:
-        changed, unknown = watch.bars.apply_states(rows_of(what.basis, rows).build(what.grid))
+        new = rows_of(what.basis, rows).build(what.grid)
+        changed, unknown = watch.bars.apply_states(new)
+        return merge([changed, self._build(what, watch, unknown)])
+
+    def _build(self, what: Watched, watch: _Watch, unknown: list[tuple[int, int]]) -> States:
+        """Build bars anew from the store, and let the watch hold them."""
         wanted: dict[int, list[int]] = {}
         for number, start in unknown:
-            wanted.setdefault(int(number), []).append(int(start))
+            wanted.setdefault(number, []).append(start)
         built = [
             states_of_bars(self._store, number, what.grid, what.basis, starts)
             for number, starts in wanted.items()
         ]
         for states in built:
             watch.bars.put(states)
-        return merge([changed, *built])
+        return merge(built)
 
-    def _advance(self, instrument: NDArray[np.int32], ts: Ints) -> NDArray[np.int32]:
-        """Move the watermarks on; return the instruments that had an event."""
-        touched = np.unique(instrument)
-        self._grow(int(touched[-1]) + 1)
-        for number in touched[self._watermarks[touched] == _NO_BAR].tolist():
-            spans = [self._store.span(table, number) for table in MARKET_TABLES]
-            self._watermarks[number] = max(span[1] for span in spans if span)
+    def _advance(self, instrument: NDArray[np.int32], ts: Ints, seq_first: int) -> _Touched:
+        """Move the watermarks on, to where they are after a batch that begins with `seq_first`."""
+        numbers = np.unique(instrument)
+        self._grow(int(numbers[-1]) + 1)
+        for number in numbers[self._watermarks[numbers] == _UNKNOWN].tolist():
+            self._watermarks[number] = self._last_before(number, seq_first)
+        before = self._watermarks[numbers]
         np.maximum.at(self._watermarks, instrument, ts)
-        return touched
+        return _Touched(numbers.astype(np.int64), before, self._watermarks[numbers])
+
+    def _last_before(self, instrument: int, seq: int) -> int:
+        """Return the last event time of what was stored before `seq`, `_NO_EVENT` for nothing."""
+        known = AsOf(seq_max=seq - 1)
+        last = _NO_EVENT
+        for table in MARKET_TABLES:
+            rows = self._store.scan(
+                table, instrument, columns=["ts_event"], as_of=known, descending=True, limit=1,
+                amended=False,
+            )  # fmt: skip
+            if rows.num_rows:
+                last = max(last, rows["ts_event"][0].as_py())
+        return last
 
     def _grow(self, size: int) -> None:
-        if size > len(self._watermarks):
-            self._watermarks = _grown(self._watermarks, 2 * size)
-        for watch in self._watches.values():
-            if len(watch.forming) < len(self._watermarks):
-                watch.forming = _grown(watch.forming, len(self._watermarks))
+        have = len(self._watermarks)
+        if size > have:
+            more = np.full(2 * size - have, _UNKNOWN, dtype=np.int64)
+            self._watermarks = np.append(self._watermarks, more)
 
-    def _closing(self, what: Watched, watch: _Watch, touched: NDArray[np.int32]) -> States:
-        """Return the bars that were forming until the watermark has now passed their end."""
-        starts = watch.forming[touched]
-        have = starts != _NO_BAR
-        numbers, starts = touched[have], starts[have]
-        if not len(starts):
+    def _closing(self, what: Watched, watch: _Watch, touched: _Touched) -> States:
+        """Return the bars that were forming until the watermark has now passed their end.
+
+        Only the bar that the watermark was in can have been forming.
+        """
+        moved = (touched.after > touched.before) & (touched.before != _NO_EVENT)
+        numbers, before = touched.numbers[moved], touched.before[moved]
+        if not len(numbers):
             return empty()
-        over = what.grid.ends(starts) <= self._watermarks[numbers]
-        watch.forming[numbers[over]] = _NO_BAR
-        closing = zip(numbers[over].tolist(), starts[over].tolist(), strict=True)
-        held = [(watch.bars.held(number), start) for number, start in closing]
-        return merge([states.take(states.start == start) for states, start in held])
+        starts = what.grid.starts(before)
+        over = what.grid.ends(starts) <= touched.after[moved]
+        held, unknown = watch.bars.get(numbers[over], starts[over])
+        return merge([held, self._build(what, watch, unknown)])
 
     def _collect(
         self,
         updates: list[tuple[Watched, pa.RecordBatch]],
         what: Watched,
-        watch: _Watch,
-        changed: list[States],
+        closing: States,
+        changed: States,
     ) -> None:
-        states = _last_of_each(changed)
+        states = _newer_of_each(closing, changed)
         if not len(states):
             return
         bars = states.finish()
-        marks = self._watermarks[bars.instrument]
-        newest = what.grid.ends(bars.start) > marks
-        watch.forming[bars.instrument[newest]] = bars.start[newest]
-        table = finish(bars, what.grid, what.basis, marks)
-        updates.append(
-            (
-                what,
-                pa.RecordBatch.from_arrays(
-                    [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)],
-                    schema=CANDLE_SCHEMA,
-                ),
-            )
-        )
+        table = finish(bars, what.grid, what.basis, self._watermarks[bars.instrument])
+        columns = [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)]
+        updates.append((what, pa.RecordBatch.from_arrays(columns, schema=CANDLE_SCHEMA)))
 
 
 def _gone(instrument: int, starts: list[int], seq: int) -> States:
@@ -207,21 +235,11 @@ def _gone(instrument: int, starts: list[int], seq: int) -> States:
     return States(block)
 
 
-def _grown(array: Ints, size: int) -> Ints:
-    grown = np.full(size, _NO_BAR, dtype=np.int64)
-    grown[: len(array)] = array
-    return grown
-
-
-def _last_of_each(parts: list[States]) -> States:
-    """Return one state a bar; where several parts have it, the later part's is the newer."""
-    closing, *others = parts
-    if not others:
-        return closing
-    changed = others[0]
-    if not len(closing):
-        return changed
+def _newer_of_each(closing: States, changed: States) -> States:
+    """Return one state a bar; one that changed is newer than the same bar as it was closed."""
+    if not len(closing) or not len(changed):
+        return changed if len(changed) else closing
     known = set(zip(changed.instrument.tolist(), changed.start.tolist(), strict=True))
     keys = zip(closing.instrument.tolist(), closing.start.tolist(), strict=True)
-    kept = [place for place, key in enumerate(keys) if key not in known]
-    return merge([closing.take(np.asarray(kept, dtype=np.int64)), changed])
+    kept = np.fromiter((key not in known for key in keys), np.bool_, len(closing))
+    return merge([closing.take(kept), changed])

@@ -99,6 +99,18 @@ class Plant:
         self._state = "starting"
         self._fault: str | None = None
         self._stop_maintenance = threading.Event()
+        metrics.watch(
+            log=log.status,
+            store=store.status,
+            hub=hub.status,
+            feeds=self.feeds,
+            numbers={
+                "ready": lambda: self.readiness()[0],
+                "instruments": lambda: len(self.registry),
+                "inbox_rows": lambda: self._waiting_rows,
+                "seq_last": lambda: self.seq_last,
+            },
+        )
         self._threads = [
             threading.Thread(target=self._run, name="plant", daemon=True),
             threading.Thread(target=self._maintain, name="store-maintenance", daemon=True),
@@ -173,6 +185,10 @@ class Plant:
     def unwatch_candles(self, grid: Grid, basis: str) -> None:
         """Undo one `watch_candles`."""
         self._call(lambda: self._candles.unwatch(Watched(grid, basis)))
+
+    def drain(self) -> None:
+        """Wait until everything that was handed in before is accepted and published."""
+        self._call(lambda: None).result()
 
     def feeds(self) -> list[dict[str, Any]]:
         """Return the state of each feed."""

@@ -56,7 +56,7 @@ class Published:
 
     `seq_first .. seq_last` are the sequence numbers of its rows (for candles and notices both are
     the number that caused it). `encoded` is the subscribers' cache: a list of one slot a row for
-    each wire format; the hub empties it when the entry is no longer recent. `mark`, `position` and
+    each wire format, and None once the hub says that the entry is no longer recent. `mark`, `position` and
     `rows_before` are the hub's.
     """
 
@@ -92,7 +92,7 @@ class Published:
         self.key = key
         self.message = message
         self.count = 1 if rows is None else rows.num_rows
-        self.encoded: dict[str, list[bytes | None]] = {}
+        self.encoded: dict[str, list[bytes | None]] | None = {}
         self.mark = self.position = self.rows_before = 0
         self._by_instrument: dict[int, NDArray[np.intp]] | None = None
 
