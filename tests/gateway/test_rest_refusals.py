@@ -10,8 +10,9 @@ import pytest
 from plant_fakes import FakePlant
 
 from tickplant.gateway.app import create_app
-from tickplant.gateway.rest.bodies import BodyRoom
-from tickplant.model.errors import LogUnavailable, Overloaded
+from tickplant.gateway.rest.bodies import MEMBERS_MAX, BodyRoom, gunzip
+from tickplant.gateway.rest.problems import BodyTooLarge
+from tickplant.model.errors import InvalidBody, LogUnavailable, Overloaded
 
 Client = httpx.AsyncClient
 RANGED = ("/v1/trades/X", "/v1/quotes/X", "/v1/quarantine")
@@ -282,3 +283,32 @@ async def test_the_room_for_bodies_is_given_back() -> None:
                 "/v1/trades", content=gzip.compress(body), headers={"Content-Encoding": "gzip"}
             )
             assert packed.status_code == 201
+
+
+def test_gzip_of_many_members_is_bounded() -> None:
+    member = gzip.compress(b"x")
+    assert gunzip(member * 5_000, 5_000) == b"x" * 5_000
+    with pytest.raises(BodyTooLarge):
+        gunzip(member * 5_000, 4_999)
+    with pytest.raises(InvalidBody, match="members"):
+        gunzip(member * (MEMBERS_MAX + 1), 1 << 20)
+    large = b"0123456789abcdef" * 100_000
+    packed = gzip.compress(large, 0) + gzip.compress(large, 9)
+    assert gunzip(packed, 2 * len(large)) == large * 2
+
+
+async def test_a_producer_that_goes_away_is_no_fault(
+    plant: FakePlant, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def receive() -> dict:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        raise AssertionError(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/trades", "raw_path": b"/v1/trades",
+        "query_string": b"", "headers": [], "root_path": "", "http_version": "1.1",
+    }  # fmt: skip
+    await create_app(plant)(scope, receive, send)  # type: ignore[arg-type]
+    assert not caplog.records

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,6 +70,8 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            pass  # whoever sent it went away; there is nobody to answer
         except Exception:
             _LOG.exception(
                 "request %s failed: %s %s", request_id.decode(), scope["method"], scope["path"]

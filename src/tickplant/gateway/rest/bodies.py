@@ -21,7 +21,11 @@ from tickplant.model.errors import (
 THREAD_BYTES = 64 * 1024
 """Larger bodies are unpacked and parsed in a thread, so that the event loop does not wait."""
 
+MEMBERS_MAX = 10_000
+"""Most members of a gzip body: each costs a copy of the rest of its piece."""
+
 _GZIP = 16 + zlib.MAX_WBITS
+_PIECE_BYTES = 64 * 1024
 
 
 class BodyRoom:
@@ -99,17 +103,23 @@ async def _collect(request: Request, bytes_max: int, take: Callable[[int], None]
 def gunzip(packed: bytes, bytes_max: int) -> bytes:
     """Return what gzip packed, of one or several members (RFC 1952)."""
     out: list[bytes] = []
-    left = bytes_max
+    at, left, members = 0, bytes_max, 0
+    view = memoryview(packed)
     try:
-        while packed:
+        while at < len(packed):
+            members += 1
+            if members > MEMBERS_MAX:
+                raise zlib.error(f"it has more than {MEMBERS_MAX} members")
             member = zlib.decompressobj(_GZIP)
-            out.append(member.decompress(packed, left + 1))
-            left -= len(out[-1])
-            if left < 0:
-                raise too_large(bytes_max)
-            if not member.eof:
-                raise zlib.error("the stream ends early")
-            packed = member.unused_data
+            while not member.eof:
+                piece = view[at : at + _PIECE_BYTES]
+                if not piece:
+                    raise zlib.error("the stream ends early")
+                out.append(member.decompress(piece, left + 1))
+                left -= len(out[-1])
+                if left < 0:
+                    raise too_large(bytes_max)
+                at += len(piece) - len(member.unused_data)
     except zlib.error as fault:
         raise InvalidBody(
             f"body: is not valid gzip ({fault})", [Complaint(("body",), "valid gzip")]
