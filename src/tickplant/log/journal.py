@@ -94,7 +94,7 @@ class Journal:
         `JournalTrimmed` where a segment is trimmed before the reader gets to it. Damage that comes
         to light is skipped and shows in `status`.
         """
-        segments = skip_below(self._writer.snapshot(), from_seq)
+        segments = skip_below(self._writer.files.snapshot(), from_seq)
         chain = Chain(self._disk, segments, self._note_fault)
         yield from select(chain.walk(from_seq), from_seq, to_seq)
 

@@ -15,14 +15,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tickplant.log.active import ActiveSegment, Spare, prepare
+from tickplant.log.active import ActiveSegment
 from tickplant.log.contract import Damage, DurableCallback, LogRecord, LogStatus
 from tickplant.log.disk import Disk
-from tickplant.log.folder import Segment
-from tickplant.log.recovery import SPARE_SUFFIX, Recovered
-from tickplant.log.segment import SEGMENT_HEADER_BYTES, record_size, segment_name
+from tickplant.log.files import SegmentFiles
+from tickplant.log.recovery import Recovered
+from tickplant.log.segment import record_size
 from tickplant.model.errors import LogUnavailable, Stopping
 
 PAUSE_FIRST_S = 0.05
@@ -63,23 +63,15 @@ class Writer:
         monotonic: Callable[[], float],
         pause: Callable[[float], object] | None,
     ) -> None:
-        self._disk = disk
-        self._folder = folder
-        self._segment_bytes = segment_bytes
         self._sync = sync
         self._pending_bytes_max = pending_bytes_max
         self._ack_timeout_s = ack_timeout_s
-        self._clock = clock
         self._monotonic = monotonic
         self._closing = threading.Event()
         self._pause = pause or self._closing.wait
-        self._segments = list(recovered.segments)
         self._damage = list(recovered.damage)
-        self._number_next = recovered.number_next
-        self._ordinal_next = recovered.ordinal_next
         self.seq_next = recovered.seq_next
         self._seq_durable = recovered.seq_next - 1
-        self._active: ActiveSegment | None = None
         self._queue: deque[_Item] = deque()
         self._pending_bytes = 0
         self._reason: str | None = None
@@ -87,9 +79,17 @@ class Writer:
         self._fsyncs = 0
         self._fsync_s_max = 0.0
         self._changed = threading.Condition()
-        self._spare = Spare(disk, folder, segment_bytes, SPARE_SUFFIX) if prepare_ahead else None
-        if self._spare:
-            self._spare.want()
+        self._folder = folder
+        self.files = SegmentFiles(
+            disk,
+            folder,
+            recovered,
+            self._changed,
+            segment_bytes=segment_bytes,
+            sync=sync,
+            prepare_ahead=prepare_ahead,
+            clock=clock,
+        )
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -125,55 +125,24 @@ class Writer:
         if self._reason is not None:
             raise LogUnavailable(f"the disk refuses: {self._reason}")
 
-    def snapshot(self) -> list[Segment]:
-        """Return the segments as they are now, with the ends up to which they are durable."""
-        with self._changed:
-            return [
-                replace(segment, allocated=None)
-                for segment in self._segments
-                if segment.end > SEGMENT_HEADER_BYTES
-            ]
-
     def trim(self, upto_seq: int) -> int:
         """Drop whole segments; see `Journal.trim`."""
-        dropped = self._trim_closed(upto_seq)
-        with self._changed:
-            active = self._active
-            wanted = active is not None and active.segment.seq_touch <= upto_seq
-            open_ = not self._closing.is_set() and self._reason is None
-        if not wanted or not open_ or threading.current_thread() is self._thread:
+        files = self.files
+        dropped = files.drop_closed(upto_seq)
+        if threading.current_thread() is self._thread or not files.active_is_below(upto_seq):
             return dropped
         done = threading.Event()
 
-        def roll(fault: BaseException | None) -> None:
+        def retire(fault: BaseException | None) -> None:
             # Runs on the writer's thread, which owns the active segment.
-            if fault is None and self._active and self._active.segment.seq_touch <= upto_seq:
-                self._retire()
+            if fault is None and files.active_is_below(upto_seq):
+                files.retire()
             done.set()
 
         with contextlib.suppress(LogUnavailable, Stopping):
-            self.append([], roll)
+            self.append([], retire)
             done.wait()
-        return dropped + self._trim_closed(upto_seq)
-
-    def _trim_closed(self, upto_seq: int) -> int:
-        dropped = 0
-        with self._changed:
-            while self._segments:
-                first = self._segments[0]
-                active = self._active is not None and first is self._active.segment
-                if active or first.seq_touch > upto_seq:
-                    break
-                try:
-                    self._disk.unlink(first.path)
-                except FileNotFoundError:
-                    pass
-                except OSError as error:
-                    _logger.warning("journal: %s could not be removed: %s", first.path, error)
-                    break
-                del self._segments[0]
-                dropped += 1
-        return dropped
+        return dropped + files.drop_closed(upto_seq)
 
     def status(self, more_damage: tuple[Damage, ...]) -> LogStatus:
         """Return the present state."""
@@ -183,8 +152,8 @@ class Writer:
                 reason=self._reason,
                 seq_durable=self._seq_durable,
                 seq_appended=self.seq_next - 1,
-                segments=len(self._segments),
-                bytes=sum(segment.end for segment in self._segments),
+                segments=len(self.files),
+                bytes=self.files.bytes,
                 pending_bytes=self._pending_bytes,
                 fsyncs=self._fsyncs,
                 fsync_s_max=self._fsync_s_max,
@@ -214,9 +183,7 @@ class Writer:
                 self._changed.notify_all()
             self._expire(None)
         finally:
-            self._retire()
-            if self._spare:
-                self._spare.stop()
+            self.files.stop()
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -245,9 +212,9 @@ class Writer:
         """Write as much of the queue as fits in one segment, sync once, answer."""
         first = self._queue[0]
         if first.record is not None:
-            active = self._active
+            active = self.files.active
             if active is None or active.room < first.size:
-                active = self._roll(first.record, first.size)
+                active = self.files.roll(first.record, first.size)
             batch = self._fitting(active.room)
             active.write([item.record for item in batch if item.record is not None])
             if self._sync:
@@ -276,7 +243,6 @@ class Writer:
         with self._changed:
             if active is not None:
                 active.commit()
-                self._ordinal_next = active.ordinal_next
                 last = next(item.record for item in reversed(batch) if item.record is not None)
                 self._seq_durable = last.seq_next - 1
                 self._accept(active)
@@ -296,56 +262,6 @@ class Writer:
         except Exception:
             _logger.exception("journal: a callback has failed")
 
-    # ---- files, on the writer's thread
-
-    def _roll(self, first: LogRecord, size: int) -> ActiveSegment:
-        """Begin a new segment with `first`; raises `OSError`."""
-        self._retire()
-        disk, number = self._disk, self._number_next
-        self._number_next += 1
-        path = f"{self._folder}/{segment_name(number, first.seq_first)}"
-        allocated = max(self._segment_bytes, SEGMENT_HEADER_BYTES + size)
-        spare = self._spare.take() if self._spare and allocated == self._segment_bytes else None
-        if spare is None:
-            made = f"{self._folder}/new-{number:08d}{SPARE_SUFFIX}"
-            spare = made, prepare(disk, made, allocated, fill=False)
-        try:
-            disk.rename(spare[0], path)
-            disk.sync_folder(self._folder)
-        except OSError:
-            for name in (spare[0], path):
-                with contextlib.suppress(OSError):
-                    disk.unlink(name)
-            with contextlib.suppress(OSError):
-                disk.close(spare[1])
-            raise
-        segment = Segment(
-            path,
-            number,
-            first.seq_first,
-            end=SEGMENT_HEADER_BYTES,
-            seq_touch=first.seq_first,
-            ordinal=self._ordinal_next,
-        )
-        active = ActiveSegment(disk, spare[1], segment, size=allocated, created_ns=self._clock())
-        with self._changed:
-            self._segments.append(segment)
-            self._active = active
-        if self._spare:
-            self._spare.want()
-        return active
-
-    def _retire(self) -> None:
-        """Close the active segment, whatever the disk says to it."""
-        active = self._active
-        if active is None:
-            return
-        with self._changed:
-            self._active = None
-            if active.segment.end <= SEGMENT_HEADER_BYTES:
-                self._segments.remove(active.segment)
-        active.close(sync=self._sync)
-
     # ---- when the disk refuses
 
     def _refuse(self, error: OSError) -> None:
@@ -354,14 +270,14 @@ class Writer:
             if reason != self._reason:
                 _logger.error("journal: the disk refuses: %s", reason)
             if self._reason is None:
-                segment = self._active.segment if self._active else None
+                active = self.files.active
                 self._given_up = (
-                    segment.path if segment else self._folder,
-                    segment.data_end if segment else 0,
+                    active.segment.path if active else self._folder,
+                    active.segment.data_end if active else 0,
                 )
             self._reason = reason
             self._changed.notify_all()
-        self._retire()
+        self.files.retire()
 
     def _accept(self, active: ActiveSegment) -> None:
         """Return to `ok` and note what happened; the caller holds the lock."""
