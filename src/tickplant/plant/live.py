@@ -113,9 +113,10 @@ class LiveCandles:
         )
         updates: list[tuple[Watched, pa.RecordBatch]] = []
         for what, watch in self._watches.items():
-            closing = self._closing(what, watch, touched)
             mine = table_of(what.basis) == table
+            # First the rows: what closing builds from the store has them in it already.
             changed = self._changed(what, watch, rows) if mine else empty()
+            closing = self._closing(what, watch, touched)
             self._collect(updates, what, closing, changed)
         return updates
 
@@ -132,10 +133,10 @@ class LiveCandles:
         numbers = np.full(len(times), instrument, np.int32)
         touched = self._advance(numbers, np.asarray(times, np.int64), seq)
         for what, watch in self._watches.items():
-            closing = self._closing(what, watch, touched)
             changed = empty()
             if what.basis == "trade":
                 changed = self._rebuilt(what, watch, instrument, times, seq)
+            closing = self._closing(what, watch, touched)
             self._collect(updates, what, closing, changed)
         return updates
 
