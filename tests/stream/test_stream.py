@@ -14,7 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from stream_fakes import BASE, FakePlant, ListStore, make_app, serving
+from tickplant.model.errors import LogUnavailable, Stopping
 from tickplant.model.times import format_time
+from tickplant.plant.published import Published
 
 
 class Peer:
@@ -456,6 +458,52 @@ async def test_a_number_of_an_earlier_run_counts_only_up_to_where_the_next_began
         assert (answer["seq"], answer["run"]) == (3, 2)
         got, _ = await peer.until_live()
         assert [(e["seq"], e["price"]) for e in got] == [(4, 4.0), (5, 5.0)]
+
+
+async def test_notices_are_heard_on_the_channel_status() -> None:
+    plant = FakePlant()
+    async with peers(plant) as join:
+        peer = await join()
+        assert (await peer.subscribe("status"))["symbols"] == ["*"]
+        plant.trade(1.0)
+        plant.hub.publish(Published.of_status({"feed": "synthetic", "state": "running"}, 1))
+        assert await peer.events(1, channel="status") == [{"feed": "synthetic", "state": "running"}]
+
+
+async def test_a_plant_that_is_stopping_refuses_candles_and_keeps_the_connection() -> None:
+    plant = FakePlant()
+
+    def refuse(*_: object) -> None:
+        raise Stopping("the plant is stopping")
+
+    plant.watch_candles = refuse  # type: ignore[method-assign]
+    async with peers(plant) as join:
+        peer = await join()
+        answer = await peer.ask(
+            op="subscribe", id=1, channel="candles", symbols=["*"], interval="1m"
+        )
+        assert (answer["code"], answer["message"]) == ("unavailable", "the plant is stopping")
+        assert (await peer.ask(op="ping"))["op"] == "pong"
+
+
+async def test_a_read_that_fails_ends_its_subscription_only_and_says_where() -> None:
+    plant = FakePlant(ring_rows=1_000)
+    for _ in range(20):
+        plant.trade(*[1.0] * 100)
+
+    def fail(*_: object, **__: object) -> None:
+        raise LogUnavailable("the disk refuses")
+
+    plant.store.scan_seq = fail  # type: ignore[assignment, method-assign]
+    async with peers(plant) as join:
+        peer = await join()
+        await peer.subscribe("trades", "*", id=1, **{"from": 3})
+        answer = await peer.hear()
+        assert (answer["op"], answer["id"], answer["code"]) == ("error", 1, "unavailable")
+        assert answer["seq"] == 3
+        await peer.subscribe("trades", "*", id=1)
+        plant.trade(1.0)
+        assert seqs(await peer.events(1)) == [2_001]
 
 
 async def test_shutdown_closes_with_1012() -> None:

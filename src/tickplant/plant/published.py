@@ -56,8 +56,8 @@ class Published:
 
     `seq_first .. seq_last` are the sequence numbers of its rows (for candles and notices both are
     the number that caused it). `encoded` is the subscribers' cache: a list of one slot a row for
-    each wire format, and None once the hub says that the entry is no longer recent. `mark`, `position` and
-    `rows_before` are the hub's.
+    each wire format, and None once the hub says that the entry is no longer recent. `mark`,
+    `position` and `rows_before` are the hub's.
     """
 
     __slots__ = (

@@ -28,10 +28,12 @@ def encode_entry(
     entry: Published, rows: Rows | None, codec: Codec, registry: Registry
 ) -> list[bytes]:
     """Return the encoded events of some rows of an entry, or of all (None), in their order."""
-    slots = entry.encoded.get(codec.name)
+    cache = entry.encoded
+    slots = cache.get(codec.name) if cache is not None else None
     if slots is None:
         slots = [None] * entry.count
-        entry.encoded[codec.name] = slots
+        if cache is not None:
+            cache[codec.name] = slots
     wanted = range(entry.count) if rows is None else rows.tolist()
     missing = [row for row in wanted if slots[row] is None]
     if missing:
@@ -50,16 +52,18 @@ def encode_together(entries: Iterable[Published], codec: Codec, registry: Regist
     A turn after a pause finds many entries of a row or two, each of which would cost as much as
     one of a hundred.
     """
-    cold: dict[str | CandleKey, list[Published]] = {}
+    groups: dict[str | CandleKey, list[tuple[pa.RecordBatch, dict[str, Any]]]] = {}
     for entry in entries:
-        if entry.count < FEW and entry.rows is not None and codec.name not in entry.encoded:
-            cold.setdefault(entry.topic, []).append(entry)
-    for group in cold.values():
-        rows = pa.Table.from_batches([entry.rows for entry in group]).combine_chunks()
-        first = group[0]
-        events = iter(encode_rows(first.channel, rows.to_batches()[0], codec, registry, first.key))
-        for entry in group:
-            entry.encoded[codec.name] = list(islice(events, entry.count))
+        rows, cache = entry.rows, entry.encoded
+        if rows is not None and entry.count < FEW and cache is not None and codec.name not in cache:
+            groups.setdefault(entry.topic, []).append((rows, cache))
+    for topic, group in groups.items():
+        key = topic if isinstance(topic, CandleKey) else None
+        channel = CANDLES if isinstance(topic, CandleKey) else topic
+        together = pa.Table.from_batches([rows for rows, _ in group]).combine_chunks()
+        events = iter(encode_rows(channel, together.to_batches()[0], codec, registry, key))
+        for rows, cache in group:
+            cache[codec.name] = list(islice(events, rows.num_rows))
 
 
 def _encode_missing(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tickplant.candles.basis import BASES
@@ -24,7 +25,7 @@ from tickplant.gateway.stream.replay import (
 )
 from tickplant.gateway.stream.selection import Selection
 from tickplant.gateway.stream.subscription import Subscription
-from tickplant.model.errors import InvalidParameter, PassingError, shorten
+from tickplant.model.errors import InvalidParameter, PassingError, TickplantError, shorten
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import parse_time
 from tickplant.plant.history import SEQ_MAX
@@ -79,8 +80,9 @@ async def open_subscription(
     origin = find_origin(message, plant)
     query = find_query(message)
     selection = Selection("*" if message.channel == STATUS else message.symbols, plant.registry)
-    watched = await _watch(plant, query)
+    watched: list[tuple[Grid, str]] = []
     try:
+        await _watch(plant, query, watched)
         source = Source(plant.history, codec, _numbers(selection))
         start = await _start(message.channel, origin, source, plant)
         reader = _reader(message, origin, query, selection, source, start)
@@ -98,8 +100,10 @@ async def open_subscription(
             announce=origin != Origin(),
             start=origin.time if query is None else None,
         )
-    except BaseException:
+    except BaseException as fault:
         unwatch(plant, watched)
+        if isinstance(fault, TickplantError):
+            raise ProtocolError("unavailable", str(fault)) from fault
         raise
     answer: dict[str, Any] = {
         "channel": message.channel,
@@ -189,17 +193,26 @@ def find_query(message: Subscribe) -> CandleQuery | None:
         raise ProtocolError("bad_grid", fault.detail) from None
 
 
-async def _watch(plant: StreamPlant, query: CandleQuery | None) -> list[tuple[Grid, str]]:
-    watched: list[tuple[Grid, str]] = []
+def _give_back(plant: StreamPlant, what: tuple[Grid, str], done: asyncio.Future[None]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        unwatch(plant, [what])
+
+
+async def _watch(
+    plant: StreamPlant, query: CandleQuery | None, watched: list[tuple[Grid, str]]
+) -> None:
+    """Have the plant publish these candles; `watched` gets what is to be given back."""
     for basis in query.bases if query is not None else ():
         assert query is not None
+        what = (query.grid, basis)
+        watching = asyncio.ensure_future(asyncio.to_thread(plant.watch_candles, *what))
         try:
-            await asyncio.to_thread(plant.watch_candles, query.grid, basis)
-        except PassingError as fault:
-            unwatch(plant, watched)
-            raise ProtocolError("unavailable", fault.detail) from None
-        watched.append((query.grid, basis))
-    return watched
+            await asyncio.shield(watching)
+        except asyncio.CancelledError:
+            # The thread goes on without us, so what it begins is given back when it is done.
+            watching.add_done_callback(partial(_give_back, plant, what))
+            raise
+        watched.append(what)
 
 
 @dataclass(frozen=True, slots=True)
