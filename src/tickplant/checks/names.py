@@ -100,8 +100,8 @@ def _read_name(symbol: str, venue: str) -> Name | _Bad:
     text = symbol.strip().upper()
     if not text:
         return _Bad(("symbol_missing", f"symbol: empty; allowed are {SYMBOL_ALLOWED}"))
-    prefix, colon, rest = text.partition(":")
-    if colon and rest:
+    prefix, _, rest = text.partition(":")
+    if prefix and rest:
         text, venue = rest, prefix
     if not is_symbol(text):
         return _Bad(("symbol_invalid", _detail("symbol", symbol, SYMBOL_ALLOWED)))

@@ -4,13 +4,13 @@ Integers are seconds, milliseconds, microseconds or nanoseconds since 1970. Unle
 given, their magnitude tells it: below 1e11 they are seconds (to the year 5138), below 1e14
 milliseconds, below 1e17 microseconds, else nanoseconds; times before March 1973 need the unit. A
 file has one unit. Text is RFC 3339; text and timestamps without a zone need one to be given, and
-an hour that the zone has twice or not at all is refused, never guessed.
+a row in an hour that the zone has twice or not at all is refused, never guessed.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from tickplant.formats.columns import Column, Fault, read_array
 from tickplant.formats.values import Kind
-from tickplant.model.errors import InvalidBody, InvalidParameter
+from tickplant.model.errors import InvalidBody, InvalidParameter, shorten
 from tickplant.model.times import INT64_MAX
 
 UNITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
@@ -73,17 +73,22 @@ class TimeReader:
         return InvalidBody(f"{self._where}: {what}")
 
     def _read_stamps(self, array: pa.Array) -> Column:
-        return read_array(Kind.TIME, _FIELD, self._zoned(array) if array.type.tz is None else array)
+        if array.type.tz is None:
+            return self._read_naive_stamps(array)
+        return read_array(Kind.TIME, _FIELD, array)
 
-    def _zoned(self, array: pa.Array) -> pa.Array:
-        if self._zone is None:
+    def _read_naive_stamps(self, array: pa.Array) -> Column:
+        zone = self._zone
+        if zone is None:
             raise self._refuse("its times have no zone; give the time zone")
-        try:
-            return pc.assume_timezone(array, self._zone)
-        except pa.ArrowInvalid as fault:
-            raise self._refuse(
-                f"{fault} (in the zone {self._zone}); give times with zones"
-            ) from None
+        zoned, faults = _convert(
+            array,
+            lambda part: pc.assume_timezone(part, zone),
+            pa.timestamp(array.type.unit, zone),
+            f"a time that the zone {zone} has once",
+        )
+        read, more = read_array(Kind.TIME, _FIELD, zoned)
+        return read, faults + more
 
     def _read_integers(self, values: pa.Array) -> Column:
         unit = self._find_unit(values)
@@ -133,40 +138,59 @@ class TimeReader:
         return read_array(Kind.TIME, _FIELD, text)
 
     def _read_digits(self, text: pa.Array, first: str) -> Column:
-        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-        try:
-            if "." not in first:
-                return self._read_integers(text.cast(pa.int64()))
-        except pa.ArrowInvalid:
-            pass
-        try:
-            scaled = text.cast(pa.decimal128(38, 9))
-        except pa.ArrowInvalid as fault:
-            raise self._refuse(f"its times are not all numbers ({fault})") from None
+        text = _without_empty(text)
+        if "." not in first:
+            allowed = "an integer, as the first time of the file is"
+            integers, faults = _cast(text, pa.int64(), allowed)
+            read, more = self._read_integers(integers)
+            return read, faults + more
+        allowed = "a number, as the first time of the file is"
+        scaled, faults = _cast(text, pa.decimal128(38, 9), allowed)
         unit = self._find_unit(scaled.cast(pa.float64()))
-        assert unit is not None
-        exact = pc.multiply(scaled, pa.scalar(10 ** UNITS[unit])).cast(
-            pa.decimal128(38, 0), safe=False
-        )
-        return exact.cast(pa.int64()), []
+        read, more = _exact(scaled, 10 ** UNITS[unit or "s"])
+        return read, faults + more
 
     def _read_naive(self, text: pa.Array) -> Column:
-        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
         if self._zone is None:
             raise self._refuse("its times have no zone; give the time zone")
-        try:
-            stamps = text.cast(pa.timestamp("ns"))
-        except pa.ArrowInvalid as fault:
-            raise self._refuse(f"its times cannot be read ({fault})") from None
-        return self._read_stamps(stamps)
+        allowed = "a time such as 2014-05-07 00:00:00"
+        stamps, faults = _cast(_without_empty(text), pa.timestamp("ns"), allowed)
+        read, more = self._read_naive_stamps(stamps)
+        return read, faults + more
 
 
-def _exact(text: pa.Array, factor: int) -> Column:
-    """Return decimal numbers times `factor`, without a float in between; for few rows or rare."""
+def _without_empty(text: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def _cast(text: pa.Array, kind: pa.DataType, allowed: str) -> Column:
+    return _convert(text, lambda part: part.cast(kind), kind, allowed)
+
+
+def _convert(
+    array: pa.Array, convert: Callable[[pa.Array], pa.Array], kind: pa.DataType, allowed: str
+) -> Column:
+    """Convert a column, by halves where that fails, down to the single values that are bad."""
+    try:
+        return convert(array), []
+    except pa.ArrowInvalid:
+        pass
+    if len(array) == 1:
+        detail = f"{_FIELD}: {shorten(str(array[0]))} is not allowed; allowed is {allowed}"
+        return pa.nulls(1, kind), [Fault(0, f"{_FIELD}_invalid", detail)]
+    half = len(array) // 2
+    left, faults = _convert(array[:half], convert, kind, allowed)
+    right, more = _convert(array[half:], convert, kind, allowed)
+    faults += [Fault(half + fault.position, fault.reason, fault.detail) for fault in more]
+    return pa.concat_arrays([left, right]), faults
+
+
+def _exact(numbers: pa.Array, factor: int) -> Column:
+    """Return decimals times `factor` as integers, without a float in between."""
     values: list[int | None] = []
     faults: list[Fault] = []
-    for position, item in enumerate(text.to_pylist()):
-        value = None if item is None else int(Decimal(item) * factor)
+    for position, item in enumerate(numbers.to_pylist()):
+        value = None if item is None else int(item * factor)
         if value is not None and abs(value) > INT64_MAX:
             detail = f"{_FIELD}: {item} is not allowed; allowed is a time from 1678 to 2262"
             faults.append(Fault(position, f"{_FIELD}_invalid", detail))

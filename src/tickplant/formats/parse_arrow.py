@@ -49,6 +49,7 @@ def _read_stream(body: bytes) -> pa.RecordBatch:
         with pa.ipc.open_stream(body) as reader:
             batches = list(reader)
             schema = reader.schema
+            _ = schema.names  # raises where a name is no UTF-8
         for batch in batches:
             batch.validate(full=True)  # offsets and indices of a stranger are not to be trusted
         return _join(batches, schema)

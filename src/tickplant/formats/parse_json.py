@@ -11,8 +11,8 @@ from tickplant.formats.json_rows import (
     RowReader,
     explain,
     parse_items,
+    raw_text,
     row_reader,
-    text_of,
 )
 from tickplant.formats.parsed import Parsed, assemble, check_text
 from tickplant.model.errors import InvalidBody
@@ -30,7 +30,13 @@ def parse_json(table: str, body: bytes) -> Parsed:
         rows = _decode_rows(reader, body)
     except UNREADABLE:
         return parse_items(reader, _split_items(reader, body))
-    return assemble(table, reader.columns(rows), lambda p: text_of(rows[p]))
+    items: list[msgspec.Raw] = []
+
+    def show(place: int) -> str:
+        items.extend(() if items else _split_items(reader, body))
+        return raw_text(items[place])
+
+    return assemble(table, reader.columns(rows), show)
 
 
 def _decode_rows(reader: RowReader, body: bytes) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tickplant.formats.json_rows import UNREADABLE, ReadTimes, parse_items, row_reader, text_of
+from tickplant.formats.json_rows import UNREADABLE, ReadTimes, parse_items, raw_text, row_reader
 from tickplant.formats.parsed import Parsed, assemble, check_text
 
 
@@ -30,4 +30,11 @@ def parse_ndjson(
         return parse_items(
             reader, [line for _, line in filled], [number for number, _ in filled], times
         )
-    return assemble(table, reader.columns(rows, times), lambda p: text_of(rows[p]))
+    filled_lines: list[bytes] = []
+
+    def show(place: int) -> str:
+        lines = () if filled_lines else body.split(b"\n")
+        filled_lines.extend(line for line in lines if line.strip())
+        return raw_text(filled_lines[place])
+
+    return assemble(table, reader.columns(rows, times), show)
