@@ -58,7 +58,13 @@ def build_plant(settings: Settings, clock: Clock = time.time_ns) -> Plant:
     store = TieredStore.open(folder, settings.store, clock=clock)
     catalog = Catalog(settings.checks.instruments_max)
     load_catalog(store, catalog)
-    log = Journal(folder / JOURNAL, settings.log, clock=clock, seq_floor=store.seq_archived)
+    log = Journal(
+        folder / JOURNAL,
+        settings.log,
+        clock=clock,
+        seq_floor=store.seq_archived,
+        observe_sync=metrics.fsync_observer(),
+    )
     replay(log.read(store.seq_archived + 1), store, catalog)
     catalog.begin_run(log.seq_next - 1)
     hub = Hub(settings.stream.ring_rows, seq=log.seq_next - 1)

@@ -36,8 +36,9 @@ class Journal:
     Opening checks and mends the folder; it never fails for damage, only for a folder that cannot
     be made or listed (`OSError`). `seq_floor` is the last number that the archive has: numbering
     goes on behind it, and segments below it are not checked. `clock` gives ns UTC, `monotonic`
-    seconds; `pause` waits between attempts to write to a disk that refuses. Payloads that are
-    handed in must not change before they are durable.
+    seconds; `pause` waits between attempts to write to a disk that refuses; `observe_sync` is told
+    the duration of each sync, seconds. Payloads that are handed in must not change before they are
+    durable.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Journal:
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
+        observe_sync: Callable[[float], object] = lambda seconds: None,
     ) -> None:
         settings = settings or LogSettings()
         self._disk = disk or RealDisk()
@@ -68,6 +70,7 @@ class Journal:
             clock=clock,
             monotonic=monotonic,
             pause=pause,
+            observe_sync=observe_sync,
         )
         self._read_faults: dict[tuple[str, int], Damage] = {}
         self._known = {(d.path, d.offset) for d in recovered.damage}

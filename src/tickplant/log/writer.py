@@ -62,6 +62,7 @@ class Writer:
         clock: Callable[[], int],
         monotonic: Callable[[], float],
         pause: Callable[[float], object] | None,
+        observe_sync: Callable[[float], object],
     ) -> None:
         self._sync = sync
         self._pending_bytes_max = pending_bytes_max
@@ -69,6 +70,7 @@ class Writer:
         self._monotonic = monotonic
         self._closing = threading.Event()
         self._pause = pause or self._closing.wait
+        self._observe_sync = observe_sync
         self._damage = list(recovered.damage)
         self.seq_next = recovered.seq_next
         self._seq_durable = recovered.seq_next - 1
@@ -236,7 +238,9 @@ class Writer:
     def _sync_timed(self, active: ActiveSegment) -> None:
         began = self._monotonic()
         active.sync()
-        self._fsync_s_max = max(self._fsync_s_max, self._monotonic() - began)
+        took = self._monotonic() - began
+        self._fsync_s_max = max(self._fsync_s_max, took)
+        self._observe_sync(took)
         self._fsyncs += 1
 
     def _acknowledge(self, batch: list[_Item], active: ActiveSegment | None) -> None:

@@ -8,6 +8,7 @@ Owned by the plant's thread. Nothing here waits for a disk.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -103,7 +104,7 @@ class Acceptor:
         duplicate = np.zeros(len(fresh), dtype=np.bool_)
         if keys is None:
             return duplicate
-        keyed = np.flatnonzero(fresh & keys.any(axis=1))
+        keyed = np.flatnonzero(fresh & (keys != 0).any(axis=1))
         if not len(keyed):
             return duplicate
         mine = np.ascontiguousarray(keys[keyed])
@@ -196,7 +197,7 @@ def _rejects(
     places = sorted(bad)
     for submission in submissions:
         count = len(submission.rows)
-        mine = [p for p in places if offset <= p < offset + count] if places else []
+        mine = places[bisect_left(places, offset) : bisect_left(places, offset + count)]
         indexes = submission.indexes
         own = [
             replace(bad[p], index=p - offset if indexes is None else indexes[p - offset])

@@ -86,7 +86,7 @@ class Catalog:
             Entries(instruments=list(self.registry), feeds=dict(self.feeds), runs=dict(self.runs))
         )
 
-    def absorb(self, payload: bytes | memoryview) -> None:
+    def absorb(self, payload: bytes | bytearray | memoryview) -> None:
         """Take in entries from a manifest or a log record. Raises `CorruptData`."""
         try:
             entries = msgspec.json.decode(payload, type=Entries)

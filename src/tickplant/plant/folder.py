@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from pathlib import Path
+
+import msgspec
 
 from tickplant.model.errors import ConfigError, FolderInUse
 
@@ -31,12 +32,12 @@ class FolderLock:
         except OSError as fault:
             os.close(self._file)
             owner = read_owner(path)
-            raise FolderInUse(str(path), owner.get("pid"), owner.get("url")) from fault
+            raise FolderInUse(str(path), owner.pid, owner.url) from fault
         self.announce(None)
 
     def announce(self, url: str | None) -> None:
         """Write down who owns the folder and where it answers."""
-        text = json.dumps({"pid": os.getpid(), "url": url}).encode()
+        text = msgspec.json.encode(Owner(os.getpid(), url))
         os.pwrite(self._file, text, 0)
         os.ftruncate(self._file, len(text))
 
@@ -48,15 +49,21 @@ class FolderLock:
             self._file = -1
 
 
-def read_owner(path: Path) -> dict[str, object] | dict[str, int | str | None]:
-    """Return {pid, url} of the process that owns the folder; empty where nobody does."""
+class Owner(msgspec.Struct, frozen=True):
+    """Who owns a folder; both None where nobody does, `url` also while nothing is served."""
+
+    pid: int | None = None
+    url: str | None = None
+
+
+def read_owner(path: Path) -> Owner:
+    """Return who owns the folder now."""
     try:
         with (path / LOCK_FILE).open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                owner = json.loads(file.read() or b"{}")
-                return owner if isinstance(owner, dict) else {}
-            return {}
-    except (OSError, ValueError):
-        return {}
+                return msgspec.json.decode(file.read(), type=Owner)
+    except (OSError, msgspec.MsgspecError):
+        pass
+    return Owner()

@@ -109,7 +109,7 @@ class History:
         Raises `InvalidParameter`.
         """
         text = str(value).strip()
-        if text.isdigit() and int(text) <= SEQ_MAX:
+        if text.isascii() and text.isdigit() and int(text) <= SEQ_MAX:
             return AsOf(seq_max=int(text))
         try:
             return AsOf(ts_recv_max=parse_time(value, name))
@@ -182,10 +182,27 @@ class History:
             after = Cursor(rows["ts_event"][-1].as_py(), rows["seq"][-1].as_py())
         return pa.concat_tables(found)
 
-    def watermark(self, instrument: int) -> int:
+    def watermark(self, instrument: int, as_of: AsOf = NOW) -> int:
         """Return the last event time of an instrument, of trades and quotes alike."""
+        if as_of != NOW:
+            return self._last_known(instrument, as_of)
         spans = [self.store.span(table, instrument) for table in MARKET_TABLES]
         return max((span[1] for span in spans if span), default=INT64_MIN)
+
+    def _last_known(self, instrument: int, as_of: AsOf) -> int:
+        last = [
+            self.store.scan(
+                table,
+                instrument,
+                columns=["ts_event"],
+                as_of=as_of,
+                descending=True,
+                limit=1,
+                amended=False,
+            )["ts_event"].to_pylist()
+            for table in MARKET_TABLES
+        ]
+        return max((ts for times in last for ts in times), default=INT64_MIN)
 
     def default_basis(self, instrument: int) -> str:
         """Return `trade` where the instrument has trades, else `mid`."""
@@ -210,7 +227,7 @@ class History:
         basis = self.default_basis(instrument.number) if basis is None else basis
         if basis not in BASES:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
-        watermark = self.watermark(instrument.number)
+        watermark = self.watermark(instrument.number, as_of)
         span = self.store.span(table_of(basis), instrument.number)
         reader = BarReader(self.store, instrument.number, grid, basis, as_of, span)
         if fill == "none":

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tickplant.candles.grid import Grid
@@ -279,7 +280,7 @@ class Plant:
             else:
                 submitted = [item for item in group if isinstance(item, _Submitted)]
                 futures = [item.future for item in submitted]
-                self._guard(lambda work=submitted: self._accept(work), futures)
+                self._guard(partial(self._accept, submitted), futures)
                 self._release(submitted)
         return True
 
