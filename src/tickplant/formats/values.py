@@ -74,7 +74,7 @@ _ISO_LENGTH_MAX = 40
 _UTC_NS = pa.timestamp("ns", "UTC")
 
 
-class BadValue(ValueError):  # noqa: N818 - named after what it is, as in model/errors.py
+class BadValue(ValueError):
     """The value of a field cannot be read; the text is the detail of the rejected row."""
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
