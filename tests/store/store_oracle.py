@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 def make_row(table: str, seq: int, instrument: int, ts_event: int, **fields: Any) -> Row:
-    row = {name: None for name in SCHEMAS[table].names}
+    row = dict.fromkeys(SCHEMAS[table].names)
     row |= {
         "instrument": instrument,
         "ts_event": ts_event,

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import store_oracle as oracle
-from hypothesis import HealthCheck, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from store_disks import Clock, QuickDisk
 from store_oracle import DAY
 
@@ -23,14 +22,17 @@ from tickplant.store.tiered import TieredStore
 from tickplant.store.verify import verify_archive
 
 times = st.builds(lambda day, at: day * DAY + at, st.integers(0, 2), st.integers(0, 4))
+Step = tuple[Any, ...]
+
 maybe_times = st.none() | times
 instruments = st.integers(1, 3)
 tables = st.sampled_from(["trades", "quotes", "quarantine"])
 
 
-class StoreMachine(RuleBasedStateMachine):
-    @initialize()
-    def start(self) -> None:
+class Model:
+    """A store beside the rows, in plain lists, that were put into it."""
+
+    def __init__(self) -> None:
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
             (blocks, "SEAL_ROWS", 12),
@@ -56,7 +58,7 @@ class StoreMachine(RuleBasedStateMachine):
     def open(self) -> TieredStore:
         return TieredStore.open(self.data, StoreSettings(), clock=self.clock, disk=QuickDisk())
 
-    def teardown(self) -> None:
+    def close(self) -> None:
         self.store.close()
         self.folder.cleanup()
         self.patch.undo()
@@ -67,7 +69,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.appends.append((table, rows, keys))
         self.store.append(table, oracle.make_batch(table, rows), oracle.make_keys(keys))
 
-    @rule(table=tables, places=st.lists(st.tuples(instruments, times), min_size=1, max_size=14))
     def append(self, table: str, places: list[tuple[int, int]]) -> None:
         rows = []
         for instrument, ts in places:
@@ -78,7 +79,6 @@ class StoreMachine(RuleBasedStateMachine):
             rows.append(oracle.make_row(table, self.seq, number, ts, ts_recv=recv))
         self.put(table, rows, [row["seq"] if row["seq"] % 4 else 0 for row in rows])
 
-    @rule(pick=st.integers(0, 10**6), ts=maybe_times, cancel=st.booleans(), twice=st.booleans())
     def amend(self, pick: int, ts: int | None, cancel: bool, twice: bool) -> None:
         roots = [row for row in self.rows["trades"] if not row["ref_seq"]]
         if not roots:
@@ -102,20 +102,17 @@ class StoreMachine(RuleBasedStateMachine):
             )
         self.put("trades", made, [0] * len(made))
 
-    @rule()
     def checkpoint(self) -> None:
         assert self.store.checkpoint(b"catalog %d" % self.seq) == self.seq
         assert self.store.catalog == b"catalog %d" % self.seq
         assert self.store.status().bytes_in_memory == 0
 
-    @rule()
     def compact(self) -> None:
         self.store.compact()
         assert self.store.compact() == 0
         self.clock.now += 61 * 10**9
         self.store.archive.collect()
 
-    @rule(read_only=st.booleans())
     def reopen(self, read_only: bool) -> None:
         """Restart without an archive run; what is not archived comes back from the log."""
         if read_only:
@@ -131,11 +128,10 @@ class StoreMachine(RuleBasedStateMachine):
         if read_only:
             store.close()
 
-    @rule(seed=st.integers(0, 2**32))
     def ask(self, seed: int) -> None:
         """Ask many questions at once; the seed stands for them."""
         self.random = random.Random(seed)
-        for _ in range(30):
+        for _ in range(12):
             table = self.random.choice(["trades", "trades", "quotes", "quarantine"])
             question = self.random.choice(
                 [self.scan, self.scan, self.scan_seq, self.find_trade, self.touched, self.seen]
@@ -215,14 +211,10 @@ class StoreMachine(RuleBasedStateMachine):
         expected = (min(times), max(times)) if times else None
         assert self.store.span(table, instrument) == expected
 
-    @invariant()
     def counted(self) -> None:
-        if not hasattr(self, "store"):
-            return
         for table, status in self.store.status().tables.items():
             assert status.rows_archived + status.rows_in_memory == len(self.rows[table])
 
-    @rule()
     def verify(self) -> None:
         verified = verify_archive(self.data)
         assert verified.findings == ()
@@ -231,10 +223,25 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
 
-StoreMachine.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=16,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+append = st.tuples(
+    st.just("append"), tables, st.lists(st.tuples(instruments, times), min_size=1, max_size=14)
 )
-test_store_behaves_like_a_list = StoreMachine.TestCase
+amend = st.tuples(
+    st.just("amend"), st.integers(0, 10**6), maybe_times, st.booleans(), st.booleans()
+)
+upkeep = st.sampled_from([("checkpoint",), ("compact",), ("reopen", False), ("reopen", True)])
+steps = st.lists(append | append | amend | upkeep, min_size=4, max_size=14)
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=append, steps=steps, seed=st.integers(0, 2**32))
+def test_store_behaves_like_a_list(first: Step, steps: list[Step], seed: int) -> None:
+    model = Model()
+    try:
+        for number, (name, *arguments) in enumerate([first, *steps]):
+            getattr(model, name)(*arguments)
+            model.ask(seed + number)
+            model.counted()
+        model.verify()
+    finally:
+        model.close()
