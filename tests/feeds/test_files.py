@@ -286,6 +286,31 @@ def test_a_bad_time_costs_only_its_row(
     assert totals.accepted == 98
 
 
+@pytest.mark.parametrize("chunk_bytes", [200, 1_000, 1 << 20])
+def test_places_of_bad_lines_are_right_across_chunks(
+    chunk_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filesources, "CHUNK_BYTES", chunk_bytes)
+    lines = [f"{NS},A,{i + 1}" for i in range(300)]
+    wrong = [0, 1, 7, 8, 100, 298, 299]
+    for place in wrong:
+        lines[place] = f"{NS},A" if place % 2 else f"{NS},A,abc"
+    shelf = Shelf()
+    totals = put(shelf, write(tmp_path, HEAD + "\n".join(lines) + "\n"))
+    assert [reject.index for reject in totals.samples] == wrong
+    places = [place for s in shelf.submissions for place in s.indexes or ()]
+    prices = [p for s in shelf.submissions for p in s.rows.column("price").to_pylist()]
+    assert places == [place for place in range(300) if place not in wrong]
+    assert prices == [place + 1.0 for place in places]
+    assert totals.rows == 300
+
+
+def test_a_file_of_bad_lines_alone_is_counted(tmp_path: Path) -> None:
+    totals = put(Shelf(), write(tmp_path, HEAD + "1,2\n" * 9))
+    assert totals.rejected == {"row_unreadable": 9}
+    assert (totals.rows, totals.accepted) == (9, 0)
+
+
 def test_no_more_chunks_than_allowed_are_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

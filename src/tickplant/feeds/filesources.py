@@ -11,7 +11,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from tickplant.feeds.filetimes import TimeReader
 from tickplant.formats.columns import Column, read_array
-from tickplant.formats.parse_csv import RowFaults, read_header
+from tickplant.formats.parse_csv import RowFaults, places_left, read_header
 from tickplant.formats.parse_ndjson import parse_ndjson
-from tickplant.formats.parsed import BOM, Parsed, assemble
+from tickplant.formats.parsed import BOM, Parsed, assemble, incoming_batch
 from tickplant.formats.values import FIELDS
 from tickplant.model.errors import InvalidBody
 from tickplant.model.rejects import Reject, row_text
@@ -158,14 +158,24 @@ class CsvSource(_Text):
             raise InvalidBody(f"{path}: it is none of CSV, NDJSON, Parquet ({fault})") from None
 
     def chunks(self, layout: Layout) -> Iterator[tuple[Parsed, int]]:
-        """Yield the rows; a line with too many or too few cells stands at its chunk's end."""
+        """Yield the rows of some 4 MiB at a time; lines of a wrong width are among the rejects."""
         faults = RowFaults()
+        row = 0
         try:
             with self._reader(layout, faults) as reader:
                 for batch in reader:
-                    rejects, faults.rejects = faults.rejects, []
-                    if batch.num_rows or rejects:
-                        yield _coerced(batch, layout, rejects), batch.num_rows + len(rejects)
+                    # The reader may have looked further ahead than this chunk.
+                    rejects, end = [], row + batch.num_rows
+                    while faults.rejects and faults.rejects[0].index <= end:
+                        found = faults.rejects.pop(0)
+                        rejects.append(replace(found, index=found.index - row))
+                        end += 1
+                    if end > row:
+                        yield _coerced(batch, layout, rejects), end - row
+                    row = end
+            if faults.rejects:
+                rejects = [replace(found, index=found.index - row) for found in faults.rejects]
+                yield Parsed(incoming_batch(layout.table), tuple(rejects), []), len(rejects)
         except _READ_FAULTS as fault:
             raise InvalidBody(f"{self.path}: it cannot be read ({fault})") from None
 
@@ -174,8 +184,12 @@ class CsvSource(_Text):
         names = [n if n in wanted else f"{place}" for place, n in enumerate(self.columns)]
         return pa_csv.open_csv(
             self._stream(),
+            # Without threads the reader knows the number of a line that it leaves out.
             pa_csv.ReadOptions(
-                column_names=names, skip_rows=self._skip + 1, block_size=CHUNK_BYTES
+                use_threads=False,
+                column_names=names,
+                skip_rows=self._skip + 1,
+                block_size=CHUNK_BYTES,
             ),
             pa_csv.ParseOptions(delimiter=self._delimiter, invalid_row_handler=faults),
             pa_csv.ConvertOptions(
@@ -207,6 +221,7 @@ def _coerced(batch: pa.RecordBatch, layout: Layout, rejects: list[Reject]) -> Pa
         layout.table,
         columns,
         lambda p: row_text(batch.slice(p, 1).to_pylist()[0]),
+        indexes=places_left(batch.num_rows, rejects),
         unreadable=rejects,
     )
 

@@ -65,7 +65,7 @@ def parse_csv(table: str, body: bytes) -> Parsed:
         table,
         columns,
         lambda p: row_text(rows.slice(p, 1).to_pylist()[0]),
-        indexes=_indexes(rows.num_rows, faults.rejects),
+        indexes=places_left(rows.num_rows, faults.rejects),
         unreadable=faults.rejects,
     )
 
@@ -107,7 +107,8 @@ def _read_cells(
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
 
 
-def _indexes(count: int, rejects: Sequence[Reject]) -> list[int] | None:
+def places_left(count: int, rejects: Sequence[Reject]) -> list[int] | None:
+    """Return the places of `count` rows that were read, which are those of no reject."""
     if not rejects:
         return None
     gone = {reject.index for reject in rejects}
