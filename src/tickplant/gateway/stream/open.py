@@ -15,14 +15,13 @@ from tickplant.candles.interval import parse_interval
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Id, ProtocolError, Subscribe
 from tickplant.gateway.stream.replay import (
-    BarReader,
-    CandleQuery,
     Chunk,
     Reader,
     SnapshotReader,
     Source,
     first_seq,
 )
+from tickplant.gateway.stream.replay_bars import BarReader, CandleQuery
 from tickplant.gateway.stream.selection import Selection
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.errors import InvalidParameter, PassingError, TickplantError, shorten

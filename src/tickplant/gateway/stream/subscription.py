@@ -26,14 +26,13 @@ from tickplant.gateway.stream.encode import encode_entry, encode_together
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Frame, Id
 from tickplant.gateway.stream.replay import (
-    CandleQuery,
-    ChangedBarReader,
     Chunk,
     LatestReader,
     Reader,
     RowReader,
     Source,
 )
+from tickplant.gateway.stream.replay_bars import CandleQuery, ChangedBarReader
 from tickplant.gateway.stream.selection import Selection
 from tickplant.model.events import MARKET_TABLES, QUOTES
 from tickplant.plant.hub import Cursor, Lagged
