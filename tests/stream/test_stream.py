@@ -63,6 +63,7 @@ class Peer:
             message = await self.hear()
             if message["op"] == "live":
                 return got, message
+            assert message["op"] in ("data", "heartbeat"), message
             got += message.get("events", [])
 
     async def closed(self) -> tuple[int, str]:

@@ -53,7 +53,7 @@ class Source:
         """Return rows of a stored table as encoded events."""
         return [
             event
-            for batch in rows.combinestored_chunks().to_batches()
+            for batch in rows.combine_chunks().to_batches()
             for event in encode_rows(channel, batch, self.codec, self.history.registry)
         ]
 

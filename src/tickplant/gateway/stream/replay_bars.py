@@ -199,6 +199,6 @@ def _encode_bars(
     registry = source.history.registry
     return [
         event
-        for batch in whole.combinestored_chunks().to_batches()
+        for batch in whole.combine_chunks().to_batches()
         for event in encode_rows(CANDLES, batch, source.codec, registry, query.key(basis))
     ]
