@@ -15,14 +15,14 @@ from tickplant.store.verify import verify_archive
 
 Appends = list[tuple[str, list[oracle.Row], list[int]]]
 CALLS_MAX = 400
-STRIDE = 3  # parts of the test, each within the time limit
+STRIDE = 6  # parts of the test, each within the time limit
 
 
 def make_appends() -> Appends:
     """Trades over two days with a correction and a cancel, and quotes between them."""
     appends: Appends = []
     seq = 0
-    for i in range(6):
+    for i in range(4):
         rows = []
         for j in range(5):
             seq += 1
@@ -96,6 +96,7 @@ def restart(data: Path, appends: Appends) -> None:
     again.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(STRIDE))
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_dying_at_any_call_loses_and_doubles_nothing(
@@ -118,10 +119,11 @@ def test_dying_at_any_call_loses_and_doubles_nothing(
     raise AssertionError("the work has more disk calls than the test looks at")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_one_failing_call_is_survived_without_a_restart(tmp_path: Path, late: bool) -> None:
     appends = make_appends()
-    for call in range(3, CALLS_MAX, 2):
+    for call in range(3, CALLS_MAX, 5):
         clock = Clock()
         disk = FailingDisk(range(call, call + 1), late=late)
         try:
@@ -134,7 +136,7 @@ def test_one_failing_call_is_survived_without_a_restart(tmp_path: Path, late: bo
             put(store, [append])
             clock.now += 10**9
             store.maintain(lambda: b"catalog")
-        for _ in range(10):
+        for _ in range(20):
             clock.now += 60 * 10**9
             store.maintain(lambda: b"catalog")
         check(store, appends)

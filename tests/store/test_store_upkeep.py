@@ -145,6 +145,9 @@ def test_reader_in_another_process_follows_the_owner(tmp_path: Path) -> None:
     rows.append(put(store, 2, 0))
     store.checkpoint(b"")
     reader = TieredStore.open_read_only(tmp_path, clock=clock)
+    rows.append(put(store, 3, 0))
+    reader.append("trades", oracle.make_batch("trades", rows[-1:]))  # as read from the journal
+    store.checkpoint(b"")
     store.compact()
     clock.now += 61 * 10**9
     store.archive.collect()
@@ -175,6 +178,26 @@ def test_row_groups_belong_to_large_instruments_and_are_shared_by_small_ones(
     counts = writer.np.array([3, 4, 2, 25, 1, 10])
     groups = list(writer.plan_groups(counts))
     assert groups == [(0, 7), (7, 9), (9, 17), (17, 25), (25, 34), (34, 35), (35, 45)]
+
+
+def test_amendments_of_dropped_days_are_forgotten(tmp_path: Path) -> None:
+    store = open_store(tmp_path, Clock(), trades_retention_days=1)
+    rows = [put(store, 1, 0), put(store, 2, 0), put(store, 3, 5)]
+    for seq, root, ts in ((4, 1, 0), (5, 2, 5 * DAY), (6, 3, 5 * DAY + 3)):
+        row = oracle.make_row("trades", seq, 1, ts, ref_seq=root, flags=8)
+        store.append("trades", oracle.make_batch("trades", [row]))
+        rows.append(row)
+    store.checkpoint(b"")
+    assert len(store.amendments) == 3
+    assert store.retain(5 * DAY) == 1
+    assert len(store.amendments) == 2
+    assert store.scan("trades").to_pylist() == [rows[4], rows[5]]
+    put(store, 7, 5)
+    store.checkpoint(b"")
+    store.close()
+    again = open_store(tmp_path, Clock())
+    assert len(again.amendments) == 2
+    assert again.find_trade(2).to_pylist() == [rows[4]]
 
 
 def test_rows_out_of_order_are_refused(tmp_path: Path) -> None:

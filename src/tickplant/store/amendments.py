@@ -102,12 +102,14 @@ class Amendments:
         """Add amendments, those of one root in the order of their seq; known ones are left out."""
         with self._lock:
             for item in items:
-                if item.seq in self._by_seq:
-                    continue
-                self._by_seq[item.seq] = item
-                self._last[item.root] = item
-                self._instruments.setdefault(item.instrument, _OfInstrument()).items.append(item)
-                self._all.items.append(item)
+                if item.seq not in self._by_seq:
+                    self._put(item)
+
+    def _put(self, item: Amendment) -> None:
+        self._by_seq[item.seq] = item
+        self._last[item.root] = item
+        self._instruments.setdefault(item.instrument, _OfInstrument()).items.append(item)
+        self._all.items.append(item)
 
     def records(self, upto_seq: int | None = None) -> Records:
         """Return all of them as an array of `RECORD`, for the file that keeps them."""
@@ -120,14 +122,20 @@ class Amendments:
         rows: list[tuple[int, int, int, int, int, int, int]] = ordered.tolist()
         self.add(Amendment(*row[:-1], cancel=bool(row[-1])) for row in rows)
 
-    def drop(self, seqs: Iterable[int]) -> None:
-        """Forget amendments whose rows and roots are both gone."""
-        gone = set(seqs)
+    def expire(self, ts_before: int, upto_seq: int) -> None:
+        """Forget archived amendments that lie, with their originals, before a time."""
         with self._lock:
-            kept = [item for item in self._all.items if item.seq not in gone]
+            kept = [
+                item
+                for item in self._all.items
+                if item.seq > upto_seq or max(item.ts_root, item.ts_event) >= ts_before
+            ]
+            if len(kept) == len(self._all.items):
+                return
             self._instruments, self._by_seq, self._last = {}, {}, {}
             self._all = _OfInstrument()
-        self.add(sorted(kept, key=lambda item: item.seq))
+            for item in kept:
+                self._put(item)
 
     def _of(self, instrument: int | None) -> _OfInstrument | None:
         return self._all if instrument is None else self._instruments.get(instrument)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class Archive:
         self._generation_seen = self.manifest.generation
         missing = [entry for entry in self.manifest.files if not self._is_whole(entry)]
         if self.read_only:
-            self._drop_in_memory(missing, faults)
+            whys = {entry.path: "missing or of another length" for entry in missing}
+            self._drop_in_memory(whys, faults)
             return
         self.disk.make_folder(self.folder)
         # No reader of this process is at the replaced files any more, so their grace is over.
@@ -78,12 +79,11 @@ class Archive:
         except FileNotFoundError:
             return False
 
-    def _drop_in_memory(self, missing: Iterable[FileEntry], faults: Iterable[str]) -> None:
-        gone = {entry.path for entry in missing}
-        said = [*faults, *(f"{path} is missing or of another length" for path in sorted(gone))]
+    def _drop_in_memory(self, whys: Mapping[str, str], faults: Iterable[str]) -> None:
+        said = [*faults, *(f"{path}: {why}" for path, why in sorted(whys.items()))]
         self.manifest = msgspec.structs.replace(
             self.manifest,
-            files=tuple(e for e in self.manifest.files if e.path not in gone),
+            files=tuple(e for e in self.manifest.files if e.path not in whys),
             damage=(*self.manifest.damage, *said),
         )
 
@@ -179,7 +179,7 @@ class Archive:
             )
             files = tuple(e for e in self.manifest.files if e.path != entry.path)
             if self.read_only:
-                self._drop_in_memory([entry], [])
+                self._drop_in_memory({entry.path: why}, [])
                 return
             source = self.folder / entry.path
             if source.exists():

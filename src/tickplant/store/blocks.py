@@ -190,6 +190,12 @@ class Tail:
                 parts.append(run)
         return Tail(tuple(parts))
 
+    def after(self, seq: int) -> Tail:
+        """Return the tail without the rows up to `seq`."""
+        if not self.runs or self.runs[0].seq[0] > seq:
+            return self
+        return Tail(tuple(run for run in self.split(seq).sealed if run.seq[0] > seq))
+
     def without(self, archived: Sequence[Run]) -> Tail:
         """Return the tail without runs that are now in the archive."""
         gone = {id(run) for run in archived}

@@ -19,9 +19,13 @@ def days_kept(settings: StoreSettings) -> dict[str, int]:
     }
 
 
-def expired(files: Sequence[FileEntry], kept: Mapping[str, int], now: int) -> list[FileEntry]:
-    """Return the files of days that ended at least the kept number of days before today, UTC."""
-    first_day = {
-        table: utc_day(now - days * NS_PER_DAY) for table, days in kept.items() if days > 0
+def first_days(kept: Mapping[str, int], now: int) -> dict[str, int]:
+    """Return when the first day that is kept begins, ns, of each table that loses days."""
+    return {
+        table: (now // NS_PER_DAY - days) * NS_PER_DAY for table, days in kept.items() if days > 0
     }
-    return [e for e in files if e.table in first_day and e.day < first_day[e.table]]
+
+
+def expired(files: Sequence[FileEntry], firsts: Mapping[str, int]) -> list[FileEntry]:
+    """Return the files of days before those that `first_days` gives."""
+    return [e for e in files if e.table in firsts and e.day < utc_day(firsts[e.table])]

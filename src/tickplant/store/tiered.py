@@ -164,6 +164,9 @@ class TieredStore:
             for table, view in self._views.items():
                 runs = (archived or {}).get(table, [])
                 moved = view.with_tail(view.tail.without(runs)) if runs else view
+                if self.read_only:  # the owner has archived rows that came from its journal here
+                    newer = moved.tail.after(self._archive.manifest.seq_archived)
+                    moved = moved.with_tail(newer)
                 self._views[table] = moved.with_files(files.get(table, []))
             self._bytes = sum(run.bytes for v in self._views.values() for run in v.tail.runs)
             self._bytes += sum(keys.bytes for keys in self._keys.values())
@@ -331,8 +334,9 @@ class TieredStore:
     ) -> None:
         """Seal, archive, compact and drop what is due, until `stop()`; the caller owns the thread.
 
-        `archived` is told `seq_archived` whenever it has grown. A fault of the disk ends neither the thread nor the data: it is kept in the status, and the
-        work is tried again after a while that grows to half a minute.
+        `archived` is told `seq_archived` whenever it has grown. A fault of the disk ends neither
+        the thread nor the data: it is kept in the status, and the work is tried again after a
+        while that grows to half a minute.
         """
         self._maintained = True
         told = -1

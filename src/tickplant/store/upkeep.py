@@ -14,22 +14,23 @@ import numpy as np
 
 from tickplant.config import StoreSettings
 from tickplant.model.errors import CorruptData
-from tickplant.model.events import TABLES
-from tickplant.model.times import NS_PER_MINUTE, NS_PER_S
+from tickplant.model.events import TABLES, TRADES
+from tickplant.model.times import INT64_MIN, NS_PER_S
 from tickplant.store.amendments import Amendments
 from tickplant.store.archive import Archive
 from tickplant.store.archiving import choose_boundary, write_runs
 from tickplant.store.blocks import Run
 from tickplant.store.compaction import Group, merge_files, plan_compaction
 from tickplant.store.keys import HotKeys, KeyRun, TableKeys, plan_merge, sort_keys
-from tickplant.store.manifest import BlobEntry, FileEntry
+from tickplant.store.manifest import BlobEntry
 from tickplant.store.reader import FileCache
-from tickplant.store.retention import days_kept, expired
+from tickplant.store.retention import days_kept, expired, first_days
 from tickplant.store.view import View
 from tickplant.store.writer import write_file
 
 BACKOFF_S_MIN = 1.0
 BACKOFF_S_MAX = 30.0
+TIDY_EVERY_S = 5.0  # how often compaction, retention and garbage are looked at
 DAY_FILES_MAX = 16  # a day with more files is compacted without waiting for it to rest
 
 Catalog = Callable[[], bytes]
@@ -100,7 +101,7 @@ class Upkeep:
         self._opened_at = clock()
 
     def step(self, catalog: Catalog) -> bool:
-        """Do what is due; return whether there was anything. Keeps faults of the disk, raises none."""
+        """Do what is due; return whether there was anything. A fault of the disk is kept."""
         worked = self._sort_one()
         if self._clock() < self._retry_at:
             return worked
@@ -111,7 +112,7 @@ class Upkeep:
             if self._archive_due():
                 worked |= self._archive_run(catalog)
             elif self._clock() >= self._tidy_at:
-                self._tidy_at = self._clock() + NS_PER_MINUTE // 12
+                self._tidy_at = self._clock() + int(TIDY_EVERY_S * NS_PER_S)
                 worked |= self._tidy()
         except (OSError, MemoryError) as fault:
             self.last_error = f"{type(fault).__name__}: {fault}"
@@ -294,9 +295,12 @@ class Upkeep:
     def retain(self, now: int) -> int:
         """Drop the files of days that are older than their table is kept; return how many."""
         archive = self._store.archive
+        firsts = first_days(self._kept, now)
         with archive.lock:
-            gone: list[FileEntry] = expired(archive.manifest.files, self._kept, now)
+            gone = expired(archive.manifest.files, firsts)
             if gone:
                 archive.swap(removed=gone)
                 self._store.install()
+                oldest = firsts.get(TRADES, INT64_MIN)
+                self._store.amendments.expire(oldest, archive.manifest.seq_archived)
         return len(gone)

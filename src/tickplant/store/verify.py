@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,6 @@ def _check_rows(folder: Path, entry: FileEntry, seq_archived: int) -> Iterator[s
 
 def _overlaps(manifest: Manifest) -> Iterator[tuple[str, str]]:
     ordered = sorted(manifest.files, key=lambda e: (e.table, e.day, e.seq_min))
-    for a, b in zip(ordered, ordered[1:], strict=False):
+    for a, b in pairwise(ordered):
         if (a.table, a.day) == (b.table, b.day) and b.seq_min <= a.seq_max:
             yield b.path, a.path

@@ -28,7 +28,7 @@ TIMES = frozenset({"ts_event", "ts_recv"})
 INDEX_KEY = b"tickplant.index"
 OWN_GROUP_ROWS = 16_384  # an instrument with as many rows begins a row group of its own
 SHARED_GROUP_ROWS = 32_768  # small instruments share a row group up to this
-GROUP_ROWS_MAX = 32_768  # smaller parts let a span of time or of seq skip most of a large instrument
+GROUP_ROWS_MAX = 32_768  # a span of time or of seq skips most parts of a large instrument
 
 _DELTA = ("ts_event", "ts_recv", "seq")
 _PLAIN = ("id", "detail", "row")
