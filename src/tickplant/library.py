@@ -37,6 +37,7 @@ from tickplant.plant.history import History
 from tickplant.store.contract import NOW, AsOf, Cursor
 
 ORDERS = ("asc", "desc")
+FILLS = ("none", "previous", "null")
 CHUNK_ROWS = 200_000
 ARCHIVE = "archive"
 
@@ -133,6 +134,8 @@ class Folder:
         newest where there is no `start`. `basis` is trade, mid, bid or ask; by default trade where
         there are trades, else mid. Raises `UnknownSymbol`, `InvalidParameter`.
         """
+        if fill not in FILLS:
+            raise InvalidParameter("fill", fill, ", ".join(FILLS))
         instrument = self._history.registry.resolve(symbol)
         grid = Grid(parse_interval(interval), timezone, day_start)
         low, high = _range(start, end)

@@ -15,8 +15,6 @@ from tickplant.model.errors import InvalidParameter
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tickplant.cli.sources import Source
-
 TABLES = ("trades", "quotes", "candles", "quarantine")
 
 Start = Annotated[
@@ -203,7 +201,7 @@ def export(
 
 
 def _export_parts(
-    source: Source,
+    source: Any,
     table: str,
     symbols: list[str],
     query: dict[str, Any],

@@ -1,7 +1,205 @@
-"""To be written."""
+"""`tickplant tail`: watch a plant's stream in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+
+from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command
+from tickplant.model.errors import InvalidParameter
+
+CHANNELS = ("trades", "quotes", "candles", "status")
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+GREEN, RED, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    command(
+        app,
+        "tail",
+        panel="Read",
+        takes=DATA_OR_URL,
+        summary="Watch a plant's stream.",
+        examples=(
+            "tickplant tail",
+            "tickplant tail quotes EURUSD GBPUSD --url http://127.0.0.1:8000",
+            "tickplant tail candles EURUSD --interval 10s --json",
+        ),
+    )(tail)
+
+
+def tail(
+    common: Common,
+    channel: Annotated[
+        str, typer.Argument(metavar="[CHANNEL]", help="trades, quotes, candles or status.")
+    ] = "trades",
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SYMBOL]...", show_default=False, help="Symbols. Default: all."),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SEQ|TIME",
+            show_default=False,
+            help="Begin behind this sequence number or at this time. Default: now.",
+        ),
+    ] = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="INTERVAL", show_default=False, help="Of candles.")
+    ] = None,
+    basis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BASIS", show_default=False, help="Of candles: trade, mid, bid or ask."
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, show_default=False, help="End after so many events."),
+    ] = None,
+) -> int:
+    """Watch trades, quotes, candles or the status as they come, one line an event, until Ctrl-C.
+
+    Without --url it is the plant that runs on the data folder, else the one at the default address.
+    A lost connection is made again and goes on where it was, without a hole or a double.
+    """
+    channel = check_choice("CHANNEL", channel, CHANNELS)
+    if channel == "candles":
+        interval = interval or "1m"
+    elif interval is not None or basis is not None:
+        raise InvalidParameter("--interval", interval or basis, "nothing, except with candles")
+    common.check_one_source()
+    options: dict[str, Any] = {"interval": interval, "basis": basis}
+    shown = _JsonLines() if common.json else _Lines(channel)
+
+    from tickplant.client import Client  # noqa: PLC0415 - heavy
+
+    left = count
+    with Client(find_url(common)) as client:
+        stream = client.stream(
+            channel,
+            symbols or "*",
+            from_=_begin(begin),
+            on_reconnect=_say_reconnected,
+            on_notice=_say_notice,
+            **options,
+        )
+        with stream:
+            try:
+                for events in stream.batches():
+                    part = events if left is None else events[:left]
+                    shown.show(part)
+                    left = None if left is None else left - len(part)
+                    if left == 0:
+                        break
+            except KeyboardInterrupt:
+                return 0
+    return 0
+
+
+def find_url(common: Common) -> str:
+    """Return the URL of the plant that is meant."""
+    if common.url is not None:
+        return common.url
+    from tickplant.plant.folder import read_owner  # noqa: PLC0415 - heavy
+
+    found = read_owner(Path(common.folder())).url
+    return found if isinstance(found, str) else DEFAULT_URL
+
+
+def _begin(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _say_reconnected(seq: int | None) -> None:
+    print(f"connected again, going on behind seq {seq}", file=sys.stderr, flush=True)
+
+
+def _say_notice(message: Mapping[str, Any]) -> None:
+    if message.get("op") == "slow":
+        lost = message.get("dropped")
+        print(f"too slow: {lost} events were left out", file=sys.stderr, flush=True)
+
+
+class _JsonLines:
+    """Events as NDJSON."""
+
+    def show(self, events: list[dict[str, Any]]) -> None:
+        """Print one line an event."""
+        from tickplant.cli.output import encode_json  # noqa: PLC0415 - heavy
+
+        sys.stdout.write("".join(encode_json(event).decode() + "\n" for event in events))
+        sys.stdout.flush()
+
+
+class _Lines:
+    """Events for people; a price above the last one of its instrument is green, one below red."""
+
+    def __init__(self, channel: str) -> None:
+        from tickplant.cli.output import use_colour  # noqa: PLC0415 - heavy
+
+        self._colour = use_colour()
+        self._line = {"trades": self._trade, "quotes": self._quote, "candles": self._candle}.get(
+            channel, self._other
+        )
+        self._last: dict[str, float] = {}
+
+    def show(self, events: list[dict[str, Any]]) -> None:
+        """Print one line an event."""
+        sys.stdout.write("".join(self._line(event) + "\n" for event in events))
+        sys.stdout.flush()
+
+    def _trade(self, event: dict[str, Any]) -> str:
+        price = self._moved(event, event["price"])
+        size, side = _number(event.get("size")), event.get("side") or ""
+        flags = self._dim(" ".join(event.get("flags", ())))
+        return f"{self._head(event, 'ts_event')}  {price}  {size:>12}  {side:<4}  {flags}".rstrip()
+
+    def _quote(self, event: dict[str, Any]) -> str:
+        bid, ask = _number(event["bid_price"]), _number(event["ask_price"])
+        bid_size, ask_size = _number(event["bid_size"]), _number(event["ask_size"])
+        middle = event["bid_price"] or event["ask_price"] or 0.0
+        shown = self._moved(event, middle, f"{bid:>12} / {ask:<12}")
+        return f"{self._head(event, 'ts_event')}  {shown}  {self._dim(f'{bid_size} x {ask_size}')}"
+
+    def _candle(self, event: dict[str, Any]) -> str:
+        prices = "  ".join(f"{name[0].upper()} {_number(event[name]):<10}" for name in _BAR)
+        volume = _number(event.get("volume"))
+        state = self._dim(event.get("state") or "")
+        close = self._moved(event, event["close"] or 0.0, prices)
+        return f"{self._head(event, 'start')}  {close}  V {volume:<10}  {state}".rstrip()
+
+    def _other(self, event: dict[str, Any]) -> str:
+        return "  ".join(f"{name}={value}" for name, value in event.items())
+
+    def _head(self, event: dict[str, Any], time: str) -> str:
+        name = f"{event.get('venue', '')}:{event.get('symbol', '')}"
+        when = f"{event[time]:<30}"
+        return f"{self._dim(when)}  {BOLD + name.ljust(20) + PLAIN if self._colour else name:<20}"
+
+    def _moved(self, event: dict[str, Any], price: float, text: str | None = None) -> str:
+        shown = f"{_number(price):>12}" if text is None else text
+        name = f"{event.get('venue')}:{event.get('symbol')}"
+        before = self._last.get(name, price)
+        self._last[name] = price
+        if not self._colour or price == before:
+            return shown
+        return f"{GREEN if price > before else RED}{shown}{PLAIN}"
+
+    def _dim(self, text: str) -> str:
+        return f"{DIM}{text}{PLAIN}" if self._colour and text else text
+
+
+_BAR = ("open", "high", "low", "close")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else repr(value).removesuffix(".0")

@@ -13,6 +13,9 @@ import duckdb
 from tickplant.model.errors import Complaint, UserError, shorten
 
 ALLOWED = "one SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW TABLES or EXPLAIN of these"
+_SHOW = re.compile(r"\s*SHOW\s+(?:ALL\s+)?TABLES\s*;?\s*\Z", re.I)
+_SUMMARIZE = re.compile(r"\s*SUMMARIZE\s+(.*?);?\s*\Z", re.I | re.S)
+_QUERY = re.compile(r"(?:SELECT|FROM|WITH|VALUES|\(|DESCRIBE)\b|\(", re.I)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?:ANALYZE\s+)?(?:\([^()]*\)\s*)?(.*)\Z", re.I | re.S)
 
 
@@ -51,3 +54,16 @@ def _kinds(text: str, whole: str) -> list[str]:
         return [statement.type.name for statement in duckdb.extract_statements(text)]
     except duckdb.Error as fault:
         raise BadQuery(str(fault).strip(), whole) from fault
+
+
+def is_show_tables(text: str) -> bool:
+    """Say whether the statement asks which tables there are."""
+    return _SHOW.match(text) is not None
+
+
+def summarized(text: str) -> str | None:
+    """Return the query that a SUMMARIZE statement sums up, None for any other statement."""
+    match = _SUMMARIZE.match(text)
+    if match is None:
+        return None
+    return match[1] if _QUERY.match(match[1]) else f"FROM {match[1]}"

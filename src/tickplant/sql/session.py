@@ -20,7 +20,7 @@ from tickplant.model.events import TABLES as EVENT_TABLES
 from tickplant.model.events import TRADES
 from tickplant.plant.history import History
 from tickplant.sql.candles import CandleTable, bars_of
-from tickplant.sql.guard import BadQuery, check_statement
+from tickplant.sql.guard import BadQuery, check_statement, is_show_tables, summarized
 from tickplant.sql.tables import Stored, add_events, add_names
 
 if TYPE_CHECKING:
@@ -110,9 +110,27 @@ class _Batches:
 
 def _run(con: duckdb.DuckDBPyConnection, statement: str) -> _Batches:
     try:
+        statement = _rewritten(con, statement)
         return _Batches(con.sql(statement).to_arrow_reader(BATCH_ROWS), statement)
     except duckdb.Error as fault:
         raise _explained(fault, statement) from fault
+
+
+def _rewritten(con: duckdb.DuckDBPyConnection, statement: str) -> str:
+    """Return the statement in a form that shows our tables only and can sum up our times."""
+    if is_show_tables(statement):
+        return "SELECT unnest([" + ", ".join(f"'{name}'" for name in sorted(TABLES)) + "]) AS name"
+    inner = summarized(statement)
+    if inner is None:
+        return statement
+    # SUMMARIZE takes means, and DuckDB 2.0 has none of TIMESTAMPTZ_NS.
+    columns = [
+        f'"{name}"::TIMESTAMP_NS::TIMESTAMP AS "{name}"'
+        if kind == "TIMESTAMPTZ_NS"
+        else f'"{name}"'
+        for name, kind, *_ in con.sql(f"DESCRIBE {inner}").fetchall()
+    ]
+    return f"SUMMARIZE SELECT {', '.join(columns)} FROM ({inner})"
 
 
 def _rest(
