@@ -76,7 +76,11 @@ class Store(Protocol):
         ...
 
     def append(self, table: str, rows: pa.RecordBatch, keys: Keys | None = None) -> None:
-        """Take stamped rows of one table, in sequence order; visible to scans on return.
+        """Take stamped rows of one table; visible to scans on return.
+
+        Calls are in sequence order over all tables, so that one number divides what is archived
+        from what is not. Rows that are archived already are left out; others that come out of
+        order raise `ValueError`.
 
         O(rows): sorting and writing happen on the store's own thread. Blocks while the bound on
         memory is reached.
@@ -101,7 +105,7 @@ class Store(Protocol):
         limit: int | None = None,
         amended: bool = True,
     ) -> pa.Table:
-        """Return rows with `start <= ts_event < end`, by (ts_event, seq), of one or all instruments.
+        """Return rows with `start <= ts_event < end`, by (ts_event, seq), of one instrument or all.
 
         With `amended=False` every row is returned as it was logged. `columns` are returned in the
         order asked for.
@@ -126,8 +130,8 @@ class Store(Protocol):
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (`ts_event`, `seq`) of what touched amended trades in the span, both shape (n,).
 
-        One entry for each correction or cancel and each `ts_event` that it touched: the amended
-        row's and, for a correction, its own. A candle's revision is the highest seq in its bucket.
+        One entry for each correction or cancel and each `ts_event` that it touched: that of the row
+        it replaces (the original, or the amendment before it) and, for a correction, its own. A candle's revision is the highest seq in its bucket.
         """
         ...
 

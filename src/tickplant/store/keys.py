@@ -18,16 +18,21 @@ from numpy.typing import NDArray
 from tickplant.store.contract import Keys
 
 FILTER_BITS_MAX = 2**29
+HOT_FILTER_BITS = 23
 MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many times their size
 
 HOT_KEY_BYTES = 150  # what a key in a set takes, its batch included
 
 
 class HotKeys:
-    """Keys that are not archived yet, as a set of their bytes."""
+    """Keys that are not archived yet, as a set of their bytes.
+
+    A filter on their first bits answers for most new keys, at a tenth of the time of the set.
+    """
 
     def __init__(self) -> None:
         self._set: set[bytes] = set()
+        self._filter = np.zeros(1 << HOT_FILTER_BITS, dtype=bool)
         self._batches: list[tuple[int, Keys]] = []
         self.count = 0
 
@@ -37,15 +42,17 @@ class HotKeys:
             keys = keys[keys.any(axis=1)]
         self._batches.append((seq_last, keys))
         self._set.update(_texts(keys))
+        self._filter[_first_bits(keys)] = True
         self.count += len(keys)
 
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it is here."""
-        texts = _texts(keys)
-        if self._set.isdisjoint(texts):  # nearly always, and much faster than one by one
-            return np.zeros(len(keys), dtype=bool)
-        held = self._set
-        return np.array([text in held for text in texts], dtype=bool)
+        found = self._filter[_first_bits(keys)]
+        maybe = np.flatnonzero(found)
+        if len(maybe):
+            held = self._set
+            found[maybe] = [text in held for text in _texts(keys[maybe])]
+        return found
 
     def all(self) -> Keys:
         """Return every key, shape (n, 2), in the order of adding."""
@@ -59,6 +66,10 @@ class HotKeys:
         for seq_last, keys in self._batches:
             (late if seq_last > upto_seq else early).add(keys, seq_last)
         return early, late
+
+
+def _first_bits(keys: Keys) -> NDArray[np.int64]:
+    return (keys[:, 0] >> np.uint64(64 - HOT_FILTER_BITS)).astype(np.int64)
 
 
 def _texts(keys: Keys) -> list[bytes]:
