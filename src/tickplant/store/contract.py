@@ -131,7 +131,8 @@ class Store(Protocol):
         """Return (`ts_event`, `seq`) of what touched amended trades in the span, both shape (n,).
 
         One entry for each correction or cancel and each `ts_event` that it touched: that of the row
-        it replaces (the original, or the amendment before it) and, for a correction, its own. A candle's revision is the highest seq in its bucket.
+        it replaces (the original, or the amendment before it) and, for a correction, its own. A
+        candle's revision is the highest seq in its bucket.
         """
         ...
 
