@@ -11,12 +11,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from tickplant.config import Settings, load
 from tickplant.model.errors import InvalidParameter, UserError
+
+if TYPE_CHECKING:
+    from tickplant.config import Settings
 
 CONFIG_FILE = Path("tickplant.toml")
 _PANEL = "Common options"
@@ -104,6 +106,8 @@ class Common:
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
         """Return the settings: file, environment, `--set`, then `flags`. Raises `ConfigError`."""
+        from tickplant.config import load  # noqa: PLC0415 - heavy
+
         file = Path(self.config) if self.config is not None else None
         if file is None and CONFIG_FILE.is_file():
             file = CONFIG_FILE
@@ -200,3 +204,20 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 def missing_extra(name: str, extra: str) -> UserError:
     """Return the error for a library that an optional part of the installation brings."""
     return UserError(f"{name} is not installed; `pip install 'tickplant[{extra}]'` brings it")
+
+
+def parse_number(name: str, text: str, *, low: float, whole: bool) -> float:
+    """Return a number from an option; raises `InvalidParameter` that says what is allowed."""
+    try:
+        number = float(int(text)) if whole else float(text)
+    except ValueError:
+        number = float("nan")
+    if not low <= number < float("inf"):
+        kind = "a whole number" if whole else "a number"
+        raise InvalidParameter(name, text, f"{kind} from {low:g} on", where="option")
+    return number
+
+
+def parse_count(name: str, text: str | None) -> int | None:
+    """Return a whole number from 1 on, None for None."""
+    return None if text is None else int(parse_number(name, text, low=1, whole=True))

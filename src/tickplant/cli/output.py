@@ -47,13 +47,12 @@ def choose_format(given: str | None, out: str | None, *, as_json: bool, default:
         suffix = Path(out).suffix.lower()
         if suffix in _SUFFIXES:
             return _SUFFIXES[suffix]
-        if not as_json:
-            raise InvalidParameter(
-                "--out",
-                out,
-                f"a name that ends in {', '.join(_SUFFIXES)}, or --format beside it",
-                where="option",
-            )
+        raise InvalidParameter(
+            "--out",
+            out,
+            f"a name that ends in {', '.join(_SUFFIXES)}, or --format beside it",
+            where="option",
+        )
     return JSON if as_json else default
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.cli.common import FOLDER, Common, check_choice, command, parse_count
 from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def candles(
         "basis": basis,
         "start": start,
         "end": end,
-        "limit": _count("--limit", limit),
+        "limit": parse_count("--limit", limit),
         "timezone": timezone,
         "day_start": day_start,
         "fill": fill,
@@ -291,14 +291,6 @@ def _print_document(query: dict[str, Any], table: pa.Table) -> None:
     print_json(
         {**about, "timezone": query["timezone"], "day_start": query["day_start"], "candles": rows}
     )
-
-
-def _count(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise InvalidParameter(name, text, "a whole number from 1 on", where="option")
-    return int(text)
 
 
 def _show_progress(rows: int, began: float) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickplant.cli.common import FOLDER, Common, command
-from tickplant.config import Settings
+from tickplant.cli.common import FOLDER, Common, command, parse_number
 from tickplant.model.errors import InvalidParameter
-from tickplant.model.times import parse_time
 
 if TYPE_CHECKING:
+    from tickplant.config import Settings
     from tickplant.feeds.contract import Clock
     from tickplant.feeds.replay import ReplayFeed
     from tickplant.feeds.runner import FeedRunner
@@ -80,8 +77,8 @@ def replay(
     ] = False,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
     linger: Annotated[
-        float, typer.Option(metavar="S", min=0, help="How long to serve on after the end, s.")
-    ] = 2.0,
+        str, typer.Option(metavar="S", help="How long to serve on after the end, s.")
+    ] = "2",
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = (
         "127.0.0.1"
     ),
@@ -94,9 +91,16 @@ def replay(
     are new. Trades are played as they stand, corrections and cancels applied.
     """
     pace = parse_speed(speed)
+    linger_s = parse_number("--linger", linger, low=0, whole=False)
+
+    from tickplant.model.times import parse_time  # noqa: PLC0415 - heavy
+
     low = None if start is None else parse_time(start, "--start", where="option")
     high = None if end is None else parse_time(end, "--end", where="option")
     settings = common.settings({"server.host": host, "server.port": port})
+
+    import asyncio  # noqa: PLC0415 - heavy
+    import tempfile  # noqa: PLC0415 - heavy
 
     from tickplant.feeds.replay import ReplayFeed  # noqa: PLC0415 - heavy
 
@@ -120,7 +124,7 @@ def replay(
                 wait=_waiter(subscribers) if wait else None,
             )
 
-        _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger)
+        _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger_s)
     return 0
 
 
@@ -159,6 +163,8 @@ def _opened(settings: Settings, files: list[str], temporary: Path) -> Iterator[H
 
 
 def _waiter(subscribers: Callable[[], int]) -> Callable[[], Awaitable[None]]:
+    import asyncio  # noqa: PLC0415 - heavy
+
     async def wait() -> None:
         while not subscribers():  # noqa: ASYNC110 - the hub has no bell for a new listener
             await asyncio.sleep(WAIT_EVERY_S)
@@ -167,6 +173,8 @@ def _waiter(subscribers: Callable[[], int]) -> Callable[[], Awaitable[None]]:
 
 
 def _serve(common: Common, settings: Settings, make: MakeFeed, linger_s: float) -> None:
+    import asyncio  # noqa: PLC0415 - heavy
+
     from tickplant.cli import server  # noqa: PLC0415 - heavy
     from tickplant.cli.serve import warn_open  # noqa: PLC0415 - heavy
     from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tickplant.cli.common import FOLDER, Common, check_choice, command
-from tickplant.config import Settings
 from tickplant.model.errors import InvalidParameter
 from tickplant.version import VERSION
 
 if TYPE_CHECKING:
+    from tickplant.config import Settings
     from tickplant.feeds.contract import Feed
 
 NO_FEED = "none"

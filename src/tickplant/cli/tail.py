@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command
+from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command, parse_count
 from tickplant.model.errors import InvalidParameter
 
 CHANNELS = ("trades", "quotes", "candles", "status")
@@ -62,8 +62,8 @@ def tail(
         ),
     ] = None,
     count: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, show_default=False, help="End after so many events."),
+        str | None,
+        typer.Option(metavar="N", show_default=False, help="End after so many events."),
     ] = None,
 ) -> int:
     """Watch trades, quotes, candles or the status as they come, one line an event, until Ctrl-C.
@@ -79,10 +79,10 @@ def tail(
     common.check_one_source()
     options: dict[str, Any] = {"interval": interval, "basis": basis}
     shown = _JsonLines() if common.json else _Lines(channel)
+    left = parse_count("--count", count)
 
     from tickplant.client import Client  # noqa: PLC0415 - heavy
 
-    left = count
     with Client(find_url(common)) as client:
         stream = client.stream(
             channel,
