@@ -18,7 +18,7 @@ from plant_kit import NOW, Clock, amend, open_plant, submit
 from tickplant.cli import main
 
 SECOND = 1_000_000_000
-BASE = NOW - NOW % (60 * SECOND)
+BASE = NOW - NOW % (3600 * SECOND)
 WAIT_S = 20
 
 

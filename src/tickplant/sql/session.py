@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 TABLES = ("trades", "quotes", "candles_1m", "instruments", "quarantine")
 BATCH_ROWS = 65_536
 
+_CHANGED = "the archive was reorganised under the query; run it again"
+
 # TIMESTAMPTZ_NS lacks the usual functions (DuckDB 2.0); these read it as the UTC time that it is.
 _PARTS = (
     "year",
@@ -66,24 +68,27 @@ def query(
     query that took longer than replaced files are kept.
     """
     statement = check_statement(text)
-    for last in (False, True):
-        con = _connect(history, feeds or {})
-        try:
-            reader = _run(con, statement)
-            first = next(reader, None)
-        except _GoneError as fault:
-            con.close()
-            if last:
-                raise PassingError("the archive changed under the query; run it again") from fault
-            cast("TieredStore", history.store).set_apart(
-                (), str(fault)
-            )  # looks at the folder again
-            continue
-        except BaseException:
-            con.close()
-            raise
-        return pa.RecordBatchReader.from_batches(reader.schema, _rest(con, reader, first))
-    raise AssertionError("unreachable")
+    try:
+        return _begin(history, feeds or {}, statement)
+    except _GoneError as fault:
+        cast("TieredStore", history.store).set_apart((), str(fault))  # looks at the folder again
+    try:
+        return _begin(history, feeds or {}, statement)
+    except _GoneError as fault:
+        raise PassingError(_CHANGED) from fault
+
+
+def _begin(history: History, feeds: Mapping[str, int], statement: str) -> pa.RecordBatchReader:
+    """Return the running query, its first batch made; raises `_GoneError`."""
+    con = _connect()
+    try:
+        _add_tables(con, history, feeds)
+        batches = _run(con, statement)
+        first = next(batches, None)
+    except BaseException:
+        con.close()
+        raise
+    return pa.RecordBatchReader.from_batches(batches.schema, _rest(con, batches, first))
 
 
 class _GoneError(Exception):
@@ -141,7 +146,7 @@ def _rest(
             yield first
             yield from batches
     except _GoneError as fault:
-        raise PassingError("the archive changed under the query; run it again") from fault
+        raise PassingError(_CHANGED) from fault
     finally:
         con.close()
 
@@ -157,7 +162,7 @@ def _explained(fault: Exception, statement: str) -> Exception:
     return BadQuery(said, statement)
 
 
-def _connect(history: History, feeds: Mapping[str, int]) -> duckdb.DuckDBPyConnection:
+def _connect() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(
         ":memory:",
         config={
@@ -166,18 +171,25 @@ def _connect(history: History, feeds: Mapping[str, int]) -> duckdb.DuckDBPyConne
             "autoload_known_extensions": False,
         },
     )
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def _add_tables(con: duckdb.DuckDBPyConnection, history: History, feeds: Mapping[str, int]) -> None:
+    """Make the tables as they are now, then lock the door."""
     stored = {table: stored_of(history, table) for table in EVENT_TABLES}
     instruments = list(history.registry)
-    con.execute("SET TimeZone = 'UTC'")
     add_names(con, instruments, dict(feeds))
     for table, parts in stored.items():
-        add_events(con, table, parts)
+        try:
+            add_events(con, table, parts)
+        except duckdb.IOException as fault:
+            raise _GoneError(str(fault)) from fault
     con.register("candles_made", CandleTable(instruments, lambda i: bars_of(history, i)))
     con.execute("CREATE VIEW candles_1m AS SELECT * FROM candles_made")
     for macro in _MACROS:
         con.execute(f"CREATE MACRO {macro}")
     _lock(con, [path for parts in stored.values() for path in parts.files])
-    return con
 
 
 def _lock(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
