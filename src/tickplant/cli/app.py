@@ -8,17 +8,17 @@ from tickplant.cli import about, doctor, load, read, replay, serve, tail
 
 _HELP = """[bold]Tickplant[/bold], a market data plant: ticks in, durable, exact candles out.
 
-Every command has [cyan]--help[/cyan] with examples and [cyan]--json[/cyan] for machines.
-It works on a data folder ([cyan]--data[/cyan], by default ./data) or on a running plant
-([cyan]--url[/cyan])."""
+Commands work on a data folder ([cyan]--data[/cyan], by default ./data) or ask a running plant \
+([cyan]--url[/cyan]). Each has [cyan]--help[/cyan] with examples, and [cyan]--json[/cyan] for \
+machines."""
 
-_EPILOG = """[bold]The first five minutes[/bold]
+_EPILOG = """[bold]The first minutes[/bold]
 
-  [cyan]tickplant serve[/cyan]                            a plant with made-up ticks, http://127.0.0.1:8000
+  [cyan]tickplant serve[/cyan]             a plant with made-up ticks on http://127.0.0.1:8000
 
-  [cyan]tickplant tail --url http://127.0.0.1:8000[/cyan]  watch them
+  [cyan]tickplant tail[/cyan]              watch them
 
-  [cyan]tickplant candles EURUSD --url http://127.0.0.1:8000[/cyan]"""
+  [cyan]tickplant candles EURUSD[/cyan]    their candles"""
 
 app = typer.Typer(
     name="tickplant",

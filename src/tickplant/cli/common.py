@@ -81,6 +81,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
             bool,
             typer.Option(
                 "--json",
+                metavar=" ",
                 rich_help_panel=_PANEL,
                 help="Machine-readable output; errors as problem JSON on stderr.",
             ),
@@ -154,7 +155,7 @@ def command(
         epilog = "\n\n".join([*lines, *(f"  [cyan]{_plain(text)}[/cyan]" for text in examples)])
         app.command(
             name,
-            help=_plain(inspect.cleandoc(function.__doc__ or summary)),
+            help=_plain(_unwrapped(function.__doc__ or summary)),
             short_help=short,
             epilog=epilog,
             rich_help_panel=panel,
@@ -186,6 +187,12 @@ def _with_common(function: Command, takes: tuple[str, ...]) -> Command:
     run.__annotations__ = {p.name: p.annotation for p in params}
     run.__signature__ = inspect.Signature(params)  # type: ignore[attr-defined]
     return run
+
+
+def _unwrapped(doc: str) -> str:
+    """Return a docstring with each paragraph on one line; the terminal's width wraps it again."""
+    paragraphs = inspect.cleandoc(doc).split("\n\n")
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
 def _plain(text: str) -> str:

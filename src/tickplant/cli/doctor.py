@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     common: Common,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not read the files of the archive.")
+        bool, typer.Option("--quick", metavar=" ", help="Do not read the files of the archive.")
     ] = False,
 ) -> int:
     """Check the installation, the data folder and the plant that runs on it or answers at --url.

@@ -85,7 +85,7 @@ def import_(
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 where a row was refused.")
+        bool, typer.Option("--strict", metavar=" ", help="Exit with 1 where a row was refused.")
     ] = False,
 ) -> int:
     """Take in files of trades or quotes.

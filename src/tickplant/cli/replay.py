@@ -37,8 +37,8 @@ def register(app: typer.Typer) -> None:
         takes=FOLDER,
         summary="Play stored events back through a stream.",
         examples=(
-            "tickplant replay --start 2014-05-07T08:00:00Z --end 2014-05-07T09:00:00Z --speed 10",
-            "tickplant replay ticks.csv.gz --speed max --wait",
+            "tickplant replay ticks.csv.gz --speed 10 --wait",
+            "tickplant replay --start 2014-05-07T08:00:00Z --end 2014-05-07T09:00:00Z",
             "tickplant tail trades --url http://127.0.0.1:8001",
         ),
     )(replay)
@@ -73,9 +73,14 @@ def replay(
         typer.Option(metavar="N", help="Seconds of events a second, or max: as fast as it goes."),
     ] = "1",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Begin when the first subscriber of the stream is there.")
+        bool,
+        typer.Option(
+            "--wait", metavar=" ", help="Begin when the first subscriber of the stream is there."
+        ),
     ] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    loop: Annotated[
+        bool, typer.Option("--loop", metavar=" ", help="Begin again at the end.")
+    ] = False,
     linger: Annotated[
         str, typer.Option(metavar="S", help="How long to serve on after the end, s.")
     ] = "2",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import ipaddress
 import signal
 import socket
@@ -116,11 +115,8 @@ def serve(
     """
     import uvloop  # noqa: PLC0415 - not on Windows
 
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(opened, bound, feeds, on_ready, until))
-    finally:
-        gc.unfreeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(opened, bound, feeds, on_ready, until))
 
 
 async def _serve(
@@ -145,8 +141,6 @@ async def _serve(
     try:
         await _first(asyncio.create_task(server.listening.wait()), serving)
         runner.start()
-        gc.collect()
-        gc.freeze()  # what is there now lives as long as the process; no need to look at it again
         url = url_of(bound)
         opened.lock.announce(url)
         on_ready(url)
