@@ -179,7 +179,7 @@ class PlantSettings:
         2_000_000, "Rows that may wait to be accepted before producers are held back.", low=1_000
     )
     batch_rows_max: int = _setting(
-        65_536, "Most rows that are accepted in one go; bounds how long a lone tick waits.", low=1
+        16_384, "Most rows that are accepted in one go; bounds how long a lone tick waits.", low=1
     )
 
 

@@ -120,10 +120,12 @@ def _joined(submissions: Sequence[Submission]) -> pa.RecordBatch:
 
 def _repeated(keys: Keys) -> Bools:
     """Mark keys that stand earlier in the same array; `keys` has shape (n, 2)."""
-    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
-    same = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
     repeated = np.zeros(len(keys), dtype=np.bool_)
-    repeated[order[1:]] = same
+    halves = np.sort(keys[:, 0])
+    if (halves[1:] != halves[:-1]).all():
+        return repeated
+    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
+    repeated[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
     return repeated
 
 

@@ -1,12 +1,19 @@
 """Stamped rows as log records and back.
 
-A record's payload is one Arrow IPC message of the table's schema, followed by the column `key`
-(16 bytes, two little-endian uint64) where any row has an idempotency key; the record's kind says
-which table it is and whether there are keys.
+A payload is, in this order: the length of the header (uint32, little-endian), the header
+(MessagePack), zero bytes up to a multiple of 64, and one Arrow IPC message. What a record need not
+say by rows is left out of the message, because bytes are what the disk is slow at: `seq`, which
+runs without a hole from the record's first number; columns that are null throughout; and whole
+number columns with one value, which the header gives. Idempotency keys, where any row has one, are
+the message's last column, `key`: 16 bytes a row, two little-endian uint64.
 """
 
 from __future__ import annotations
 
+import struct
+from typing import Any
+
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -17,22 +24,42 @@ from tickplant.store.contract import Keys
 CATALOG_KIND = 16
 _KINDS = {TRADES: 1, QUOTES: 2, QUARANTINE: 3}
 _TABLES = {kind: table for table, kind in _KINDS.items()}
-_WITH_KEYS = 0x100
 _KEY = pa.field("key", pa.binary(16), nullable=False)
-_SCHEMAS_WITH_KEYS = {table: schema.append(_KEY) for table, schema in SCHEMAS.items()}
+_MAY_BE_CONSTANT = frozenset({"ts_recv", "feed", "flags", "side", "ref_seq"})
+_LENGTH = struct.Struct("<I")
+_ALIGNMENT = 64
+
+
+class _Header(msgspec.Struct, array_like=True):
+    """The columns of the message, the values of constant ones, and whether there are keys."""
+
+    columns: list[str]
+    constants: dict[str, int]
+    keys: bool
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Header)
 
 
 def encode_rows(table: str, rows: pa.RecordBatch, keys: Keys | None) -> LogRecord:
     """Return the log record of stamped rows; `rows` is in sequence order without a hole."""
-    kind = _KINDS[table]
+    header = _Header([], {}, keys is not None)
+    columns: list[pa.Array] = []
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        if name == "seq" or column.null_count == len(column):
+            continue
+        constant = _constant(column) if name in _MAY_BE_CONSTANT else None
+        if constant is not None:
+            header.constants[name] = constant
+        else:
+            header.columns.append(name)
+            columns.append(column)
     if keys is not None:
-        kind |= _WITH_KEYS
-        packed = np.ascontiguousarray(keys, dtype="<u8")
-        column = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(16), len(rows), [None, pa.py_buffer(packed)]
-        )
-        rows = pa.RecordBatch.from_arrays([*rows.columns, column], schema=_SCHEMAS_WITH_KEYS[table])
-    return LogRecord(kind, rows.column("seq")[0].as_py(), len(rows), memoryview(rows.serialize()))
+        columns.append(_pack(keys))
+    message = pa.RecordBatch.from_arrays(columns, schema=_schema(table, header))
+    payload = _join(_ENCODER.encode(header), message.serialize())
+    return LogRecord(_KINDS[table], rows.column("seq")[0].as_py(), len(rows), payload)
 
 
 def catalog_record(seq_next: int, payload: bytes) -> LogRecord:
@@ -45,13 +72,65 @@ def decode_rows(record: LogRecord) -> tuple[str, pa.RecordBatch, Keys | None]:
 
     The rows refer to the payload's memory. Raises `ValueError` for a kind that nobody knows.
     """
-    table = _TABLES.get(record.kind & ~_WITH_KEYS)
+    table = _TABLES.get(record.kind)
     if table is None:
         raise ValueError(f"a log record of kind {record.kind} is not known to this version")
     payload = pa.py_buffer(record.payload)
-    if not record.kind & _WITH_KEYS:
-        return table, pa.ipc.read_record_batch(payload, SCHEMAS[table]), None
-    rows = pa.ipc.read_record_batch(payload, _SCHEMAS_WITH_KEYS[table])
-    column = rows.column("key")
-    keys = np.frombuffer(column.buffers()[1], dtype="<u8").reshape(-1, 2)[: len(rows)]
-    return table, pa.RecordBatch.from_arrays(rows.columns[:-1], schema=SCHEMAS[table]), keys
+    (length,) = _LENGTH.unpack(payload.slice(0, _LENGTH.size).to_pybytes())
+    header = _DECODER.decode(payload.slice(_LENGTH.size, length).to_pybytes())
+    message = pa.ipc.read_record_batch(
+        payload.slice(_aligned(_LENGTH.size + length)), _schema(table, header)
+    )
+    return table, _restored(table, record, header, message), _unpack(header, message)
+
+
+def _schema(table: str, header: _Header) -> pa.Schema:
+    fields = [SCHEMAS[table].field(name) for name in header.columns]
+    return pa.schema([*fields, _KEY] if header.keys else fields)
+
+
+def _constant(column: pa.Array) -> int | None:
+    values = column.to_numpy()
+    first = values[0]
+    return int(first) if (values == first).all() else None
+
+
+def _join(header: bytes, message: pa.Buffer) -> memoryview:
+    start = _aligned(_LENGTH.size + len(header))
+    payload = bytearray(start + message.size)
+    _LENGTH.pack_into(payload, 0, len(header))
+    payload[_LENGTH.size : _LENGTH.size + len(header)] = header
+    payload[start:] = message
+    return memoryview(payload)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _restored(
+    table: str, record: LogRecord, header: _Header, message: pa.RecordBatch
+) -> pa.RecordBatch:
+    count = record.count
+    made: dict[str, Any] = dict(zip(header.columns, message.columns, strict=False))
+    made["seq"] = pa.array(np.arange(record.seq_first, record.seq_next, dtype=np.int64))
+    schema = SCHEMAS[table]
+    for name, value in header.constants.items():
+        kind = schema.field(name).type.to_pandas_dtype()
+        made[name] = pa.array(np.full(count, value, dtype=kind))
+    columns = [made[f.name] if f.name in made else pa.nulls(count, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _pack(keys: Keys) -> pa.Array:
+    packed = np.ascontiguousarray(keys, dtype="<u8")
+    buffers = [None, pa.py_buffer(packed)]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(keys), buffers)
+
+
+def _unpack(header: _Header, message: pa.RecordBatch) -> Keys | None:
+    if not header.keys:
+        return None
+    buffer = message.column(len(header.columns)).buffers()[1]
+    keys: Keys = np.frombuffer(buffer, dtype="<u8").reshape(-1, 2)[: message.num_rows]
+    return keys

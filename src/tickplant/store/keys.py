@@ -1,4 +1,4 @@
-"""Idempotency keys: which were stored. New ones in a set, archived ones in sorted files.
+"""Idempotency keys: which were stored. New ones in memory, archived ones in sorted files.
 
 A key is 128 bits, the row (a, b) of an array of shape (n, 2); (0, 0) is no key. Answers are
 exact. Archived keys lie in a few files of shape (2, n), sorted, mapped into memory and merged
@@ -16,65 +16,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.store.contract import Keys
+from tickplant.store.keytable import KeyTable
 
 FILTER_BITS_MAX = 2**29
-HOT_FILTER_BITS = 23
 MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many times their size
 
-HOT_KEY_BYTES = 150  # what a key in a set takes, its batch included
+HOT_KEY_BYTES = 48  # what a hot key takes in its table, which is half empty at times
 
 
 class HotKeys:
-    """Keys that are not archived yet, as a set of their bytes.
-
-    A filter on their first bits answers for most new keys, at a tenth of the time of the set.
-    """
+    """Keys that are not archived yet."""
 
     def __init__(self) -> None:
-        self._set: set[bytes] = set()
-        self._filter = np.zeros(1 << HOT_FILTER_BITS, dtype=bool)
-        self._batches: list[tuple[int, Keys]] = []
-        self.count = 0
+        self._table = KeyTable()
+        self._seqs: list[tuple[int, int]] = []  # (last seq, count so far) of each batch
+
+    @property
+    def count(self) -> int:
+        """Number of keys."""
+        return self._table.count
 
     def add(self, keys: Keys, seq_last: int) -> None:
         """Add the keys of rows up to `seq_last`; (0, 0) is left out."""
-        if not keys.any(axis=1).all():
-            keys = keys[keys.any(axis=1)]
-        self._batches.append((seq_last, keys))
-        self._set.update(_texts(keys))
-        self._filter[_first_bits(keys)] = True
-        self.count += len(keys)
+        present = (keys[:, 0] | keys[:, 1]) != 0
+        self._table.add(keys if present.all() else keys[present])
+        self._seqs.append((seq_last, self._table.count))
 
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it is here."""
-        found = self._filter[_first_bits(keys)]
-        maybe = np.flatnonzero(found)
-        if len(maybe):
-            held = self._set
-            found[maybe] = [text in held for text in _texts(keys[maybe])]
-        return found
+        return self._table.seen(keys)
 
     def all(self) -> Keys:
         """Return every key, shape (n, 2), in the order of adding."""
-        return np.concatenate([np.empty((0, 2), np.uint64), *(keys for _, keys in self._batches)])
+        return self._table.keys()
 
     def split(self, upto_seq: int) -> tuple[HotKeys, HotKeys]:
         """Return the keys of rows up to `upto_seq` and those of later rows."""
-        if not self._batches or self._batches[-1][0] <= upto_seq:
+        if not self._seqs or self._seqs[-1][0] <= upto_seq:
             return self, HotKeys()
         early, late = HotKeys(), HotKeys()
-        for seq_last, keys in self._batches:
-            (late if seq_last > upto_seq else early).add(keys, seq_last)
+        first = 0
+        for seq_last, end in self._seqs:
+            (late if seq_last > upto_seq else early).add(self.all()[first:end], seq_last)
+            first = end
         return early, late
 
 
-def _first_bits(keys: Keys) -> NDArray[np.int64]:
-    return (keys[:, 0] >> np.uint64(64 - HOT_FILTER_BITS)).astype(np.int64)
-
-
-def _texts(keys: Keys) -> list[bytes]:
-    texts: list[bytes] = np.ascontiguousarray(keys).view("V16").ravel().tolist()
-    return texts
+def search(run: NDArray[np.uint64], keys: Keys) -> NDArray[np.bool_]:
+    """Say for each key of shape (n, 2) whether it is in a run, (2, m) by its first half."""
+    order = np.argsort(keys[:, 0])  # neighbours in the run are found from a warm cache
+    first, second = run[0], run[1]
+    wanted = np.ascontiguousarray(keys[order, 0])
+    low = np.searchsorted(first, wanted, "left")
+    inside = np.minimum(low, run.shape[1] - 1)
+    match: NDArray[Any] = (low < run.shape[1]) & (first[inside] == wanted)
+    exact = match & (second[inside] == keys[order, 1])
+    for place in np.flatnonzero(match & ~exact):
+        high = int(np.searchsorted(first, wanted[place], "right"))
+        exact[place] = bool((second[low[place] : high] == keys[order[place], 1]).any())
+    found = np.empty(len(keys), dtype=bool)
+    found[order] = exact
+    return found
 
 
 def sort_keys(parts: Sequence[Keys]) -> NDArray[np.uint64]:
@@ -130,23 +132,7 @@ class KeyRun:
         found: NDArray[np.bool_] = (self._filter[byte] & bit) != 0
         maybe = np.flatnonzero(found)
         if len(maybe):
-            found[maybe] = self._search(keys[maybe])
-        return found
-
-    def _search(self, keys: Keys) -> NDArray[np.bool_]:
-        order = np.argsort(keys[:, 0])  # neighbours in the run are found from a warm cache
-        first, second = self.keys[0], self.keys[1]
-        wanted = np.ascontiguousarray(keys[order, 0])
-        low = np.searchsorted(first, wanted, "left")
-        inside = np.minimum(low, len(self) - 1)
-        match: NDArray[Any] = (low < len(self)) & (first[inside] == wanted)
-        exact = match & (second[inside] == keys[order, 1])
-        for i in np.flatnonzero(match & ~exact):
-            high = int(np.searchsorted(first, wanted[i], "right"))
-            at = int(low[i]) + int(np.searchsorted(second[low[i] : high], keys[order[i], 1]))
-            exact[i] = at < high and second[at] == keys[order[i], 1]
-        found = np.empty(len(keys), dtype=bool)
-        found[order] = exact
+            found[maybe] = search(self.keys, keys[maybe])
         return found
 
 
