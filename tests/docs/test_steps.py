@@ -1,0 +1,138 @@
+"""The blocks of the README and of the guides, run as they stand against a plant of their own.
+
+Blocks marked `sh` and `python` are run in order in an empty folder, those marked `console` are not.
+What stands in a `json` or `text` block after one is what that one must print, but for sequence
+numbers, durations and the width of columns. Ports and addresses are put in place of the usual one.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from docs_files import Block, blocks, read, section
+
+URL = "http://127.0.0.1:8000"
+GUIDES = (
+    "import-files",
+    "push-ticks",
+    "correct-and-cancel",
+    "read-in-python",
+    "sql",
+    "replay",
+    "back-up",
+    "quarantine",
+    "doctor",
+)
+NEEDED = ("bash", "curl")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    *(
+        pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed")
+        for name in NEEDED
+    ),
+]
+
+
+def environment() -> dict[str, str]:
+    bare = {k: v for k, v in os.environ.items() if not k.startswith(("TICKPLANT_", "PYTEST_"))}
+    return {**bare, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{bare['PATH']}"}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Run a plant on `./data` of a folder, as `make run` does, and give its URL."""
+    command = [sys.executable, "-m", "tickplant", "serve", "--port", "0", "--json"]
+    with (
+        (folder.parent / "plant.log").open("wb") as log,
+        subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=log
+        ) as plant,
+    ):
+        try:
+            assert plant.stdout is not None
+            yield json.loads(plant.stdout.readline())["url"]
+        finally:
+            plant.send_signal(signal.SIGTERM)
+            assert plant.wait(60) == 0
+
+
+def run(block: Block, folder: Path, url: str) -> str:
+    text = block.text.replace(URL, url)
+    shell = ["bash", "-euo", "pipefail", "-c"]
+    command = shell if block.language == "sh" else [sys.executable, "-W", "error", "-c"]
+    done = subprocess.run(
+        [*command, text], cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def compare(printed: str, shown: str) -> None:
+    assert normal(printed) == normal(shown)
+
+
+def normal(text: str) -> str:
+    """Return what was printed without what differs from run to run."""
+    text = re.sub(r'("seq_(?:first|last)":)\d+', r"\1N", text)
+    text = re.sub(r"in [\d.]+ s, [\d,]+ rows/s", "in T, R", text)
+    text = re.sub(r"(\d{4}-\d\d-\d\dT.*?)\b\d+(,|)(\s*forming|)$", r"\1N\2\3", text, flags=re.M)
+    text = re.sub(r",\d+,forming$", ",N,forming", text, flags=re.M)
+    return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+
+
+def run_all(text: str, folder: Path) -> int:
+    """Run the blocks of a page in order; return how many outputs were compared."""
+    compared = 0
+    folder.mkdir()
+    with serving(folder) as url:
+        printed = ""
+        for block in blocks(text):
+            if block.language in {"sh", "python"}:
+                printed = run(block, folder, url)
+            elif block.language in {"json", "text"}:
+                compare(printed, block.text)
+                compared += 1
+    return compared
+
+
+def test_the_first_five_minutes(tmp_path: Path) -> None:
+    assert run_all(section(read("README.md"), "The first five minutes"), tmp_path / "first") == 5
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide(guide: str, tmp_path: Path) -> None:
+    text = read(f"docs/how-to/{guide}.md")
+    assert [block for block in blocks(text) if block.language in {"sh", "python"}]
+    run_all(text, tmp_path / "guide")
+
+
+def test_another_tool_reads_the_archive_as_the_page_says(tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    steps = blocks(section(read("README.md"), "The first five minutes"))
+    folder.mkdir()
+    with serving(folder) as url:
+        run(next(block for block in steps if block.language == "sh"), folder, url)
+    (reading,) = (b for b in blocks(read("docs/concepts/storage.md")) if b.language == "python")
+    printed = run(reading, folder, URL)
+    assert "101.25" in printed
+    assert "200.0" in printed
+
+
+def test_outputs_are_compared_in_what_matters() -> None:
+    line = "ACME,ORIGIN,1m,trade,2024-05-07T14:30:00Z,2024-05-07T14:31:00Z,101.25,300,2,{},"
+    compare(line.format(7155), line.format(12))
+    with pytest.raises(AssertionError):
+        compare(line.format(7155), line.format(12).replace("300", "301"))
+    compare('{"accepted":3,"seq_first":7154}', '{"accepted":3,"seq_first":1}')
+    with pytest.raises(AssertionError):
+        compare('{"accepted":3,"seq_first":7154}', '{"accepted":2,"seq_first":7154}')
