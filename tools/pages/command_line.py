@@ -73,7 +73,7 @@ def _usage(argument: Any) -> str:
 
 def _option(option: Any) -> tuple[str, str, str]:
     names = ", ".join(map(code, option.opts))
-    value = code(option.metavar) if option.metavar else ""
+    value = code(option.metavar) if (option.metavar or "").strip() else ""
     text = _plain(option.help or "")
     default = option.default
     if option.show_default and default not in (None, False, ()) and "efault" not in text:
