@@ -9,7 +9,7 @@ from tickplant.formats.parse_csv import parse_csv
 from tickplant.formats.parse_json import parse_json
 from tickplant.formats.parse_ndjson import parse_ndjson
 from tickplant.formats.parsed import Parsed
-from tickplant.model.errors import UnsupportedMedia, shorten
+from tickplant.model.errors import Complaint, UnsupportedMedia, shorten
 
 Parser = Callable[[str, bytes], Parsed]
 
@@ -40,9 +40,11 @@ def find_parser(media_type: str | None) -> Parser:
     parser = PARSERS.get(_SAME.get(name, name))
     charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
     if parser is None or not set(charsets) <= {"utf-8", "utf8", "us-ascii"}:
+        allowed = f"allowed is one of {', '.join(PARSERS)}, in UTF-8"
+        shown = shorten(media_type)
         raise UnsupportedMedia(
-            f"Content-Type: {shorten(media_type)} is not allowed; allowed is one of "
-            f"{', '.join(PARSERS)}, in UTF-8"
+            f"Content-Type: {shown} is not allowed; {allowed}",
+            [Complaint(("header", "content-type"), allowed, shown)],
         )
     return parser
 

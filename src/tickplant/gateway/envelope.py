@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tickplant.gateway.doors import MARK, Mark
 from tickplant.gateway.rest.problems import http_problem
+from tickplant.gateway.stream.routes import STREAM_PATH
 from tickplant.observe.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)
@@ -102,18 +103,25 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     headers = dict(getattr(error, "headers", None) or {})
     path, method = request.url.path, request.method
+    if status == 404:
+        return _no_route(request)
     if status != 405:
-        detail = (
-            f"{path}: no such route; all are listed at /docs"
-            if status == 404
-            else (str(getattr(error, "detail", "")))
-        )
-        return http_problem(status, detail, path, headers)
+        return http_problem(status, str(getattr(error, "detail", "")), path, headers)
     allowed = ", ".join(allowed_methods(request.app.router.routes, request.scope))
     if method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": allowed})
     detail = f"{method} {path}: not allowed; allowed is {allowed}"
     return http_problem(405, detail, path, {"Allow": allowed})
+
+
+def _no_route(request: Request) -> Response:
+    """Answer a path that is not there, or that is there for WebSocket only (RFC 9110, 15.5.22)."""
+    path = request.url.path
+    if path == STREAM_PATH:
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        return http_problem(426, f"{path}: is a WebSocket; see /docs", path, headers)
+    hint = "it may be there without the slash at its end; " if path.endswith("/") else ""
+    return http_problem(404, f"{path}: no such route; {hint}all are listed at /docs", path)
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:

@@ -65,7 +65,7 @@ class InvalidParameter(UserError):
     def __init__(self, name: str, value: object, allowed: str, *, where: str = "query") -> None:
         shown = shorten(value)
         super().__init__(
-            f"{name}: {shown} is not allowed; allowed is {allowed}",
+            f"{name}: {shown or 'an empty value'} is not allowed; allowed is {allowed}",
             [Complaint((where, name), f"allowed is {allowed}", shown)],
         )
 

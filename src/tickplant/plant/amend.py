@@ -79,4 +79,6 @@ def _check(row: dict[str, Any], bounds: Bounds, now: int) -> None:
     if not checked.accepted[0]:
         reject = checked.refused(rows)[0]
         field = reject.detail.partition(":")[0]
-        raise InvalidBody(reject.detail, [Complaint(("body", field), reject.detail)])
+        raise InvalidBody(
+            reject.detail, [Complaint(("body", field), reject.detail, row.get(field))]
+        )

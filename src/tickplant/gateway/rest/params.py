@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from tickplant.formats.encode import FORMATS
 from tickplant.model.errors import Complaint, InvalidParameter, UserError, shorten
-from tickplant.model.times import parse_time
+from tickplant.model.times import format_time, parse_time
 
 LIMIT_MAX = 10_000
 LIMIT_DEFAULT = 1_000
@@ -169,4 +169,5 @@ RANGE: Params = (START, END, ORDER, *PAGED, AS_OF)
 def check_range(start: int | None, end: int | None) -> None:
     """Raise `InvalidParameter` where a range ends before it starts."""
     if start is not None and end is not None and end < start:
-        raise InvalidParameter("end", end, f"a time that is not before start ({start})")
+        allowed = f"a time that is not before start ({format_time(start)})"
+        raise InvalidParameter("end", format_time(end), allowed)

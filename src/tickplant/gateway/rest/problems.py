@@ -11,7 +11,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tickplant.model.errors import Complaint, PassingError, TickplantError, UserError
+from tickplant.model.errors import (
+    Complaint,
+    InvalidBody,
+    PassingError,
+    TickplantError,
+    UserError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:tickplant:problem:"
@@ -57,7 +63,10 @@ def http_problem(
 def error_problem(error: TickplantError, instance: str) -> Response:
     """Return the problem that one of our own errors is."""
     if isinstance(error, UserError):
-        return problem(error.status, error.title, error.detail, instance, error.complaints)
+        complaints = error.complaints
+        if not complaints and isinstance(error, InvalidBody):
+            complaints = (Complaint(("body",), error.detail),)
+        return problem(error.status, error.title, error.detail, instance, complaints)
     if isinstance(error, PassingError):
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
         return problem(error.status, error.title, error.detail, instance, headers=headers)

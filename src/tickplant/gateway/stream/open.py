@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from tickplant.plant.published import CANDLES, CHANNELS, STATUS
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
 LATER_CHANNELS = ("books",)
+_WHOLE = re.compile(r"\d{1,19}\Z", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -140,6 +142,8 @@ def find_origin(message: Subscribe, plant: StreamPlant) -> Origin:
     value = message.from_
     if value is None:
         return Origin()
+    if isinstance(value, str) and _WHOLE.match(value):
+        value = int(value)  # as in `as_of`, which is always a text
     if isinstance(value, int) and value <= SEQ_MAX:
         return Origin(seq=_known_seq(value, message.run, plant))
     try:

@@ -15,6 +15,7 @@ from tickplant.gateway.stream.protocol import JSON, MSGPACK, PACKED
 from tickplant.gateway.stream.replay import Chunk
 from tickplant.gateway.stream.session import RESTART, TRY_LATER, Session
 
+STREAM_PATH = "/v1/stream"
 READ_THREADS = 2
 STALL_S = 30.0
 """How long a client may leave a frame unread before it is cut off, s."""
@@ -75,7 +76,7 @@ def streams_of(app: Any) -> Streams:
     return found
 
 
-@router.websocket("/v1/stream")
+@router.websocket(STREAM_PATH)
 async def stream(socket: WebSocket) -> None:
     """Stream trades, quotes, candles and notices; see docs for the messages."""
     await streams_of(socket.app).serve(socket)
