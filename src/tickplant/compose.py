@@ -11,6 +11,7 @@ from pathlib import Path
 from tickplant.config import Settings, SyntheticSettings
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.synthetic import SyntheticFeed
+from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
 from tickplant.observe.metrics import Metrics
@@ -20,20 +21,41 @@ from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.plant import Plant
 from tickplant.plant.recovery import load_catalog, replay
+from tickplant.store.disk import Disk as StoreDisk
 from tickplant.store.tiered import TieredStore
 
 Clock = Callable[[], int]
 OPEN_ATTEMPTS = 5
 
 
-class OpenPlant:
-    """A plant and the lock on its folder; leaving the context stops it."""
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a plant reaches outside of itself, so that a test can make any of it fail.
 
-    def __init__(self, settings: Settings, *, clock: Clock = time.time_ns) -> None:
+    `log_disk` and `store_disk` None is the real disk. `monotonic` gives seconds; `pause` waits
+    between attempts to write to a disk that refuses, None for real time.
+    """
+
+    log_disk: LogDisk | None = None
+    store_disk: StoreDisk | None = None
+    monotonic: Callable[[], float] = time.monotonic
+    pause: Callable[[float], object] | None = None
+    prepare_ahead: bool = True
+
+
+class OpenPlant:
+    """A plant and the lock on its folder; leaving the context stops it.
+
+    `world` is where the plant meets what can fail: its disks and its pauses.
+    """
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock = time.time_ns, world: World | None = None
+    ) -> None:
         self.folder = Path(settings.data)
         self.lock = FolderLock(self.folder)
         try:
-            self.plant = build_plant(settings, clock)
+            self.plant = build_plant(settings, clock, world or World())
         except BaseException:
             self.lock.release()
             raise
@@ -51,17 +73,24 @@ class OpenPlant:
         self.lock.release()
 
 
-def build_plant(settings: Settings, clock: Clock = time.time_ns) -> Plant:
+def build_plant(
+    settings: Settings, clock: Clock = time.time_ns, world: World | None = None
+) -> Plant:
     """Return a recovered plant that does not run yet; the caller holds the folder's lock."""
+    world = world or World()
     folder = Path(settings.data)
     metrics = Metrics()
-    store = TieredStore.open(folder, settings.store, clock=clock)
+    store = TieredStore.open(folder, settings.store, clock=clock, disk=world.store_disk)
     catalog = Catalog(settings.checks.instruments_max)
     load_catalog(store, catalog)
     log = Journal(
         folder / JOURNAL,
         settings.log,
+        disk=world.log_disk,
         clock=clock,
+        monotonic=world.monotonic,
+        pause=world.pause,
+        prepare_ahead=world.prepare_ahead,
         seq_floor=store.seq_archived,
         observe_sync=metrics.fsync_observer(),
     )

@@ -97,6 +97,8 @@ def test_appender_waits_at_the_bound_until_the_maintenance_has_archived(tmp_path
     keeper.start()
     try:
         for number in range(40):
+            while not store.wait_for_room(1.0):
+                assert keeper.is_alive()
             store.append("trades", make_trades(1 + number * 20_000, 20_000))
             assert store.status().bytes_in_memory < (16 << 20) + 20_000 * 200
         assert store.status().tables["trades"].rows_archived > 0
@@ -123,6 +125,8 @@ def test_appender_that_waits_for_memory_is_told_when_the_store_closes(tmp_path: 
     def append_all() -> None:
         try:
             for number in range(40):
+                while not store.wait_for_room(1.0):
+                    pass
                 store.append("trades", make_trades(1 + number * 20_000, 20_000))
         except Stopping:
             told.set()

@@ -42,11 +42,17 @@ class Catalog:
         self.runs[number] = self._new.runs[number] = seq_last
         return number
 
+    def run_base(self, run: int) -> int | None:
+        """Return the least number after which a run from `run` on began, None for no such run."""
+        if run not in self.runs:
+            return None
+        return min(base for number, base in self.runs.items() if number >= run)
+
     def feed_number(self, name: str) -> int:
         """Return the number of a feed, a new one where it is not known."""
         number = self.feeds.get(name)
         if number is None:
-            number = len(self.feeds) + 1
+            number = max(self.feeds.values(), default=0) + 1
             self.feeds[name] = self._new.feeds[name] = number
         return number
 

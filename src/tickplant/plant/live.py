@@ -81,9 +81,7 @@ class LiveCandles:
         """Begin to publish these candles; each call wants its `unwatch`."""
         watch = self._watches.get(what)
         if watch is None:
-            span = self._store.span(table_of(what.basis))
-            bars = LiveBars(what.grid, horizon=span[1] if span else None)
-            watch = self._watches[what] = _Watch(bars)
+            watch = self._watches[what] = _Watch(self._no_bars(what))
         watch.users += 1
 
     def unwatch(self, what: Watched) -> None:
@@ -96,6 +94,16 @@ class LiveCandles:
             del self._watches[what]
         if not self._watches:  # nobody keeps the watermarks up from now on
             self._watermarks = np.empty(0, dtype=np.int64)
+
+    def forget(self) -> None:
+        """Drop every bar and watermark that is held; they are built anew from the store."""
+        for what, watch in self._watches.items():
+            watch.bars = self._no_bars(what)
+        self._watermarks = np.empty(0, dtype=np.int64)
+
+    def _no_bars(self, what: Watched) -> LiveBars:
+        span = self._store.span(table_of(what.basis))
+        return LiveBars(what.grid, horizon=span[1] if span else None)
 
     @property
     def watched(self) -> tuple[Watched, ...]:

@@ -1,38 +1,48 @@
 """The plant: one thread that owns the flow of a tick.
 
-    submit ─► inbox ─► accept (check, resolve, dedupe, number) ─► log.append ─► store ─► live ─► hub
+    submit ─► inbox ─► accept (check, resolve, dedupe, number) ─► log.append ─► store ─► hub ─► live
                                                                      │
                               receipt ◄── durable (group commit) ◄───┘
 
 State first, then publish: whoever is told of a row can already read it. Subscribers are served
-without waiting for the disk; producers are answered after it. The inbox is bounded in rows; beyond
-the bound `submit` raises `Overloaded`. What waits in the inbox is accepted together, up to
-`plant.batch_rows_max` rows, so that a lone tick is not delayed and a flood is not slowed.
+without waiting for the disk; producers are answered after it. What waits in the inbox is accepted
+together, up to `plant.batch_rows_max` rows, so that a lone tick is not delayed and a flood is not
+slowed. Every wait for a disk has an end: who waits longer than `log.ack_timeout_s` is told to
+retry.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings
 from tickplant.log.contract import DurableCallback, Log, LogRecord
-from tickplant.model.errors import Overloaded, Stopping, TickplantError
+from tickplant.model.errors import Overloaded, PassingError, Stopping, TickplantError
+from tickplant.model.times import NS_PER_S
 from tickplant.observe.metrics import Metrics
-from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.accept import Accepted, Acceptor
+from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.amend import Amendment, amend
 from tickplant.plant.batch import Batch
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
+from tickplant.plant.inbox import (
+    Called,
+    Inbox,
+    Item,
+    Stop,
+    Submitted,
+    new_future,
+    refuse,
+    settle,
+)
 from tickplant.plant.live import LiveCandles, Watched
 from tickplant.plant.published import CandleKey, Published
 from tickplant.plant.records import catalog_record, encode_rows
@@ -41,29 +51,12 @@ from tickplant.store.contract import Store
 
 _LOG = logging.getLogger(__name__)
 JOIN_S_MAX = 30.0
+ROOM_WAIT_S = 0.05  # how often a wait for memory looks whether somebody has waited too long
+BEGIN_WAIT_S = 0.2  # between attempts to make the beginning of a run durable
 
 
-@dataclass(frozen=True, slots=True)
-class _Submitted:
-    submission: Submission
-    future: Future[Receipt]
-    rows: int
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Called:
-    """Something else that must run on the plant's thread."""
-
-    act: Callable[[], object]
-    future: Future[Any]
-
-
-class _Stop:
-    """The last thing in the inbox."""
-
-
-_Item = _Submitted | _Called | _Stop
+class _Apart(Exception):
+    """The log has rows that the store could not take; only a restart brings them together."""
 
 
 class Plant:
@@ -94,11 +87,12 @@ class Plant:
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
         self._candles = LiveCandles(store)
-        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._waiting_rows = 0
-        self._waiting_lock = threading.Lock()
+        self._inbox = Inbox(settings.plant.inbox_rows_max)
+        self._working: list[Item] = []
         self._state = "starting"
         self._fault: str | None = None
+        self._begun = threading.Event()
+        self._stop_lock = threading.Lock()
         self._stop_maintenance = threading.Event()
         metrics.watch(
             log=log.status,
@@ -108,7 +102,7 @@ class Plant:
             numbers={
                 "ready": lambda: self.readiness()[0],
                 "instruments": lambda: len(self.registry),
-                "inbox_rows": lambda: self._waiting_rows,
+                "inbox_rows": lambda: self._inbox.rows,
                 "seq_last": lambda: self.seq_last,
             },
         )
@@ -120,26 +114,35 @@ class Plant:
     # -- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to accept."""
-        self._state = "running"
+        """Begin to accept; returns when the plant does, or when the log refuses for now."""
         for thread in self._threads:
             thread.start()
+        self._begun.wait()
 
     def stop(self) -> None:
-        """Finish what waits, make it durable, archive it, release everything. Idempotent."""
-        if self._state in ("stopped", "stopping"):
-            return
-        running = self._state == "running"
-        self._state = "stopping"
-        if running:
-            self._inbox.put(_Stop())
-            self._threads[0].join(JOIN_S_MAX)
-            self._stop_maintenance.set()
-            self._threads[1].join(JOIN_S_MAX)
-        self.log.close()
-        self._archive_all()
-        self.store.close()
-        self._state = "stopped"
+        """Finish what waits, make it durable, archive it, release everything.
+
+        Idempotent; a second caller waits for the first. What cannot be finished ends in
+        `Stopping` or `LogUnavailable`.
+        """
+        with self._stop_lock:
+            if self._state == "stopped":
+                return
+            self._state = "stopping"
+            self._inbox.close(self._fault or "the plant is stopping")
+            flow, maintenance = self._threads
+            _join(flow)
+            self._stop_maintenance.set()  # not before: it makes room for what waits
+            _join(maintenance)
+            self.log.close()  # whoever waits for the log is told that there is none
+            _join(flow)
+            if flow.is_alive() or maintenance.is_alive():
+                _LOG.error("a thread did not end; the journal keeps what the archive lacks")
+            else:
+                self._archive_all()
+            self.store.close()
+            self._state = "stopped"
+            self._refuse_rest(Stopping("the plant is stopped"))
 
     def _archive_all(self) -> None:
         try:
@@ -152,22 +155,13 @@ class Plant:
     def submit(self, submission: Submission) -> Future[Receipt]:
         """Hand rows in; the future is done when they are durable and can be read.
 
-        Raises `Stopping` or `Overloaded` at once; the future may end in `LogUnavailable`
-        (whether the rows were stored is then unknown; sending them again with ids is safe) or, for
-        a strict submission with bad rows, in `InvalidBody`.
+        Raises `Stopping` or `Overloaded` at once. The future may end in `LogUnavailable` or
+        `Stopping` (whether the rows were stored is then unknown; sending them again with ids is
+        safe), in `Overloaded` where there is no room, or, for a strict submission with bad rows,
+        in `InvalidBody`. It cannot be cancelled.
         """
         self._check_running()
-        rows = max(len(submission.rows), 1)
-        bound = self.settings.plant.inbox_rows_max
-        with self._waiting_lock:
-            if self._waiting_rows and self._waiting_rows + rows > bound:
-                raise Overloaded(
-                    f"{self._waiting_rows} rows wait to be accepted; at most {bound} may"
-                )
-            self._waiting_rows += rows
-        item = _Submitted(submission, Future(), rows, self.clock())
-        self._inbox.put(item)
-        return item.future
+        return self._inbox.submit(submission, self.clock())
 
     def amend(self, instrument: int, seq: int, changes: Mapping[str, Any] | None) -> Future[int]:
         """Correct a trade, or cancel it when `changes` is None; the future gives the event's seq.
@@ -175,8 +169,9 @@ class Plant:
         `changes` may have price, size, side, conditions and ts_event. Ends in `NotFound` where the
         instrument has no such trade or it was cancelled, in `UserError` for a bad change.
         """
-        future: Future[int] = Future()
-        self._call(lambda: self._amend(Amendment(instrument, seq, changes), future), future)
+        self._check_running()
+        future: Future[int] = new_future()
+        self._inbox.call(lambda: self._amend(Amendment(instrument, seq, changes), future), future)
         return future
 
     def watch_candles(self, grid: Grid, basis: str) -> None:
@@ -201,8 +196,12 @@ class Plant:
         return self.catalog.run
 
     def run_base(self, run: int) -> int | None:
-        """Return the last sequence number that existed when a run began, None for no such run."""
-        return self.catalog.runs.get(run)
+        """Return up to which number the events of earlier runs were there when a run began.
+
+        None for no such run. Where a later run found fewer, because some were damaged meanwhile,
+        it is that run's number.
+        """
+        return self.catalog.run_base(run)
 
     def feed_name(self, number: int) -> str:
         """Return the name of a feed by its number."""
@@ -212,11 +211,14 @@ class Plant:
         """Say whether the plant accepts rows now, and why not."""
         if self._fault is not None:
             return False, self._fault
+        log = self.log.status()
+        if log.state != "ok" and self._state in ("starting", "running"):
+            return False, f"the log is {log.state}: {log.reason}"
         if self._state != "running":
             return False, f"the plant is {self._state}"
-        log = self.log.status()
-        if log.state != "ok":
-            return False, f"the log is {log.state}: {log.reason}"
+        store = self.store.status()
+        if store.last_error is not None and not self.store.wait_for_room(0):
+            return False, f"memory is full and the archive refuses: {store.last_error}"
         return True, "accepting"
 
     def status(self) -> dict[str, Any]:
@@ -228,7 +230,7 @@ class Plant:
     @property
     def waiting_rows(self) -> int:
         """Rows that wait to be accepted."""
-        return self._waiting_rows
+        return self._inbox.rows
 
     @property
     def state(self) -> str:
@@ -236,98 +238,138 @@ class Plant:
         return self._state
 
     def _check_running(self) -> None:
-        if self._state != "running" or self._fault is not None:
-            raise Stopping(self._fault or f"the plant is {self._state}")
+        if self._fault is not None:
+            raise Stopping(self._fault)
+        if self._state != "running":
+            raise Stopping(self.readiness()[1])
 
-    def _call(self, act: Callable[[], object], future: Future[Any] | None = None) -> Future[Any]:
+    def _call(self, act: Callable[[], object]) -> Future[Any]:
         self._check_running()
-        done: Future[Any] = Future() if future is None else future
-        wrapped = act if future is not None else lambda: done.set_result(act())
-        self._inbox.put(_Called(wrapped, done))
+        done = new_future()
+        self._inbox.call(lambda: settle(done, act()), done)
         return done
 
     # -- the plant's thread ------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            while self._work(self._take()):
+            self._begin()
+            while self._work(self._inbox.take(self.settings.plant.batch_rows_max)):
                 pass
         except BaseException as fault:
             self._fault = f"the plant's thread ended: {fault!r}"
             _LOG.exception("the plant's thread ended; nothing is accepted any more")
-            self._refuse_waiting()
+            self._inbox.close(self._fault)
+        finally:
+            self._begun.set()
+            self._refuse_rest(Stopping(self._fault or "the plant is stopping"))
 
-    def _take(self) -> list[_Item]:
-        """Return what waits, at least one item, at most about `batch_rows_max` rows."""
-        items = [self._inbox.get()]
-        rows = getattr(items[0], "rows", 0)
-        while rows < self.settings.plant.batch_rows_max:
+    def _begin(self) -> None:
+        """Make the number of this run durable, before anybody is told of anything under it.
+
+        A run whose number a crash could take back would share it with the next one, and then a
+        subscriber that resumes would be told that it has seen what it has not.
+        """
+        appended = False
+        while not self._inbox.closed:
+            done = new_future()
+
+            def answer(fault: BaseException | None, done: Future[None] = done) -> None:
+                refuse(done, fault) if fault else settle(done, None)
+
             try:
-                item = self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            items.append(item)
-            rows += getattr(item, "rows", 0)
-        return items
+                if appended:
+                    self.log.append((), answer)
+                else:
+                    self._append((), answer)
+                    appended = True
+                done.result()
+            except PassingError as fault:
+                _LOG.warning("the plant cannot begin yet: %s", fault)
+                self._begun.set()
+                self._stop_maintenance.wait(BEGIN_WAIT_S)
+            else:
+                if self._state == "starting":
+                    self._state = "running"
+                self._begun.set()
+                return
 
-    def _work(self, items: list[_Item]) -> bool:
+    def _work(self, items: list[Item]) -> bool:
+        self._working = items
         for group in _grouped(items):
             first = group[0]
-            if isinstance(first, _Stop):
+            if isinstance(first, Stop):
+                self._working = []
                 return False
-            if isinstance(first, _Called):
+            if isinstance(first, Called):
                 self._guard(first.act, [first.future])
             else:
-                submitted = [item for item in group if isinstance(item, _Submitted)]
+                submitted = [item for item in group if isinstance(item, Submitted)]
                 futures = [item.future for item in submitted]
                 self._guard(partial(self._accept, submitted), futures)
-                self._release(submitted)
+                self._inbox.release(submitted)
+        self._working = []
         return True
 
     def _guard(self, act: Callable[[], object], futures: list[Future[Any]]) -> None:
         """Run one piece of work; what it raises goes to those who wait for it."""
         try:
             act()
+        except _Apart:
+            raise
         except Exception as fault:
             if not isinstance(fault, TickplantError):
                 _LOG.exception("a batch could not be accepted")
             for future in futures:
-                if not future.done():
-                    future.set_exception(fault)
+                refuse(future, fault)
 
-    def _release(self, submitted: list[_Submitted]) -> None:
-        with self._waiting_lock:
-            self._waiting_rows -= sum(item.rows for item in submitted)
+    def _refuse_rest(self, fault: TickplantError) -> None:
+        """End every future that no thread will end: what was in work and what waits."""
+        if self._fault is not None:
+            for item in self._working:
+                if not isinstance(item, Stop):
+                    refuse(item.future, fault)
+        for item in self._inbox.rest():
+            refuse(item.future, fault)
 
-    def _refuse_waiting(self) -> None:
-        while True:
-            try:
-                item = self._inbox.get_nowait()
-            except queue.Empty:
-                return
-            if not isinstance(item, _Stop):
-                item.future.set_exception(Stopping(str(self._fault)))
+    def _with_room(self, submitted: list[Submitted]) -> list[Submitted]:
+        """Hold producers back while memory is full; return those that did not wait too long."""
+        patience_ns = self.settings.log.ack_timeout_s * NS_PER_S
+        while submitted and not self.store.wait_for_room(ROOM_WAIT_S):
+            why = self.store.status().last_error
+            stuck = why is not None and self._inbox.closed
+            limit = self.clock() - patience_ns
+            for item in submitted:
+                if stuck or item.at <= limit:
+                    refuse(item.future, Overloaded(f"memory is full; the archive: {why or 'slow'}"))
+            submitted = [item for item in submitted if not item.future.done()]
+        return submitted
 
-    def _accept(self, submitted: list[_Submitted]) -> None:
+    def _accept(self, submitted: list[Submitted]) -> None:
+        submitted = self._with_room(submitted)
+        if not submitted:
+            return
         submissions = [item.submission for item in submitted]
         accepted = self._acceptor.accept(submissions, self.seq_last + 1, self.clock())
         self._store(accepted.batches, self._acknowledge(submitted, accepted))
         self.metrics.accepted(submissions[0], accepted)
 
-    def _acknowledge(self, submitted: list[_Submitted], accepted: Accepted) -> Acknowledgement:
+    def _acknowledge(self, submitted: list[Submitted], accepted: Accepted) -> Acknowledgement:
         def answer(fault: BaseException | None) -> None:
             for item, outcome in zip(submitted, accepted.outcomes, strict=True):
                 if isinstance(outcome, Exception):
-                    item.future.set_exception(outcome)
+                    refuse(item.future, outcome)
                 elif fault is not None:
-                    item.future.set_exception(fault)
+                    refuse(item.future, fault)
                 else:
-                    item.future.set_result(outcome)
+                    settle(item.future, outcome)
             self.metrics.acknowledged(self.clock() - submitted[0].at)
 
         return Acknowledgement(answer)
 
     def _amend(self, amendment: Amendment, future: Future[int]) -> None:
+        if not self.store.wait_for_room(0):
+            raise Overloaded("memory is full until the archive has taken some of it")
         batch, times = amend(
             amendment,
             self.store,
@@ -339,9 +381,9 @@ class Plant:
 
         def answer(fault: BaseException | None) -> None:
             if fault is None:
-                future.set_result(batch.seq_last)
+                settle(future, batch.seq_last)
             else:
-                future.set_exception(fault)
+                refuse(future, fault)
 
         amended = (amendment.instrument, times)
         self._store((batch,), Acknowledgement(answer), amended=amended)
@@ -355,18 +397,34 @@ class Plant:
         """Log, apply, publish: in this order, and nothing of it where the log refuses."""
         self._append(batches, acknowledgement.durable)
         for batch in batches:
-            self.store.append(batch.table, batch.rows, batch.keys)
+            try:
+                self.store.append(batch.table, batch.rows, batch.keys)
+            except BaseException as fault:
+                raise _Apart(f"seq {batch.seq_last} is logged but not stored: {fault!r}") from fault
             self.seq_last = batch.seq_last
         acknowledgement.readable()
         for batch in batches:
+            self.hub.publish(Published.of_rows(batch.table, batch.rows))
+            self._publish_candles(batch, amended)
+
+    def _publish_candles(self, batch: Batch, amended: tuple[int, list[int]] | None) -> None:
+        """Publish the bars that a stored batch changed.
+
+        Bars that cannot be built, because a file cannot be read, cost their update and no more:
+        the rows are stored, and what is watched is built anew from them at the next change.
+        """
+        try:
             if amended is not None:
                 updates = self._candles.amend(*amended, batch.seq_last)
             else:
                 updates = self._candles.apply(batch.table, batch.rows)
-            self.hub.publish(Published.of_rows(batch.table, batch.rows))
-            for what, rows in updates:
-                self.hub.publish(Published.of_candles(_key(what), rows, batch.seq_last))
-                self.metrics.candles_published(str(what.grid.interval), what.basis, len(rows))
+        except Exception:
+            _LOG.exception("candles could not be brought up to seq %d", batch.seq_last)
+            self._candles.forget()
+            return
+        for what, rows in updates:
+            self.hub.publish(Published.of_candles(_key(what), rows, batch.seq_last))
+            self.metrics.candles_published(str(what.grid.interval), what.basis, len(rows))
 
     def _append(self, batches: tuple[Batch, ...], on_durable: DurableCallback) -> None:
         entries = self.catalog.take_new()
@@ -393,14 +451,19 @@ class Plant:
             _LOG.exception("the store's maintenance ended")
 
 
+def _join(thread: threading.Thread) -> None:
+    if thread.ident is not None:  # it was started
+        thread.join(JOIN_S_MAX)
+
+
 def _key(what: Watched) -> CandleKey:
     grid = what.grid
     return CandleKey(str(grid.interval), what.basis, grid.timezone, grid.day_start)
 
 
-def _grouped(items: list[_Item]) -> Iterator[list[_Item]]:
+def _grouped(items: list[Item]) -> Iterator[list[Item]]:
     """Yield runs of items that are accepted together: one table, feed, venue and flags."""
-    group: list[_Item] = []
+    group: list[Item] = []
     for item in items:
         if group and not _together(group[0], item):
             yield group
@@ -410,8 +473,8 @@ def _grouped(items: list[_Item]) -> Iterator[list[_Item]]:
         yield group
 
 
-def _together(one: _Item, other: _Item) -> bool:
-    if not isinstance(one, _Submitted) or not isinstance(other, _Submitted):
+def _together(one: Item, other: Item) -> bool:
+    if not isinstance(one, Submitted) or not isinstance(other, Submitted):
         return False
     a, b = one.submission, other.submission
     return not (a.strict or b.strict) and (a.table, a.feed, a.venue, a.flags) == (

@@ -82,9 +82,13 @@ class Store(Protocol):
         from what is not. Rows that are archived already are left out; others that come out of
         order raise `ValueError`.
 
-        O(rows): sorting and writing happen on the store's own thread. Blocks while the bound on
-        memory is reached.
+        O(rows), and waits for nobody: sorting and writing happen on the store's own thread. Whoever
+        appends keeps to the bound on memory by `wait_for_room`.
         """
+        ...
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Say whether memory is below its bound; wait that long for it to be, s."""
         ...
 
     def seen(self, table: str, keys: Keys) -> NDArray[np.bool_]:

@@ -192,8 +192,7 @@ class TieredStore:
 
         Calls are in sequence order over all tables: the rows of a call have higher numbers than
         those of every call before. Rows that are archived already are left out, so that a log may
-        be replayed from anywhere before `seq_archived`. Blocks while the bound on memory is
-        reached and the maintenance runs; raises `Stopping` when the store is closed meanwhile.
+        be replayed from anywhere before `seq_archived`. Raises `Stopping` when the store is closed.
         """
         if rows.num_rows == 0:
             return
@@ -208,7 +207,8 @@ class TieredStore:
         if table == TRADES:
             self._note_amendments(rows)
         with self._changed:
-            self._wait_for_memory()
+            if self._closed:
+                raise Stopping("the store is closed")
             if keys is not None:
                 self._keys[table].add(keys, int(run.seq[-1]))
                 self._bytes += HOT_KEY_BYTES * len(keys)
@@ -227,13 +227,20 @@ class TieredStore:
             )
             self._amendments.add(found)
 
-    def _wait_for_memory(self) -> None:
-        if self._closed:
-            raise Stopping("the store is closed")
-        while self._bytes >= self._memory_max and self._maintained:
-            self._changed.wait(MAINTENANCE_WAIT_S)
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Say whether memory is below its bound; wait that long for it to be, s.
+
+        Without maintenance nobody makes room, so there is none to wait for. Raises `Stopping` when
+        the store is closed.
+        """
+        if self._bytes < self._memory_max:
+            return True
+        with self._changed:
+            if timeout_s > 0 and not self._closed and self._bytes >= self._memory_max:
+                self._changed.wait(timeout_s)
             if self._closed:
                 raise Stopping("the store is closed")
+            return self._bytes < self._memory_max or not self._maintained
 
     def seen(self, table: str, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key, shape (n,), whether a stored row of the table has it."""

@@ -1,0 +1,144 @@
+"""What waits for the plant's thread: bounded in rows, closed once, and never forgetful.
+
+Whatever is put in is either taken by the plant's thread or handed to `rest`; nothing can come in
+behind the end. So every future that a producer holds ends, whatever becomes of the thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tickplant.model.errors import Overloaded, Stopping
+from tickplant.plant.submission import Receipt, Submission
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Rows that were handed in `at` a time, ns UTC."""
+
+    submission: Submission
+    future: Future[Receipt]
+    rows: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Something else that must run on the plant's thread."""
+
+    act: Callable[[], object]
+    future: Future[Any]
+
+
+class Stop:
+    """The last thing in the inbox."""
+
+
+Item = Submitted | Called | Stop
+
+
+class Inbox:
+    """Any thread puts in, one thread takes. `rows_max` bounds the rows that wait."""
+
+    def __init__(self, rows_max: int) -> None:
+        self._rows_max = rows_max
+        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._rows = 0
+        self._closed: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait or are being accepted."""
+        return self._rows
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken in any more."""
+        return self._closed is not None
+
+    def submit(self, submission: Submission, at: int) -> Future[Receipt]:
+        """Put rows in. Raises `Overloaded` at the bound and `Stopping` once closed."""
+        rows = max(len(submission.rows), 1)
+        item = Submitted(submission, new_future(), rows, at)
+        with self._lock:
+            self._check_open()
+            if self._rows and self._rows + rows > self._rows_max:
+                raise Overloaded(
+                    f"{self._rows} rows wait to be accepted; at most {self._rows_max} may"
+                )
+            self._rows += rows
+            self._items.put(item)
+        return item.future
+
+    def call(self, act: Callable[[], object], future: Future[Any]) -> None:
+        """Put a call in. Raises `Stopping` once closed."""
+        with self._lock:
+            self._check_open()
+            self._items.put(Called(act, future))
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise Stopping(self._closed)
+
+    def close(self, why: str) -> None:
+        """Take nothing in any more; the thread meets a `Stop` behind what is there. Idempotent."""
+        with self._lock:
+            if self._closed is None:
+                self._items.put(Stop())
+            self._closed = why
+
+    def take(self, rows_max: int) -> list[Item]:
+        """Return what waits, at least one item, at most about `rows_max` rows; waits for it."""
+        items = [self._items.get()]
+        rows = getattr(items[0], "rows", 0)
+        while rows < rows_max:
+            try:
+                item = self._items.get_nowait()
+            except queue.Empty:
+                break
+            items.append(item)
+            rows += getattr(item, "rows", 0)
+        return items
+
+    def release(self, items: list[Submitted]) -> None:
+        """Note that these are dealt with and their rows wait no more."""
+        with self._lock:
+            self._rows -= sum(item.rows for item in items)
+
+    def rest(self) -> Iterator[Submitted | Called]:
+        """Yield what nobody will take; only after `close`."""
+        while True:
+            try:
+                item = self._items.get_nowait()
+            except queue.Empty:
+                return
+            if not isinstance(item, Stop):
+                yield item
+
+
+def new_future() -> Future[Any]:
+    """Return a future that nobody can cancel, because what it stands for happens all the same."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+def settle(future: Future[_Result], result: _Result) -> None:
+    """End a future well, unless it has ended."""
+    with suppress(InvalidStateError):
+        future.set_result(result)
+
+
+def refuse(future: Future[Any], fault: BaseException) -> None:
+    """End a future in a fault, unless it has ended."""
+    with suppress(InvalidStateError):
+        future.set_exception(fault)
