@@ -67,9 +67,11 @@ class Talk:
         self.socket.send(json.dumps({"op": op, **fields}))
 
     def hear(self) -> Json:
-        """Return the next message."""
-        message: Json = json.loads(self.socket.recv(WAIT_S))
-        return message
+        """Return the next message that is no heartbeat."""
+        while True:
+            message: Json = json.loads(self.socket.recv(WAIT_S))
+            if message["op"] != "heartbeat":
+                return message
 
     def ask(self, op: str, **fields: Any) -> Json:
         """Send a message and return the next one that comes."""
