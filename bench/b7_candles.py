@@ -100,7 +100,8 @@ class Duck:
             f"select epoch_ns(ts_event) // {NS_PER_MINUTE} * {NS_PER_MINUTE} as bucket, "
             "arg_min(price, seq), max(price), min(price), arg_max(price, seq), sum(size), count(*) "
             f"from read_parquet([{names}]) where instrument = ? and ts_event >= "
-            "make_timestamp_ns(?)::timestamptz_ns and ts_event < make_timestamp_ns(?)::timestamptz_ns "
+            "make_timestamp_ns(?)::timestamptz_ns and "
+            "ts_event < make_timestamp_ns(?)::timestamptz_ns "
             "group by bucket order by bucket"
         )
         self.connection.execute("set timezone = 'UTC'")

@@ -104,7 +104,7 @@ def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def null_sink() -> Iterator[int]:
-    """Yield the port of a server that reads each body and answers at once: the generator's limit."""
+    """Yield the port of a server that reads each body and answers: the generator's limit."""
     port = free_port()
     command = [
         sys.executable,

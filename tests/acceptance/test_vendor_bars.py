@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from realdata import real
 from stream_fakes import Served
 from tickplant.client import Client

@@ -168,7 +168,7 @@ async def test_a_body_that_is_too_large_is_413(announced: bool) -> None:
     plant = small_plant()
     sent = 0
 
-    async def chunks():  # noqa: ANN202
+    async def chunks():
         nonlocal sent
         for _ in range(64):
             sent += 1 << 16

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plant_kit import NOW, Clock, amend, open_plant, submit
 
+from plant_kit import NOW, Clock, amend, open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.plant.plant import Plant

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plant_kit import NOW, WAIT_S, Clock, amend, open_plant, submit, trades
 
+from plant_kit import NOW, WAIT_S, Clock, amend, open_plant, submit, trades
+from tickplant.formats.parsed import incoming_batch
 from tickplant.model.errors import FolderInUse, InvalidBody, NotFound, Stopping
 from tickplant.model.events import Flag
-from tickplant.formats.parsed import incoming_batch
 from tickplant.plant.submission import Submission
 from tickplant.store.contract import AsOf
 

@@ -139,7 +139,7 @@ def _keys(table: str, rows: pa.RecordBatch, instrument: NDArray[np.int32]) -> Ke
         if source.null_count == len(source):
             continue
         made = key_of_text(f"{table}.{tag}", instrument, source)
-        keys = made if keys is None else np.where(made.any(axis=1)[:, None], made, keys)
+        keys = made if keys is None else np.where(np.asarray(made.any(axis=1))[:, None], made, keys)
     return keys
 
 

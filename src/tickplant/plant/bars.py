@@ -1,4 +1,4 @@
-"""Candle states from stored events: the one way in which history, and late or amended bars, are made.
+"""Candle states from stored events: the one way to make history, and late or amended bars.
 
 scan a chunk of time ──► prices of the basis ──► candles.build ──► merge ──► amendments' revisions
 """
@@ -23,7 +23,7 @@ _CHUNK_ROWS_MAX = 4_000_000
 def states_between(
     store: Store, instrument: int, grid: Grid, basis: str, start: int, end: int, as_of: AsOf = NOW
 ) -> States:
-    """Return the states of the events in `[start, end)`, which begins and ends on bar boundaries."""
+    """Return the states of the events in `[start, end)`; both are boundaries of bars."""
     parts = list(_chunks(store, instrument, grid, basis, start, end, as_of))
     states = merge(parts) if len(parts) != 1 else parts[0]
     if basis == "trade":

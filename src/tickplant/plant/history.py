@@ -23,13 +23,13 @@ from tickplant.candles.states import FinishedBars, empty
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import MARKET_TABLES, QUARANTINE, QUOTES, TRADES
 from tickplant.model.instruments import Instrument, Registry
-from tickplant.model.times import INT64_MAX, INT64_MIN, NS_PER_DAY, parse_time
+from tickplant.model.times import INT64_MIN, parse_time
 from tickplant.plant.bar_reader import BarReader
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
 
 MINUTE = Grid(parse_interval("1m"))
 SEQ_MAX = 10**15
-"""An integer `as_of` up to here is a sequence number, above it is nanoseconds (after 1970-01-12)."""
+"""An integer `as_of` up to here is a sequence number, above it nanoseconds (from 1970-01-12)."""
 
 FILLED_MAX = 1_000_000
 """Most bars that `fill` makes where no limit was given."""
@@ -49,8 +49,8 @@ CANDLE_SCHEMA = pa.schema(
         pa.field("forming", pa.bool_(), nullable=False),
     ]
 )
-"""Candles as columns, by `start`. `volume` and `vwap` are null for bars of quotes, `vwap` also where
-nothing was traded with a size; prices and `revision` are null for bars made by `fill`."""
+"""Candles as columns, by `start`. `volume` and `vwap` are null for bars of quotes, `vwap` also
+where nothing was traded with a size; prices and `revision` are null for bars made by `fill`."""
 
 
 @dataclass(frozen=True, slots=True)

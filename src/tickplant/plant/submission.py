@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from tickplant.model.rejects import Reject
 
-
 __all__ = ["Receipt", "Reject", "Submission"]
 
 
