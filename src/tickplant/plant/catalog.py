@@ -1,8 +1,9 @@
 """The catalog: instruments, feeds and runs, and how they are written down.
 
 The plant's thread owns it. What is new since the last record goes into the log as one record with
-no sequence numbers, ahead of the first events that need it; the archive's manifest keeps the
-whole. Taking in the same entry twice changes nothing, so a replay may begin anywhere.
+no sequence numbers, ahead of the first events that need it, and once more with the record after
+it, so that one damaged record loses no name; the archive's manifest keeps the whole, twice. Taking
+in the same entry twice changes nothing, so a replay may begin anywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import msgspec
 
 from tickplant.model.errors import CorruptData, Overloaded
 from tickplant.model.instruments import Instrument, Registry
+
+LOST_VENUE = "DAMAGED"
 
 
 class Entries(msgspec.Struct, omit_defaults=True):
@@ -30,6 +33,7 @@ class Catalog:
         self.runs: dict[int, int] = {}
         self._instruments_max = instruments_max
         self._new = Entries()
+        self._again = Entries()
 
     @property
     def run(self) -> int:
@@ -72,19 +76,35 @@ class Catalog:
         return instrument
 
     def take_new(self) -> bytes | None:
-        """Return what is new since the last call as a log payload, or None."""
-        if self._new == Entries():
+        """Return what is new since the last call, and what was new then, as a log payload.
+
+        None where there is neither.
+        """
+        new, again = self._new, self._again
+        if new == Entries() and again == Entries():
             return None
-        payload = msgspec.json.encode(self._new)
-        self._new = Entries()
-        return payload
+        self._new, self._again = Entries(), new
+        return msgspec.json.encode(_joined(again, new))
 
     def give_back(self, payload: bytes) -> None:
         """Undo `take_new` for a payload that the log did not take."""
         taken = msgspec.json.decode(payload, type=Entries)
-        self._new.instruments[:0] = taken.instruments
-        self._new.feeds = taken.feeds | self._new.feeds
-        self._new.runs = taken.runs | self._new.runs
+        self._new, self._again = _joined(taken, self._new), Entries()
+
+    def fill_holes(self, number_max: int) -> int:
+        """Give a name to each number up to `number_max` that has none; return to how many.
+
+        Only damage takes names away. A number without a name must not be given to another symbol,
+        whose events would then be mixed with those that have the number already.
+        """
+        known = {instrument.number for instrument in self.registry}
+        last = max(known | {number_max})
+        missing = sorted(set(range(1, last + 1)) - known) if len(known) < last else []
+        for number in missing:
+            lost = Instrument(number=number, symbol=f"LOST-{number}", venue=LOST_VENUE)
+            self.registry.put(lost)
+            self._new.instruments.append(lost)
+        return len(missing)
 
     def encode(self) -> bytes:
         """Return the whole catalog as JSON; safe from any thread."""
@@ -102,3 +122,11 @@ class Catalog:
             self.registry.put(instrument)
         self.feeds.update(entries.feeds)
         self.runs.update(entries.runs)
+
+
+def _joined(first: Entries, second: Entries) -> Entries:
+    return Entries(
+        instruments=[*first.instruments, *second.instruments],
+        feeds=first.feeds | second.feeds,
+        runs=first.runs | second.runs,
+    )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Archive:
 
     def _open(self) -> None:
         found, faults = manifests.load(self.folder)
+        if found is None and not faults and any(self.folder.glob("*/*/*.parquet")):
+            faults.append(f"{self.folder / manifests.NAME} is missing, and so is its backup")
         if found is None and faults:
             found = rebuild(self.folder)
             faults.append(f"the manifest was made anew from {len(found.files)} files")
@@ -69,9 +72,23 @@ class Archive:
         self.manifest = msgspec.structs.replace(self.manifest, garbage=())
         self.sweep()
         if faults:
-            self.commit(damage=faults)
+            self._commit_or_remember(damage=faults)
+        elif found is None:
+            with suppress(OSError):  # from now on a folder without a manifest has lost it
+                self.commit()
         for entry in missing:
             self.quarantine(entry, "missing or of another length than it was written")
+
+    def _commit_or_remember(self, *, damage: Iterable[str], **changes: Any) -> None:
+        """Commit; where the disk refuses, hold the changes in memory, for the next commit to write.
+
+        What is damaged is so whether it can be written down or not, and the rest has to be read.
+        """
+        try:
+            self.commit(damage=damage, **changes)
+        except OSError as fault:
+            said = (*self.manifest.damage, *damage, f"this could not be written down yet ({fault})")
+            self.manifest = msgspec.structs.replace(self.manifest, damage=said, **changes)
 
     def _is_whole(self, entry: FileEntry) -> bool:
         try:
@@ -98,6 +115,8 @@ class Archive:
             live = {manifests.NAME, manifests.BACKUP}
             for known in (self.manifest, seen or self.manifest):
                 live |= known.paths() | {item.path for item in known.garbage}
+                # What is damaged and could not be set apart is not removed either.
+                live |= {note.partition(":")[0] for note in known.damage}
             for path in sorted(self.folder.rglob("*"), reverse=True):
                 if path.is_dir():
                     self.disk.remove_folder(path)
@@ -182,10 +201,11 @@ class Archive:
                 self._drop_in_memory({entry.path: why}, [])
                 return
             source = self.folder / entry.path
-            if source.exists():
-                self.disk.make_folder(self._damaged)
-                self.disk.replace(source, self._damaged / entry.path.replace("/", "_"))
-            self.commit(files=files, damage=[said])
+            with suppress(OSError):  # then it stays where it is
+                if source.exists():
+                    self.disk.make_folder(self._damaged)
+                    self.disk.replace(source, self._damaged / entry.path.replace("/", "_"))
+            self._commit_or_remember(files=files, damage=[said])
 
     def write_blob(self, path: str, data: bytes, count: int = 0) -> BlobEntry:
         """Write a file that is not Parquet durably; the caller names it in the next commit."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tickplant.model.errors import CorruptData
+from tickplant.model.errors import CorruptData, FatalError
 from tickplant.store.disk import Disk
 
 FORMAT = 1
@@ -61,13 +61,17 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole archive at one moment. `number_next` makes the names of new files unique."""
+    """The whole archive at one moment. `number_next` makes the names of new files unique.
+
+    `catalog_copy` serves when `catalog` is damaged: without it no row would have a symbol.
+    """
 
     format: int = FORMAT
     generation: int = 0
     number_next: int = 1
     seq_archived: int = 0
     catalog: BlobEntry | None = None
+    catalog_copy: BlobEntry | None = None
     amendments: BlobEntry | None = None
     keys: dict[str, tuple[BlobEntry, ...]] = {}
     files: tuple[FileEntry, ...] = ()
@@ -77,7 +81,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def paths(self) -> set[str]:
         """Return the path of every file that is live, garbage left out."""
         blobs = [run for runs in self.keys.values() for run in runs]
-        blobs += [blob for blob in (self.catalog, self.amendments) if blob is not None]
+        blobs += [
+            blob for blob in (self.catalog, self.catalog_copy, self.amendments) if blob is not None
+        ]
         return {entry.path for entry in self.files} | {blob.path for blob in blobs}
 
 
@@ -93,7 +99,10 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes, path: str) -> Manifest:
-    """Return the manifest; raises `CorruptData` where the checksum or the shape does not hold."""
+    """Return the manifest; raises `CorruptData` where the checksum or the shape does not hold.
+
+    Raises `FatalError` for a manifest of a later release.
+    """
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
         body = bytes(envelope.manifest)
@@ -103,8 +112,9 @@ def decode(data: bytes, path: str) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
         raise CorruptData(path, 0, f"the manifest cannot be read ({fault})") from fault
     if manifest.format > FORMAT:
-        raise CorruptData(
-            path, 0, f"format {manifest.format} is newer than this program's {FORMAT}"
+        raise FatalError(
+            f"{path} has format {manifest.format}, newer than this program's {FORMAT}; "
+            "use the release that wrote it, or a later one"
         )
     return manifest
 
@@ -134,6 +144,8 @@ def load(folder: Path) -> tuple[Manifest | None, list[str]]:
                 faults.append(f"{path} is missing")
         except CorruptData as fault:
             faults.append(str(fault))
+        except OSError as fault:
+            faults.append(f"{path} cannot be read ({fault.strerror or fault})")
     return None, faults
 
 

@@ -19,15 +19,18 @@ from tickplant.store.view import FileSet, View
 
 
 def load_catalog(archive: Archive, faults: list[str]) -> bytes | None:
-    """Return the catalog; None where there is none or it is damaged."""
-    blob = archive.manifest.catalog
-    if blob is None:
-        return None
-    try:
-        return archive.read_blob(blob)
-    except CorruptData as fault:
-        faults.append(f"{fault}; the catalog is lost unless the log still has it")
-        return None
+    """Return the catalog, from its copy where it is damaged; None where there is neither."""
+    manifest = archive.manifest
+    for blob in (manifest.catalog, manifest.catalog_copy):
+        if blob is None:
+            continue
+        try:
+            return archive.read_blob(blob)
+        except CorruptData as fault:
+            faults.append(str(fault))
+    if manifest.catalog is not None:
+        faults.append("the names of instruments are lost unless the log still has them")
+    return None
 
 
 def load_keys(archive: Archive, faults: list[str]) -> dict[str, TableKeys]:

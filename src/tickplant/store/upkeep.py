@@ -171,11 +171,13 @@ class Upkeep:
                 for entry in write_runs(archive, table, parts)
             ]
             replaced: list[str] = []
+            names, names_again = self._write_catalog(text, replaced)
             keys, key_runs, frozen = self._write_keys(replaced)
             archive.swap(
                 added=files,
                 seq_archived=max(boundary, archive.manifest.seq_archived),
-                catalog=self._write_catalog(text, replaced),
+                catalog=names,
+                catalog_copy=names_again,
                 amendments=self._write_amendments(boundary, replaced),
                 keys=keys,
                 replaced=replaced,
@@ -188,17 +190,23 @@ class Upkeep:
         self.last_error = None
         return bool(files)
 
-    def _write_catalog(self, text: bytes, replaced: list[str]) -> BlobEntry:
-        archive = self._store.archive
-        old = archive.manifest.catalog
-        if old is not None:
-            try:
-                if archive.read_blob(old) == text:
-                    return old
-            except CorruptData:
-                pass  # it is written anew below
-            replaced.append(old.path)
-        return archive.write_blob(f"catalog-{archive.number()}.json", text)
+    def _write_catalog(self, text: bytes, replaced: list[str]) -> list[BlobEntry]:
+        """Return the blobs of the catalog and of its copy, written where they are not there yet."""
+        archive, made = self._store.archive, []
+        for old in (archive.manifest.catalog, archive.manifest.catalog_copy):
+            if old is not None and self._holds(old, text):
+                made.append(old)
+                continue
+            if old is not None:
+                replaced.append(old.path)
+            made.append(archive.write_blob(f"catalog-{archive.number()}.json", text))
+        return made
+
+    def _holds(self, blob: BlobEntry, text: bytes) -> bool:
+        try:
+            return self._store.archive.read_blob(blob) == text
+        except CorruptData:
+            return False
 
     def _write_amendments(self, boundary: int, replaced: list[str]) -> BlobEntry | None:
         archive = self._store.archive

@@ -66,7 +66,8 @@ def verify_archive(data: Path) -> Verified:
 
 def _blobs(manifest: Manifest) -> list[BlobEntry]:
     keys = [blob for runs in manifest.keys.values() for blob in runs]
-    return keys + [blob for blob in (manifest.catalog, manifest.amendments) if blob is not None]
+    others = (manifest.catalog, manifest.catalog_copy, manifest.amendments)
+    return keys + [blob for blob in others if blob is not None]
 
 
 def _check_bytes(folder: Path, entry: FileEntry | BlobEntry) -> Iterator[str]:
