@@ -19,6 +19,14 @@ async function get(path) {
   return answer.json();
 }
 
+async function quietly(act) {
+  try {
+    await act();
+  } catch {
+    // The stream's own state shows that the plant is away; the next turn tries again.
+  }
+}
+
 function make(tag, text = "", kind = "") {
   const node = document.createElement(tag);
   node.textContent = text;
@@ -71,16 +79,17 @@ function paintRow(row) {
     last.classList.add(row.move);
     row.move = null;
   }
-  const first = row.closes.find((bar) => bar.close != null)?.close;
-  paintChange(change, first, row.last);
-  if (row.closes.length) drawLine(spark, row.closes.map((bar) => bar.close));
+  const bars = row.closes.filter((bar) => bar.close != null);
+  if (!bars.length) return;
+  paintChange(change, bars[0].open, row.last);
+  drawLine(spark, [bars[0].open, ...bars.map((bar) => bar.close)]);
 }
 
 function paintChange(node, first, last) {
   if (!first || last == null) return;
-  const percent = (last / first - 1) * 100;
-  node.textContent = `${percent >= 0 ? "+" : "−"}${Math.abs(percent).toFixed(2)} %`;
-  node.classList.toggle("up", percent >= 0);
+  const percent = Math.round((last / first - 1) * 1e4) / 100;
+  node.textContent = `${percent > 0 ? "+" : percent < 0 ? "−" : ""}${Math.abs(percent).toFixed(2)} %`;
+  node.classList.toggle("up", percent > 0);
   node.classList.toggle("down", percent < 0);
 }
 
@@ -134,7 +143,9 @@ async function loadSpark(row) {
 
 // -- the selected instrument --------------------------------------------------------------------
 
-async function choose(name) {
+const choose = (name) => quietly(() => show(name));
+
+async function show(name) {
   const path = encodeURIComponent(name);
   state.rows.get(state.chosen)?.cells.line.classList.remove("chosen");
   state.chosen = name;
@@ -190,7 +201,7 @@ function paintChosen() {
     const forming = bar.state === "forming" ? "  forming" : "";
     $("bar").textContent =
       `${new Date(bar.start).toISOString().slice(0, 19).replace("T", " ")}Z  ${shown}${volume}` +
-      `  ${count.format(bar.count)} events${forming}`;
+      `  ${count.format(bar.count)} ${bar.count === 1 ? "event" : "events"}${forming}`;
   }
   if (state.quote) {
     const { bid_price: bid, ask_price: ask } = state.quote;
@@ -240,7 +251,9 @@ function connect() {
     state.watched = null;
     pill("live", "live");
     say({ op: "subscribe", id: "bars", channel: "candles", interval: "1m", symbols: ["*"] });
-    if (state.chosen) await choose(state.chosen);
+    for (const row of state.rows.values()) row.loaded = false; // bars of the time without a stream
+    await quietly(loadMarket);
+    if (state.chosen && !state.watched) await choose(state.chosen);
   };
   socket.onmessage = (frame) => {
     heard = Date.now();
@@ -349,11 +362,7 @@ function paint() {
 
 function every(ms, act) {
   const turn = async () => {
-    try {
-      await act();
-    } catch {
-      // The stream's own state shows that the plant is away; the next turn tries again.
-    }
+    await quietly(act);
     setTimeout(turn, ms);
   };
   turn();
@@ -367,7 +376,7 @@ $("filter").oninput = (event) => {
   for (const row of state.rows.values()) row.cells.line.hidden = !row.name.toUpperCase().includes(part);
 };
 for (const button of $("intervals").children) {
-  button.onclick = () => loadBars((state.interval = button.textContent));
+  button.onclick = () => quietly(() => loadBars((state.interval = button.textContent)));
 }
 $("chart").onpointermove = (event) => { state.pointer = { x: event.offsetX, y: event.offsetY }; };
 $("chart").onpointerleave = () => { state.pointer = null; };
