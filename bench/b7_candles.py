@@ -53,6 +53,14 @@ def fill_archive(folder: Path, *, symbols: int, days: int, ticks: int) -> int:
     return seq - 1
 
 
+def archived_files(folder: Path) -> list[str]:
+    """The files that the manifest names; replaced ones are left in the folder for a while."""
+    store = TieredStore.open_read_only(folder)
+    names = sorted(str(store.archive.folder / entry.path) for entry in store.archive.manifest.files)
+    store.close()
+    return names
+
+
 def _day(day: int, symbols: int, ticks: int, seq: int) -> tuple[pa.RecordBatch, int]:
     random = np.random.default_rng(day)
     rows = symbols * ticks
@@ -151,7 +159,7 @@ def run(
         rows = fill_archive(folder, symbols=symbols, days=days, ticks=ticks)
         print(f"B7: {rows:,} ticks archived in {time.perf_counter() - begun:.0f} s")
         history = open_history(folder)
-        files = sorted(str(path) for path in folder.glob("archive/trades/*/*.parquet"))
+        files = archived_files(folder)
         duck, polars = Duck(files), Polars(files)
         asked = [(1 + 7 * n % symbols, DAY_0 + n % days * NS_PER_DAY) for n in range(QUERIES)]
         sources: dict[str, Callable[[int, int], Bars]] = {

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, empty, merge
 from tickplant.plant.bars import states_between
 from tickplant.store.contract import AsOf, Store
-
-_BARS_AT_FIRST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +34,11 @@ class BarReader:
         if last < low:
             return empty()
         high = grid.next(grid.floor(last))
+        if limit is None:
+            return self._states(low, high)
         return self._newest(low, high, limit) if start is None else self._oldest(low, high, limit)
 
-    def _oldest(self, low: int, high: int, limit: int | None) -> States:
+    def _oldest(self, low: int, high: int, limit: int) -> States:
         parts: list[States] = []
         at, width = low, self._width(limit)
         while at < high and not _enough(parts, limit):
@@ -51,7 +49,7 @@ class BarReader:
             at, width = until, width * 4
         return merge(parts).take(slice(limit))
 
-    def _newest(self, low: int, high: int, limit: int | None) -> States:
+    def _newest(self, low: int, high: int, limit: int) -> States:
         parts: list[States] = []
         at, width = high, self._width(limit)
         while at > low and not _enough(parts, limit):
@@ -60,13 +58,11 @@ class BarReader:
                 since = max(self.grid.floor(at - width), low)
             parts.append(self._states(since, at))
             at, width = since, width * 4
-        states = merge(parts)
-        return states if limit is None else states.take(np.arange(len(states))[-limit:])
+        return merge(parts).take(slice(-limit, None))
 
-    def _width(self, limit: int | None) -> int:
+    def _width(self, limit: int) -> int:
         """Return how much time to read first: what the bars asked for span, and some more."""
-        bars = _BARS_AT_FIRST if limit is None else limit + 1
-        return bars * self.grid.interval.length_ns_max
+        return (limit + 1) * self.grid.interval.length_ns_max
 
     def _states(self, start: int, end: int) -> States:
         return states_between(
@@ -74,5 +70,5 @@ class BarReader:
         )
 
 
-def _enough(parts: list[States], limit: int | None) -> bool:
-    return limit is not None and sum(map(len, parts)) >= limit
+def _enough(parts: list[States], limit: int) -> bool:
+    return sum(map(len, parts)) >= limit
