@@ -21,7 +21,7 @@ from tickplant.store.keytable import KeyTable
 FILTER_BITS_MAX = 2**29
 MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many times their size
 
-HOT_KEY_BYTES = 48  # what a hot key takes in its table, which is half empty at times
+HOT_KEY_BYTES = 96  # what a hot key takes at most: 16 slots of 4 bytes and two places of its own
 
 
 class HotKeys:

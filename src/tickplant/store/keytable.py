@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tickplant.store.contract import Keys
 
-SLOTS_MIN = 1 << 12
+SLOTS_MIN = 1 << 14
+SLOTS_PER_KEY = 8
 Places = NDArray[np.int64]
 
 
@@ -21,7 +22,7 @@ class KeyTable:
 
     def __init__(self) -> None:
         self._slots = np.zeros(SLOTS_MIN, dtype=np.int32)  # place in `_keys` + 1; 0 is free
-        self._keys = np.empty((SLOTS_MIN // 2, 2), dtype=np.uint64)
+        self._keys = np.empty((SLOTS_MIN // SLOTS_PER_KEY, 2), dtype=np.uint64)
         self.count = 0
 
     @property
@@ -67,9 +68,9 @@ class KeyTable:
 
     def _grow(self, total: int) -> None:
         size = len(self._slots)
-        while size < 2 * total:
-            size *= 4
-        keys = np.empty((size // 2, 2), dtype=np.uint64)
+        while size < SLOTS_PER_KEY * total:
+            size *= 2
+        keys = np.empty((size // SLOTS_PER_KEY, 2), dtype=np.uint64)
         keys[: self.count] = self._keys[: self.count]
         self._keys, self._slots = keys, np.zeros(size, dtype=np.int32)
         self._insert(0, self.count)
