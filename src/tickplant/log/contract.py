@@ -51,7 +51,7 @@ class Damage:
 class LogStatus:
     """What an operator wants to know of the log."""
 
-    state: str  # "ok", or "unavailable" while the disk refuses
+    state: str  # "ok", or "unavailable" while the disk refuses or does not answer
     reason: str | None
     seq_durable: int  # the last number that is on disk; 0 for an empty log
     seq_appended: int  # the last number that was handed in

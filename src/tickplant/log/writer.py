@@ -6,6 +6,10 @@
 
 The queue keeps every record until it is durable, so numbering never has a hole. A file on which
 anything failed is never written to again: after a failed sync nobody knows what it holds.
+
+A disk may also not answer at all. The writer's thread is then held, so another one watches it:
+after `ack_timeout_s` the log is unavailable, and who waits is told to retry. Closing waits no
+longer than that either; a thread that is still held may then write nothing any more.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from tickplant.model.errors import LogUnavailable, Stopping
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 5.0
 CLOSING_ATTEMPTS = 3
+WATCH_EVERY_S = 0.25
 
 _logger = logging.getLogger(__name__)
 
@@ -77,6 +82,8 @@ class Writer:
         self._queue: deque[_Item] = deque()
         self._pending_bytes = 0
         self._reason: str | None = None
+        self._busy_since: float | None = None
+        self._abandoned = False
         self._given_up: tuple[str, int] | None = None
         self._fsyncs = 0
         self._fsync_s_max = 0.0
@@ -94,6 +101,8 @@ class Writer:
         )
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
+        self._watcher = threading.Thread(target=self._watch, name="journal-watch", daemon=True)
+        self._watcher.start()
 
     # ---- called by any thread
 
@@ -124,8 +133,18 @@ class Writer:
     def _check_open(self) -> None:
         if self._closing.is_set():
             raise Stopping("the journal is closed")
-        if self._reason is not None:
-            raise LogUnavailable(f"the disk refuses: {self._reason}")
+        reason = self._why_not()
+        if reason is not None:
+            raise LogUnavailable(f"the disk refuses: {reason}")
+
+    def _why_not(self) -> str | None:
+        """Return why the log is unavailable, None where it is not."""
+        busy_since = self._busy_since
+        if self._reason is None and busy_since is not None:
+            held_s = self._monotonic() - busy_since
+            if held_s >= self._ack_timeout_s:
+                return f"the disk has not answered for {held_s:.0f} s"
+        return self._reason
 
     def trim(self, upto_seq: int) -> int:
         """Drop whole segments; see `Journal.trim`."""
@@ -149,9 +168,10 @@ class Writer:
     def status(self, more_damage: tuple[Damage, ...]) -> LogStatus:
         """Return the present state."""
         with self._changed:
+            reason = self._why_not()
             return LogStatus(
-                state="ok" if self._reason is None else "unavailable",
-                reason=self._reason,
+                state="ok" if reason is None else "unavailable",
+                reason=reason,
                 seq_durable=self._seq_durable,
                 seq_appended=self.seq_next - 1,
                 segments=len(self.files),
@@ -167,14 +187,35 @@ class Writer:
         with self._changed:
             self._closing.set()
             self._changed.notify_all()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        if threading.current_thread() is self._thread:
+            return
+        while self._thread.is_alive():
+            self._thread.join(WATCH_EVERY_S)
+            if self._why_not() is not None and self._reason is None:
+                with self._changed:
+                    self._abandoned = True
+                _logger.error("journal: closed while %s", self._why_not())
+                self._expire(None)
+                return
+
+    # ---- the watcher's thread
+
+    def _watch(self) -> None:
+        while not self._closing.wait(WATCH_EVERY_S):
+            self.look()
+
+    def look(self) -> None:
+        """Tell those who have waited too long for a disk that does not answer."""
+        if self._reason is None and self._why_not() is not None:
+            self._expire(self._monotonic())
+            with self._changed:
+                self._changed.notify_all()
 
     # ---- the writer's thread
 
     def _run(self) -> None:
         try:
-            while self._wait_for_work():
+            while self._wait_for_work() and not self._abandoned:
                 if not self._write_until_taken():
                     break
         except BaseException as error:
@@ -185,7 +226,8 @@ class Writer:
                 self._changed.notify_all()
             self._expire(None)
         finally:
-            self.files.stop()
+            if not self._abandoned:
+                self.files.stop()
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -199,11 +241,16 @@ class Writer:
         while True:
             attempts_left -= self._closing.is_set()
             try:
+                with self._changed:
+                    self._busy_since = self._monotonic()
                 self._write_batch()
                 return True
             except OSError as error:
                 self._refuse(error)
-            if not attempts_left:
+            finally:
+                with self._changed:
+                    self._busy_since = None
+            if not attempts_left or self._abandoned:
                 self._expire(None)
                 return False
             self._pause(self._until_deadline(pause_s))
@@ -258,9 +305,14 @@ class Writer:
             self._answer(item, None)
 
     def _answer(self, item: _Item, fault: BaseException | None) -> None:
-        callback, item.callback = item.callback, None
-        if callback is None:
+        if item.callback is None:
             return
+        with self._changed:
+            callback, item.callback = item.callback, None
+        if callback is not None:
+            self._call(callback, fault)
+
+    def _call(self, callback: DurableCallback, fault: BaseException | None) -> None:
         try:
             callback(fault)
         except Exception:
@@ -302,16 +354,19 @@ class Writer:
     def _expire(self, now: float | None) -> None:
         """Answer the callbacks whose time is over, or all of them; the records stay queued."""
         with self._changed:
+            reason = self._why_not()
             due = [
-                item
+                (item, item.callback)
                 for item in self._queue
                 if item.callback and (now is None or item.deadline <= now)
             ]
-        for item in due:
-            self._answer(
-                item,
+            for item, _ in due:
+                item.callback = None  # the watcher and the writer may both be here
+        for _, callback in due:
+            self._call(
+                callback,
                 LogUnavailable(
-                    f"not durable after {self._ack_timeout_s} s: {self._reason}; "
+                    f"not durable after {self._ack_timeout_s} s: {reason}; "
                     "whether it will be is not known"
                 ),
             )
