@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
@@ -116,7 +117,8 @@ def problem(answer: httpx.Response, status: int) -> Json:
     body: Json = answer.json()
     assert {"type", "title", "status", "detail", "instance"} <= set(body)
     assert body["status"] == status
-    assert body["instance"] == answer.request.url.path
+    assert body["instance"].isascii()
+    assert unquote(body["instance"]) == unquote(answer.request.url.raw_path.partition(b"?")[0])
     assert body["title"]
     assert body["detail"]
     for error in body["errors"]:

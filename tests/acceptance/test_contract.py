@@ -27,7 +27,7 @@ QUOTES = [
     {"symbol": "EURUSD", "ts_event": "2024-05-07T00:02:03Z", "bid_price": 1.25, "ask_price": 1.5},
 ]
 ROWS = (
-    ("/v1/instruments", "instruments", 5),
+    ("/v1/instruments", "instruments", 6),
     ("/v1/trades/ACME", "trades", 4),
     ("/v1/quotes/EURUSD", "quotes", 3),
     ("/v1/candles/ACME", "candles", 3),
@@ -49,6 +49,10 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.post("/v1/quotes", {"quotes": QUOTES})
         for venue in ("BINANCE", "kraken"):
             made.post("/v1/trades", {"symbol": "BTC-USDT", "venue": venue, "price": 5})
+        early = "2024-05-07T00:00:00Z"
+        made.post("/v1/trades", [
+            {"symbol": "A+B#C", "price": 1}, {"symbol": "a+b#c", "price": 2, "ts_event": early},
+        ])  # fmt: skip
         made.post("/v1/trades", [{"symbol": "A%B/"}, {"symbol": "é+&=%", "price": 1}])
         yield made
 
@@ -138,6 +142,9 @@ def test_an_unknown_symbol_is_404(plant: Site) -> None:
 def test_symbols_of_odd_letters_are_percent_encoded(plant: Site) -> None:
     found = plant.get("/v1/trades/%C3%A9%2B%26%3D%25")
     assert (found["symbol"], len(found["trades"])) == ("É+&=%", 1)
+    first = plant.http.get("/v1/candles/a%2Bb%23c?limit=1&start=2024-01-01T00:00:00Z")
+    assert first.links["next"]["url"].startswith("/v1/candles/a+b%23c?limit=1&start=2024-01-01T")
+    assert plant.get(first.links["next"]["url"])["symbol"] == "A+B#C"
     assert plant.get("/v1/latest?symbols=%C3%A9%2B%26%3D%25")["latest"][0]["symbol"] == "É+&=%"
 
 
@@ -338,7 +345,7 @@ def test_instruments(plant: Site) -> None:
     found = plant.rows("/v1/instruments")
     assert [(one["venue"], one["symbol"]) for one in found] == [
         ("ORIGIN", "ACME"), ("ORIGIN", "EURUSD"), ("BINANCE", "BTC-USDT"), ("KRAKEN", "BTC-USDT"),
-        ("ORIGIN", "É+&=%"),
+        ("ORIGIN", "A+B#C"), ("ORIGIN", "É+&=%"),
     ]  # fmt: skip
     assert all(list(one) == fields for one in found)
     assert plant.get("/v1/instruments/eurusd") == found[1]
@@ -380,8 +387,8 @@ def test_latest(plant: Site) -> None:
 
 def test_status_feeds_health_ready_and_metrics(plant: Site) -> None:
     status = plant.get("/v1/status")
-    assert (status["ready"], status["instruments"]) == (True, 5)
-    assert status["store"]["tables"]["trades"]["rows"] == 7
+    assert (status["ready"], status["instruments"]) == (True, 6)
+    assert status["store"]["tables"]["trades"]["rows"] == 9
     assert isinstance(plant.get("/v1/feeds")["feeds"], list)
     assert plant.get("/health")["status"] == "ok"
     assert plant.get("/ready")["ready"] is True

@@ -48,7 +48,7 @@ class Call:
     path: Mapping[str, str]
     query: Mapping[str, Any]
     raw_query: str
-    raw_path: str
+    path_asked: str
     accept: str
 
 
@@ -101,7 +101,7 @@ def _reading(door: Door, gate: Gate) -> Endpoint:
             path=request.path_params,
             query=read_query(door.params, raw_query),
             raw_query=raw_query,
-            raw_path=request.url.path,
+            path_asked=scope["path"],
             accept=request.headers.get("accept", ""),
         )
         return await gate.readers.run(lambda: read(call))

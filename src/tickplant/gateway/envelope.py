@@ -102,7 +102,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the router refuses: 404, 405, and OPTIONS, which it does not know."""
     status = getattr(error, "status_code", 500)
     headers = dict(getattr(error, "headers", None) or {})
-    path, method = request.url.path, request.method
+    path, method = request.scope["path"], request.method
     if status == 404:
         return _no_route(request)
     if status != 405:
@@ -116,7 +116,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 def _no_route(request: Request) -> Response:
     """Answer a path that is not there, or that is there for WebSocket only (RFC 9110, 15.5.22)."""
-    path = request.url.path
+    path = request.scope["path"]
     if path == STREAM_PATH:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
         return http_problem(426, f"{path}: is a WebSocket; see /docs", path, headers)

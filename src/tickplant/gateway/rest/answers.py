@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tickplant.formats.encode import FORMATS, JSON, MEDIA_TYPES, accepted_format, encode_table
 from tickplant.gateway.doors import Call
-from tickplant.gateway.rest.problems import NotAcceptable
+from tickplant.gateway.rest.problems import PATH_SAFE, NotAcceptable
 from tickplant.model.errors import Complaint, shorten
 
 _ENCODER = msgspec.json.Encoder()
@@ -79,4 +79,4 @@ def _next_url(call: Call, token: str) -> str:
         for pair in parse_qsl(call.raw_query, keep_blank_values=True)
         if pair[0] != "page_token"
     ]
-    return f"{quote(call.raw_path, safe='/:@')}?{urlencode([*kept, ('page_token', token)])}"
+    return f"{quote(call.path_asked, safe=PATH_SAFE)}?{urlencode([*kept, ('page_token', token)])}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -21,6 +22,8 @@ from tickplant.model.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:tickplant:problem:"
+PATH_SAFE = "/:@!$&'()*+,;=~"
+"""What a path may hold as it is (RFC 3986, 3.3), with `/` between its segments."""
 
 
 def problem(
@@ -31,13 +34,16 @@ def problem(
     complaints: Iterable[Complaint] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a problem as a response. `type` is a name made of the title, not an address."""
+    """Return a problem as a response. `type` is a name made of the title, not an address.
+
+    `instance` is the path that was asked for, decoded.
+    """
     body = {
         "type": _TYPE + title.lower().replace(" ", "-"),
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": instance,
+        "instance": quote(instance, safe=PATH_SAFE),
         "errors": [
             {"loc": list(one.loc), "msg": one.msg, "value": _plain(one.value)} for one in complaints
         ],
@@ -76,7 +82,7 @@ def error_problem(error: TickplantError, instance: str) -> Response:
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer a `TickplantError` that a route raised."""
     assert isinstance(error, TickplantError)
-    return error_problem(error, request.url.path)
+    return error_problem(error, request.scope["path"])
 
 
 class NotAcceptable(UserError):
