@@ -262,6 +262,19 @@ def test_the_next_page_of_other_formats_is_in_a_header(plant: Site) -> None:
     assert "x-next-page-token" not in second.headers
 
 
+def test_csv_of_texts_that_need_quotes_reads_back_the_same(tmp_path: Path) -> None:
+    with site(tmp_path) as plant:
+        texts = [None, "@", 'a,"b"', "two\nlines", "é|"]
+        rows = [{"symbol": "C", "price": 1, "conditions": text} for text in texts]
+        first = plant.post("/v1/trades", rows)["seq_first"]
+        plant.http.put(f"/v1/trades/C/{first}", json={"price": 2}).raise_for_status()
+        text = plant.http.get("/v1/trades/C?format=csv").text
+        shown = {int(row["seq"]): row for row in csv.DictReader(io.StringIO(text))}
+        assert [row["conditions"] for row in shown.values()][:4] == [t or "" for t in texts[1:]]
+        assert {row["flags"] for row in shown.values()} == {"", "correction"}
+        assert '""' not in text.replace('"a,""b"""', "")
+
+
 def test_no_rows_have_all_their_columns(plant: Site) -> None:
     for form in ("csv", "arrow", "parquet"):
         full = plant.http.get(f"/v1/trades/ACME?format={form}").content

@@ -114,7 +114,9 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     if pa.types.is_timestamp(column.type):
         return _time_texts(column)
     if pa.types.is_list(column.type):
-        return pc.binary_join(column, LIST_SEPARATOR)
+        joined = pc.binary_join(column, LIST_SEPARATOR)
+        # An empty list is an empty field, quoted or not; an empty text would be "" where quoted.
+        return pc.if_else(pc.equal(joined, ""), pa.scalar(None, joined.type), joined)
     return column
 
 
