@@ -49,6 +49,7 @@ def test_a_traceback_stays_in_its_line() -> None:
 def test_uvicorn_goes_the_same_way_once(name: str) -> None:
     stream = io.StringIO()
     logging.getLogger(name).addHandler(logging.StreamHandler(io.StringIO()))
+    logging.getLogger(name).setLevel("WARNING")
     set_up_logs(stream=stream)
     logging.getLogger(name).info("started", extra={"color_message": "\x1b[1mstarted"})
     (line,) = lines(stream)

@@ -60,6 +60,7 @@ def set_up_logs(
     for name in _UVICORN:
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
     logging.captureWarnings(True)
     return handler
