@@ -59,7 +59,9 @@ export function drawCandles(canvas, bars, pointer) {
   if (!shown.length) return null;
   const right = 74, foot = 22, body = height - foot, prices = body * 0.82;
   const top = Math.max(...shown.map((b) => b.high)), bottom = Math.min(...shown.map((b) => b.low));
-  const pad = (top - bottom || Math.abs(top) * 1e-4 || 1) * 0.08;
+  const places = decimals(top), digit = 10 ** -places;
+  // Room for labels that differ, around a price that stands still as well.
+  const pad = Math.max((top - bottom) * 0.08, digit * 3, Math.abs(top) * 1e-6);
   const high = top + pad, low = bottom - pad;
   const y = (price) => ((high - price) / (high - low)) * prices;
   const slot = Math.min((width - right) / Math.max(shown.length, 30), 18);
@@ -69,8 +71,7 @@ export function drawCandles(canvas, bars, pointer) {
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
 
-  const places = decimals(high);
-  const step = niceStep(high - low, 5);
+  const step = Math.max(niceStep(high - low, 5), digit);
   for (let price = Math.ceil(low / step) * step; price < high; price += step) {
     pen.fillStyle = css("--line");
     pen.fillRect(0, Math.round(y(price)), width - right + 6, 1);
