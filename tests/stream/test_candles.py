@@ -84,10 +84,37 @@ async def test_from_a_number_brings_the_bars_that_changed_or_closed_since() -> N
         await peer.subscribe("candles", "*", interval="1m", **{"from": 5})
         bars, _ = await peer.until_live()
         assert shown(bars) == [
-            ("EURUSD", "14", 1.0, 1, 2, None),
             ("EURUSD", "15", 50.0, 2, 6, None),
             ("BTC-USDT", "13", 1.0, 1, 7, "forming"),
         ]
+
+
+async def test_from_a_number_brings_the_bar_that_closed_behind_a_late_row() -> None:
+    plant = FakePlant()
+    for minute in range(3):
+        plant.trade(float(minute), ts=START + minute * MINUTE)
+    plant.trade(50.0, ts=START + 1)  # late, number 4
+    plant.trade(7.0, ts=START + 5 * MINUTE)  # closes the bar of minute 15
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "EURUSD", interval="1m", **{"from": 3})
+        bars, _ = await peer.until_live()
+        assert shown(bars) == [
+            ("EURUSD", "13", 50.0, 2, 4, None),
+            ("EURUSD", "15", 2.0, 1, 3, None),
+            ("EURUSD", "18", 7.0, 1, 5, "forming"),
+        ]
+
+
+async def test_from_a_number_quotes_close_the_bars_of_trades() -> None:
+    plant = FakePlant()
+    plant.trade(1.0, ts=START)
+    plant.quote(1.0, ts=START + MINUTE)
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "EURUSD", interval="1m", **{"from": 1})
+        bars, _ = await peer.until_live()
+        assert shown(bars) == [("EURUSD", "13", 1.0, 1, 1, None)]
 
 
 async def test_without_a_basis_trades_win_and_quotes_serve_where_there_are_none() -> None:

@@ -76,6 +76,19 @@ def test_a_bar_heard_is_the_bar_read(tmp_path: Path) -> None:
             assert [bar.get("state") for bar in kept.values()] == read["state"]
 
 
+def test_a_bar_that_was_emptied_meanwhile_is_heard_with_a_count_of_zero(tmp_path: Path) -> None:
+    with plant_on(tmp_path) as client:
+        kept = client.post_trades([row(1.0), row(2.0, 61)]).seq_last
+        assert kept is not None
+        moved, cancelled = kept - 1, kept
+        client.correct("EURUSD", moved, ts_event=START + 120 * 10**9)
+        client.cancel("EURUSD", cancelled)
+        with client.stream("candles", "EURUSD", interval="1m", from_=kept) as stream:
+            bars = [next(stream) for _ in range(3)]
+        shown = [(b["start"][14:16], b["count"], b["close"], b["revision"] - kept) for b in bars]
+        assert shown == [("00", 0, None, 1), ("01", 0, None, 2), ("02", 1, 1.0, 1)]
+
+
 def test_a_late_trade_far_beyond_the_ring_and_a_restart_make_no_hole(tmp_path: Path) -> None:
     with plant_on(tmp_path / "data", ring_rows=1_000) as client:
         for start in range(0, 5_000, 500):

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from tickplant.candles.basis import columns_of, rows_of, table_of
 from tickplant.candles.grid import Grid
-from tickplant.candles.states import States, merge
+from tickplant.candles.states import (
+    CLOSE,
+    COLUMNS,
+    HIGH,
+    INSTRUMENT,
+    LOW,
+    OPEN,
+    SEQ_MAX,
+    START,
+    States,
+    merge,
+)
 from tickplant.model.times import NS_PER_DAY
 from tickplant.store.contract import NOW, AsOf, Store
 
@@ -32,16 +43,30 @@ def states_between(
 
 
 def states_of_bars(
-    store: Store, instrument: int, grid: Grid, basis: str, starts: Sequence[int]
+    store: Store,
+    instrument: int,
+    grid: Grid,
+    basis: str,
+    starts: Sequence[int],
+    as_of: AsOf = NOW,
 ) -> States:
     """Return the states of the named bars of one instrument, built anew from their events."""
     wanted = np.unique(np.asarray(starts, dtype=np.int64))
     ends = grid.ends(wanted)
     parts = []
     for first, last in _runs(wanted, ends):
-        states = states_between(store, instrument, grid, basis, int(wanted[first]), int(ends[last]))
+        start, end = int(wanted[first]), int(ends[last])
+        states = states_between(store, instrument, grid, basis, start, end, as_of)
         parts.append(states.take(np.isin(states.start, wanted)))
     return merge(parts)
+
+
+def emptied_states(instrument: int, starts: Sequence[int], seqs: Sequence[int]) -> States:
+    """Return the states of bars that have no event any more, by start, with what emptied them."""
+    block = np.zeros((COLUMNS, len(starts)), dtype=np.int64)
+    block.view(np.float64)[[OPEN, HIGH, LOW, CLOSE]] = np.nan
+    block[INSTRUMENT], block[START], block[SEQ_MAX] = instrument, starts, seqs
+    return States(block)
 
 
 def _runs(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -21,22 +21,10 @@ from numpy.typing import NDArray
 from tickplant.candles.basis import rows_of, table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
-from tickplant.candles.states import (
-    CLOSE,
-    COLUMNS,
-    HIGH,
-    INSTRUMENT,
-    LOW,
-    OPEN,
-    SEQ_MAX,
-    START,
-    States,
-    empty,
-    merge,
-)
+from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import INT64_MIN
-from tickplant.plant.bars import states_of_bars
+from tickplant.plant.bars import emptied_states, states_of_bars
 from tickplant.plant.history import finish
 from tickplant.plant.published import CANDLE_SCHEMA
 from tickplant.store.contract import AsOf, Store
@@ -157,7 +145,7 @@ class LiveCandles:
         states = states_of_bars(self._store, instrument, what.grid, what.basis, starts)
         watch.bars.put(states)
         gone = sorted(set(starts) - set(states.start.tolist()))
-        return merge([states, _gone(instrument, gone, seq)])
+        return merge([states, emptied_states(instrument, gone, [seq] * len(gone))])
 
     def _changed(self, what: Watched, watch: _Watch, rows: pa.RecordBatch) -> States:
         new = rows_of(what.basis, rows).build(what.grid)
@@ -234,14 +222,6 @@ class LiveCandles:
         table = finish(bars, what.grid, what.basis, self._watermarks[bars.instrument])
         columns = [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)]
         updates.append((what, pa.RecordBatch.from_arrays(columns, schema=CANDLE_SCHEMA)))
-
-
-def _gone(instrument: int, starts: list[int], seq: int) -> States:
-    """Return states without an event, of bars that had some until `seq`."""
-    block = np.zeros((COLUMNS, len(starts)), dtype=np.int64)
-    block.view(np.float64)[[OPEN, HIGH, LOW, CLOSE]] = np.nan
-    block[INSTRUMENT], block[START], block[SEQ_MAX] = instrument, starts, seq
-    return States(block)
 
 
 def _newer_of_each(closing: States, changed: States) -> States:

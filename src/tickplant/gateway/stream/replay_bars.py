@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,14 @@ import pyarrow.compute as pc
 
 from tickplant.candles.basis import table_of
 from tickplant.candles.grid import Grid
+from tickplant.candles.states import merge
 from tickplant.gateway.stream.encode import encode_rows
 from tickplant.gateway.stream.replay import Chunk, Source, stored_chunks
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
+from tickplant.model.times import INT64_MIN
+from tickplant.plant.bars import emptied_states, states_of_bars
+from tickplant.plant.history import finish
 from tickplant.plant.published import CANDLE_SCHEMA, CANDLES, CandleKey
 from tickplant.store.contract import AsOf
 
@@ -91,7 +95,11 @@ class BarReader:
 
 
 class ChangedBarReader:
-    """Bars that changed or closed by events with `after < seq <= upto`, as they stood at `upto`."""
+    """Bars that changed or closed by events with `after < seq <= upto`, as they stood at `upto`.
+
+    They are the bars that a subscriber who was there would have been sent, each once: a bar whose
+    last event was cancelled is among them, with a count of 0.
+    """
 
     def __init__(
         self,
@@ -107,64 +115,105 @@ class ChangedBarReader:
         self._after = after
         self._upto = upto
         self._events = 0
-        self._touched: Iterator[tuple[int, int]] | None = None
+        self._touched: dict[int, _Touched] = {}
+        self._pages: Iterator[list[bytes]] | None = None
 
     def next(self) -> Chunk:
         """Return about `BARS_TURN` bars; `missed` comes with the last chunk."""
-        if self._touched is None:
-            self._touched = iter(sorted(self._find_touched().items()))
+        if self._pages is None:
+            self._find_touched()
+            self._pages = self._read()
         events: list[bytes] = []
-        for number, ts in self._touched:
-            events += self._changed(self._instruments[number], ts)
+        for page in self._pages:
+            events += page
             if len(events) >= BARS_TURN:
                 self._events -= len(events)
                 return Chunk(events, self._upto, done=False)
         self._events -= len(events)
         return Chunk(events, self._upto, done=True, missed=max(self._events, 0))
 
-    def _find_touched(self) -> dict[int, int]:
-        """Return the earliest event time that was touched, by instrument."""
-        earliest: dict[int, int] = {}
+    def _find_touched(self) -> None:
         source = replace(self._source, numbers=tuple(self._instruments))
         tables = {table_of(basis) for basis in self._query.bases}
         for table in MARKET_TABLES:  # events of the other table may close a bar, too
             for rows in stored_chunks(source, table, self._after, self._upto, None):
                 self._events += rows.num_rows if table in tables else 0
-                _keep_least(earliest, rows["instrument"].to_numpy(), rows["ts_event"].to_numpy())
+                self._note(table, rows["instrument"].to_numpy(), rows["ts_event"].to_numpy())
                 if table == TRADES:
-                    self._add_amended(earliest, rows)
-        return earliest
+                    self._note_amended(rows)
 
-    def _add_amended(self, earliest: dict[int, int], rows: pa.Table) -> None:
+    def _note(self, table: str, numbers: np.ndarray, ts: np.ndarray) -> None:
+        order = np.argsort(numbers, kind="stable")
+        found, places = np.unique(numbers[order], return_index=True)
+        for number, mine in zip(found.tolist(), np.split(ts[order], places[1:]), strict=True):
+            touched = self._touched.setdefault(number, _Touched())
+            touched.last = max(touched.last, int(mine.max()))
+            touched.starts[table].update(np.unique(self._query.grid.starts(mine)).tolist())
+
+    def _note_amended(self, rows: pa.Table) -> None:
         amended = rows.filter(pc.not_equal(rows["ref_seq"], 0))
         store, as_of = self._source.history.store, AsOf(seq_max=self._upto)
         for number in pc.unique(amended["instrument"]).to_pylist():
-            ts, seq = store.amendment_seqs(number, None, None, as_of)
-            ts = ts[seq > self._after]
-            _keep_least(earliest, np.full(len(ts), number), ts)
+            ts, seqs = store.amendment_seqs(number, None, None, as_of)
+            new = np.flatnonzero(seqs > self._after)
+            starts = self._query.grid.starts(ts[new]).tolist()
+            touched = self._touched[number].amended
+            for start, seq in zip(starts, seqs[new].tolist(), strict=True):
+                touched[start] = max(seq, touched.get(start, 0))
 
-    def _changed(self, instrument: Instrument, ts: int) -> list[bytes]:
-        low = self._query.grid.floor(ts)
-        events: list[bytes] = []
-        before = _bars(self._source, self._query, instrument, self._upto, None, 1, end=low)
-        if before[1].num_rows and not before[1]["forming"][0].as_py():
-            events += _encode_bars(self._source, self._query, instrument, *before)
-        at: int | None = low
-        while at is not None:
-            basis, table = _bars(self._source, self._query, instrument, self._upto, at, BARS_PAGE)
-            at = table["end"][-1].as_py() if table.num_rows == BARS_PAGE else None
-            newer = pc.fill_null(pc.greater(table["revision"], self._after), False)
-            events += _encode_bars(
-                self._source, self._query, instrument, basis, table.filter(newer)
-            )
-        return events
+    def _read(self) -> Iterator[list[bytes]]:
+        for number in sorted(self._touched):
+            instrument, touched = self._instruments[number], self._touched.pop(number)
+            basis = self._query.basis or self._source.history.default_basis(number)
+            if basis != "trade":
+                touched.amended = {}
+            before = self._source.history.watermark(number, AsOf(seq_max=self._after))
+            last = max(before, touched.last)
+            closed = self._closed(before, last)
+            starts = sorted(touched.starts[table_of(basis)].union(touched.amended, closed))
+            for first in range(0, len(starts), BARS_PAGE):
+                page = starts[first : first + BARS_PAGE]
+                table = self._stood(number, basis, page, touched.amended, last)
+                yield _encode_bars(
+                    self._source, self._query, instrument, basis, self._news(table, closed)
+                )
+
+    def _closed(self, before: int, last: int) -> list[int]:
+        """Return the start of the bar that was forming at `after`, where that is over at `upto`."""
+        if before == INT64_MIN:
+            return []
+        start = self._query.grid.floor(before)
+        return [start] if self._query.grid.next(start) <= last else []
+
+    def _stood(
+        self, number: int, basis: str, starts: list[int], amended: dict[int, int], last: int
+    ) -> pa.Table:
+        """Return the named bars as they stood at `upto`, those that were emptied included."""
+        grid, as_of = self._query.grid, AsOf(seq_max=self._upto)
+        states = states_of_bars(self._source.history.store, number, grid, basis, starts, as_of)
+        gone = sorted(amended.keys() & set(starts) - set(states.start.tolist()))
+        emptied = emptied_states(number, gone, [amended[start] for start in gone])
+        return finish(merge([states, emptied]).finish(), grid, basis, last)
+
+    def _news(self, table: pa.Table, closed: list[int]) -> pa.Table:
+        """Leave out bars that events without a price have not changed."""
+        newer = pc.fill_null(pc.greater(table["revision"], self._after), False)
+        ended = pc.is_in(table["start"], pa.array(closed, pa.int64()))
+        return table.filter(pc.or_(newer, ended))
 
 
-def _keep_least(least: dict[int, int], numbers: np.ndarray, ts: np.ndarray) -> None:
-    order = np.lexsort((ts, numbers))
-    found, places = np.unique(numbers[order], return_index=True)
-    for number, value in zip(found.tolist(), ts[order][places].tolist(), strict=True):
-        least[number] = min(value, least.get(number, value))
+@dataclass(slots=True)
+class _Touched:
+    """What events of an instrument touched: bars by table, and bars by amendments with their seq.
+
+    `last` is the latest time among the events.
+    """
+
+    starts: dict[str, set[int]] = field(
+        default_factory=lambda: {table: set() for table in MARKET_TABLES}
+    )
+    amended: dict[int, int] = field(default_factory=dict)
+    last: int = INT64_MIN
 
 
 def _bars(
@@ -174,15 +223,12 @@ def _bars(
     upto: int,
     start: int | None,
     limit: int,
-    *,
-    end: int | None = None,
 ) -> tuple[str, pa.Table]:
     candles = source.history.candles(
         instrument,
         query.grid,
         basis=query.basis,
         start=start,
-        end=end,
         limit=limit,
         as_of=AsOf(seq_max=upto),
     )
