@@ -1,4 +1,6 @@
+import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,24 @@ def test_a_flipped_byte_is_found_and_explained(
     wrong = [finding for finding in ran.json()["findings"] if finding["state"] == "wrong"]
     assert any(file.name in finding["what"] and finding["todo"] for finding in wrong), wrong
     assert sorted(folder.rglob("*")) == before
+
+
+def test_an_archive_of_a_newer_format_is_a_finding(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder = make_folder(tmp_path / "data")
+    manifest = json.loads((folder / "archive/MANIFEST.json").read_text())["manifest"]
+    body = json.dumps(manifest | {"format": 99, "files": "in a shape of its own"})
+    text = f'{{"crc32":{zlib.crc32(body.encode())},"manifest":{body}}}'
+    for name in ("MANIFEST.json", "MANIFEST.backup.json"):
+        (folder / "archive" / name).write_text(text)
+    ran = run(capfdbinary, "doctor", "--data", folder, "--json")
+    assert (ran.code, ran.err) == (1, "")
+    (wrong,) = [one for one in ran.json()["findings"] if one["state"] == "wrong"]
+    assert wrong["area"] == "archive"
+    assert "format 99, newer than this program's 1" in wrong["what"]
+    assert "install a release that knows" in wrong["todo"]
+    assert (folder / "archive/MANIFEST.json").read_text() == text
 
 
 def test_a_missing_stretch_between_archive_and_journal_is_found(

@@ -21,7 +21,7 @@ from tickplant.compose import open_folder
 from tickplant.config import Settings
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.verify import JournalReport, verify_journal
-from tickplant.model.errors import TickplantError
+from tickplant.model.errors import FatalError, TickplantError
 from tickplant.model.times import NS_PER_S, parse_time
 from tickplant.plant.folder import JOURNAL, read_owner
 from tickplant.store import manifest as manifests
@@ -54,12 +54,11 @@ def check_installation() -> Iterator[Finding]:
     yield Finding("installation", OK, listed)
     missing = [name for name in ("pandas", "polars") if util.find_spec(name) is None]
     if missing:
-        extras = ",".join(missing)
         yield Finding(
             "installation",
             NOTE,
             f"not installed: {' and '.join(missing)}, which `.pandas()` and `.polars()` need",
-            f"pip install 'tickplant[{extras}]'",
+            f"`make setup` installs what is missing, or `pip install {' '.join(missing)}`",
         )
 
 
@@ -126,13 +125,19 @@ def check_folder(path: Path, *, quick: bool) -> Iterator[Finding]:
         yield Finding("data", OK, f"{path} is in use by process {owner.pid}: {where}")
     else:
         yield Finding("data", OK, f"{path} is not in use")
-    yield from _check_files(path, live=owner.pid is not None, quick=quick)
+    try:
+        archive = manifests.load(path / manifests.ARCHIVE)[0]  # before the journal is trimmed
+    except FatalError as fault:
+        # What the journal and the rows ought to be cannot be told without the archive.
+        todo = "install a release that knows this format; nothing in the folder was changed"
+        yield Finding("archive", WRONG, str(fault), todo)
+        return
+    archived = 0 if archive is None else archive.seq_archived
+    yield from _check_files(path, archived, live=owner.pid is not None, quick=quick)
     yield from _check_contents(path)
 
 
-def _check_files(path: Path, *, live: bool, quick: bool) -> Iterator[Finding]:
-    archive = manifests.load(path / manifests.ARCHIVE)[0]  # before the journal, which is trimmed
-    archived = 0 if archive is None else archive.seq_archived
+def _check_files(path: Path, archived: int, *, live: bool, quick: bool) -> Iterator[Finding]:
     journal = _journal(path, live=live)
     if journal is None:
         yield Finding("journal", NOTE, "there is none yet")

@@ -87,6 +87,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return {entry.path for entry in self.files} | {blob.path for blob in blobs}
 
 
+class _Version(msgspec.Struct):
+    format: int = FORMAT
+
+
 class _Envelope(msgspec.Struct):
     crc32: int
     manifest: msgspec.Raw
@@ -101,22 +105,23 @@ def encode(manifest: Manifest) -> bytes:
 def decode(data: bytes, path: str) -> Manifest:
     """Return the manifest; raises `CorruptData` where the checksum or the shape does not hold.
 
-    Raises `FatalError` for a manifest of a later release.
+    Raises `FatalError` for a manifest of a later release, whatever its shape: to take it for
+    damaged would mean to begin a new archive in its place.
     """
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
         body = bytes(envelope.manifest)
         if zlib.crc32(body) != envelope.crc32:
             raise CorruptData(path, 0, "the checksum of the manifest does not hold")
-        manifest = msgspec.json.decode(body, type=Manifest)
+        version = msgspec.json.decode(body, type=_Version).format
+        if version > FORMAT:
+            raise FatalError(
+                f"{path} has format {version}, newer than this program's {FORMAT}; "
+                "use the release that wrote it, or a later one"
+            )
+        return msgspec.json.decode(body, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
         raise CorruptData(path, 0, f"the manifest cannot be read ({fault})") from fault
-    if manifest.format > FORMAT:
-        raise FatalError(
-            f"{path} has format {manifest.format}, newer than this program's {FORMAT}; "
-            "use the release that wrote it, or a later one"
-        )
-    return manifest
 
 
 def save(disk: Disk, folder: Path, manifest: Manifest) -> None:
