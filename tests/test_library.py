@@ -67,6 +67,18 @@ def test_the_forms_of_a_result(folder: Folder) -> None:
     assert "4" in repr(rows)
 
 
+@pytest.mark.parametrize("name", ["pandas", "polars"])
+def test_a_library_that_is_missing_is_named(
+    name: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # an import of it raises now
+    with pytest.raises(tickplant.UserError) as refused:
+        getattr(folder.trades("EURUSD"), name)()
+    assert str(refused.value) == (
+        f"{name} is not installed; `make setup` or `pip install {name}` installs it"
+    )
+
+
 def test_quotes_candles_latest(folder: Folder) -> None:
     assert [row["ask_price"] for row in folder.quotes("EURUSD")] == [2.0, None]
     bars = folder.candles("EURUSD", interval="2m", basis="bid").arrow()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from tickplant.model.errors import InvalidParameter, UserError
+from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from tickplant.config import Settings
@@ -206,11 +206,6 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     if word not in choices:
         raise InvalidParameter(name, value, ", ".join(choices), where="option")
     return word
-
-
-def missing_extra(name: str, extra: str) -> UserError:
-    """Return the error for a library that an optional part of the installation brings."""
-    return UserError(f"{name} is not installed; `pip install 'tickplant[{extra}]'` brings it")
 
 
 def parse_number(name: str, text: str, *, low: float, whole: bool) -> float:

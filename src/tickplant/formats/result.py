@@ -85,5 +85,5 @@ def _require(name: str) -> None:
         __import__(name)
     except ImportError:
         raise UserError(
-            f"{name} is not installed; `pip install 'tickplant[{name}]'` brings it"
+            f"{name} is not installed; `make setup` or `pip install {name}` installs it"
         ) from None
