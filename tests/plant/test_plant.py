@@ -58,7 +58,7 @@ def test_good_rows_are_taken_and_bad_ones_quarantined(tmp_path: Path) -> None:
 
 def test_strict_takes_all_or_nothing(tmp_path: Path) -> None:
     with open_plant(tmp_path) as plant:
-        with pytest.raises(InvalidBody, match="1 rows are bad") as caught:
+        with pytest.raises(InvalidBody, match=r"^1 row is bad and strict") as caught:
             submit(plant, symbol=["A", "A"], price=[1.0, -1.0], strict=True)
         assert caught.value.complaints[0].loc == ("body", 1)
         assert plant.seq_last == 0

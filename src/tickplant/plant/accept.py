@@ -215,9 +215,8 @@ def _refuse_all(rejects: tuple[Reject, ...]) -> Accepted:
         Complaint(("body", reject.index), f"{reject.reason}: {reject.detail}", reject.row)
         for reject in rejects[:COMPLAINTS_MAX]
     ]
-    fault = InvalidBody(
-        f"{len(rejects)} rows are bad and strict is on, so none was taken", complaints
-    )
+    bad = "1 row is" if len(rejects) == 1 else f"{len(rejects)} rows are"
+    fault = InvalidBody(f"{bad} bad and strict is on, so none was taken", complaints)
     return Accepted((), (fault,), 0, ())
 
 
