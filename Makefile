@@ -27,8 +27,8 @@ help: ## List the targets.
 setup: $(VENV)/.dev.stamp ## Make .venv with everything that running, testing and checking need.
 	$(call say,setup: $(VENV) is ready; the command is $(BIN)/tickplant)
 
-run: $(VENV)/.run.stamp ## Start the plant with the synthetic feed on http://127.0.0.1:8000.
-	$(call say,run: the plant with its synthetic feed on http://127.0.0.1:8000 (Ctrl-C stops it))
+run: $(VENV)/.run.stamp ## Start the plant with the synthetic feed (default: http://127.0.0.1:8000).
+	$(call say,run: starting the plant (Ctrl-C stops it); it says where it listens)
 	@exec $(BIN)/tickplant serve $(ARGS)
 
 test: $(VENV)/.dev.stamp ## Run all tests.
