@@ -65,6 +65,11 @@ class ServerSettings:
     port: int = _setting(8000, "TCP port to listen on; 0 takes any free one.", low=0, high=65535)
     body_mb_max: int = _setting(64, "Largest request body, MiB.", low=1, high=4096)
     connections_max: int = _setting(10_000, "Most open connections at once.", low=1)
+    origins: str = _setting(
+        "",
+        "Origins of other web pages that may write and open the stream, with commas between; "
+        "`*` for all. The plant's own pages always may.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

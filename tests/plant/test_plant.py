@@ -62,6 +62,7 @@ def test_strict_takes_all_or_nothing(tmp_path: Path) -> None:
             submit(plant, symbol=["A", "A"], price=[1.0, -1.0], strict=True)
         assert caught.value.complaints[0].loc == ("body", 1)
         assert plant.seq_last == 0
+        assert not list(plant.registry), "a refused body registers nothing"
         assert submit(plant, symbol=["A"], price=[1.0], strict=True).seq_first == 1
 
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from tickplant.gateway.doors import Door, Gate, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.openapi import openapi_document
+from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,
@@ -83,5 +84,6 @@ def create_app(plant: Plant) -> FastAPI:
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
     app.add_middleware(Envelope, metrics=plant.metrics)
     return app

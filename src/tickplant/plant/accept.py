@@ -59,6 +59,8 @@ class Acceptor:
         first = submissions[0]
         rows = _joined(submissions)
         checked = check_batch(first.table, rows, venue=first.venue, bounds=self.bounds, now_ns=now)
+        if first.strict and any(bad := _rejects(submissions, checked, {}, rows)):
+            return _refuse_all(bad[0])  # before its symbols are registered
         instrument, refused = self._resolve(checked)
         rejects = _rejects(submissions, checked, refused, rows)
         if first.strict and any(rejects):
