@@ -171,7 +171,7 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> None:
         mpl.use("Agg")
         from matplotlib import pyplot as plt
     except ImportError:
-        print("no chart: matplotlib is not installed (make setup-bench)", file=sys.stderr)
+        print("no chart: matplotlib is not installed (make bench installs it)", file=sys.stderr)
         return
     heights = [len(c.outcomes) + 1.2 for c in comparisons]
     figure, axes = plt.subplots(
