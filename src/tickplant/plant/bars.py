@@ -22,9 +22,11 @@ from tickplant.candles.states import (
     SEQ_MAX,
     START,
     States,
+    empty,
     merge,
 )
 from tickplant.model.times import NS_PER_DAY
+from tickplant.plant.watermarks import are_many
 from tickplant.store.contract import NOW, AsOf, Store
 
 _CHUNK_ROWS_MIN = 250_000
@@ -59,6 +61,78 @@ def states_of_bars(
         states = states_between(store, instrument, grid, basis, start, end, as_of)
         parts.append(states.take(np.isin(states.start, wanted)))
     return merge(parts)
+
+
+def states_of_pairs(
+    store: Store, grid: Grid, basis: str, pairs: Sequence[tuple[int, int]]
+) -> States:
+    """Return the states of the named bars, each an (instrument, start), built from their events.
+
+    Where neighbouring bars of many instruments are wanted, all instruments are read at once.
+    """
+    if not pairs:
+        return empty()
+    numbers, starts = np.array(pairs, dtype=np.int64).T
+    wanted = np.unique(starts)
+    parts = []
+    for first, last in _runs(wanted, grid.ends(wanted)):
+        mine = (starts >= wanted[first]) & (starts <= wanted[last])
+        parts.append(_states_of_run(store, grid, basis, numbers[mine], starts[mine]))
+    return merge(parts)
+
+
+def _states_of_run(
+    store: Store, grid: Grid, basis: str, numbers: NDArray[np.int64], starts: NDArray[np.int64]
+) -> States:
+    distinct = np.unique(numbers)
+    if are_many(distinct):
+        low, high = int(starts.min()), grid.next(int(starts.max()))
+        states = _states_of_all(store, grid, basis, low, high)
+        if states is not None:
+            named = np.isin(_pair(states.instrument, states.start), _pair(numbers, starts))
+            return _amended(store, states.take(named), distinct, grid, basis, low, high)
+    parts = [
+        states_of_bars(store, number, grid, basis, starts[numbers == number])
+        for number in distinct.tolist()
+    ]
+    return merge(parts)
+
+
+def _pair(numbers: NDArray[np.integer], starts: NDArray[np.int64]) -> NDArray[np.void]:
+    pairs = np.empty(len(starts), dtype=[("number", "<i8"), ("start", "<i8")])
+    pairs["number"], pairs["start"] = numbers, starts
+    return pairs
+
+
+def _states_of_all(store: Store, grid: Grid, basis: str, start: int, end: int) -> States | None:
+    """Return the states of every instrument in the span; None where it has too many rows."""
+    rows = store.scan(
+        table_of(basis), start=start, end=end, columns=columns_of(basis), limit=_CHUNK_ROWS_MAX
+    )
+    return rows_of(basis, rows).build(grid) if rows.num_rows < _CHUNK_ROWS_MAX else None
+
+
+def _amended(
+    store: Store,
+    states: States,
+    numbers: NDArray[np.int64],
+    grid: Grid,
+    basis: str,
+    start: int,
+    end: int,
+) -> States:
+    """Return states of several instruments with the revisions that amendments gave them."""
+    if basis != "trade":
+        return states
+    parts = []
+    amended = np.zeros(len(states), dtype=np.bool_)
+    for number in numbers.tolist():
+        ts, seqs = store.amendment_seqs(number, start, end)
+        if len(seqs):
+            mine = states.instrument == number
+            amended |= mine
+            parts.append(_with_amendments(states.take(mine), ts, seqs, grid))
+    return merge([states.take(~amended), *parts])
 
 
 def emptied_states(instrument: int, starts: Sequence[int], seqs: Sequence[int]) -> States:

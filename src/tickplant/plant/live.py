@@ -12,7 +12,6 @@ is built anew includes them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,24 +22,13 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
-from tickplant.model.times import INT64_MIN
-from tickplant.plant.bars import emptied_states, states_of_bars
+from tickplant.plant.bars import emptied_states, states_of_bars, states_of_pairs
 from tickplant.plant.history import finish
 from tickplant.plant.published import CANDLE_SCHEMA
-from tickplant.store.contract import AsOf, Store
+from tickplant.plant.watermarks import NO_EVENT, Moved, Watermarks
+from tickplant.store.contract import Store
 
 Ints = NDArray[np.int64]
-
-_UNKNOWN = INT64_MIN
-_NO_EVENT = INT64_MIN + 1
-
-
-class _Touched(NamedTuple):
-    """Instruments of a batch, rising, with their watermarks before and after it, shape (n,)."""
-
-    numbers: Ints
-    before: Ints
-    after: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +51,7 @@ class LiveCandles:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._watches: dict[Watched, _Watch] = {}
-        self._watermarks = np.empty(0, dtype=np.int64)
+        self._watermarks = Watermarks(store)
 
     def watch(self, what: Watched) -> None:
         """Begin to publish these candles; each call wants its `unwatch`."""
@@ -81,13 +69,13 @@ class LiveCandles:
         if watch.users <= 0:
             del self._watches[what]
         if not self._watches:  # nobody keeps the watermarks up from now on
-            self._watermarks = np.empty(0, dtype=np.int64)
+            self._watermarks.forget()
 
     def forget(self) -> None:
         """Drop every bar and watermark that is held; they are built anew from the store."""
         for what, watch in self._watches.items():
             watch.bars = self._no_bars(what)
-        self._watermarks = np.empty(0, dtype=np.int64)
+        self._watermarks.forget()
 
     def _no_bars(self, what: Watched) -> LiveBars:
         span = self._store.span(table_of(what.basis))
@@ -102,7 +90,7 @@ class LiveCandles:
         """Take a stored batch of original rows; return the changed candles of each watch."""
         if table not in MARKET_TABLES or not self._watches:
             return []
-        touched = self._advance(
+        moved = self._watermarks.advance(
             rows.column("instrument").to_numpy(),
             rows.column("ts_event").to_numpy(),
             rows.column("seq")[0].as_py(),
@@ -112,7 +100,7 @@ class LiveCandles:
             mine = table_of(what.basis) == table
             # First the rows: what closing builds from the store has them in it already.
             changed = self._changed(what, watch, rows) if mine else empty()
-            closing = self._closing(what, watch, touched)
+            closing = self._closing(what, watch, moved)
             self._collect(updates, what, closing, changed)
         return updates
 
@@ -127,12 +115,12 @@ class LiveCandles:
         if not self._watches:
             return updates
         numbers = np.full(len(times), instrument, np.int32)
-        touched = self._advance(numbers, np.asarray(times, np.int64), seq)
+        moved = self._watermarks.advance(numbers, np.asarray(times, np.int64), seq)
         for what, watch in self._watches.items():
             changed = empty()
             if what.basis == "trade":
                 changed = self._rebuilt(what, watch, instrument, times, seq)
-            closing = self._closing(what, watch, touched)
+            closing = self._closing(what, watch, moved)
             self._collect(updates, what, closing, changed)
         return updates
 
@@ -154,57 +142,21 @@ class LiveCandles:
 
     def _build(self, what: Watched, watch: _Watch, unknown: list[tuple[int, int]]) -> States:
         """Build bars anew from the store, and let the watch hold them."""
-        wanted: dict[int, list[int]] = {}
-        for number, start in unknown:
-            wanted.setdefault(number, []).append(start)
-        built = [
-            states_of_bars(self._store, number, what.grid, what.basis, starts)
-            for number, starts in wanted.items()
-        ]
-        for states in built:
-            watch.bars.put(states)
-        return merge(built)
+        states = states_of_pairs(self._store, what.grid, what.basis, unknown)
+        watch.bars.put(states)
+        return states
 
-    def _advance(self, instrument: NDArray[np.int32], ts: Ints, seq_first: int) -> _Touched:
-        """Move the watermarks on, to where they are after a batch that begins with `seq_first`."""
-        numbers = np.unique(instrument)
-        self._grow(int(numbers[-1]) + 1)
-        for number in numbers[self._watermarks[numbers] == _UNKNOWN].tolist():
-            self._watermarks[number] = self._last_before(number, seq_first)
-        before = self._watermarks[numbers]
-        np.maximum.at(self._watermarks, instrument, ts)
-        return _Touched(numbers.astype(np.int64), before, self._watermarks[numbers])
-
-    def _last_before(self, instrument: int, seq: int) -> int:
-        """Return the last event time of what was stored before `seq`, `_NO_EVENT` for nothing."""
-        known = AsOf(seq_max=seq - 1)
-        last = _NO_EVENT
-        for table in MARKET_TABLES:
-            rows = self._store.scan(
-                table, instrument, columns=["ts_event"], as_of=known, descending=True, limit=1,
-                amended=False,
-            )  # fmt: skip
-            if rows.num_rows:
-                last = max(last, rows["ts_event"][0].as_py())
-        return last
-
-    def _grow(self, size: int) -> None:
-        have = len(self._watermarks)
-        if size > have:
-            more = np.full(2 * size - have, _UNKNOWN, dtype=np.int64)
-            self._watermarks = np.append(self._watermarks, more)
-
-    def _closing(self, what: Watched, watch: _Watch, touched: _Touched) -> States:
+    def _closing(self, what: Watched, watch: _Watch, moved: Moved) -> States:
         """Return the bars that were forming until the watermark has now passed their end.
 
         Only the bar that the watermark was in can have been forming.
         """
-        moved = (touched.after > touched.before) & (touched.before != _NO_EVENT)
-        numbers, before = touched.numbers[moved], touched.before[moved]
+        on = (moved.after > moved.before) & (moved.before != NO_EVENT)
+        numbers, before, after = moved.numbers[on], moved.before[on], moved.after[on]
         if not len(numbers):
             return empty()
         starts = what.grid.starts(before)
-        over = what.grid.ends(starts) <= touched.after[moved]
+        over = what.grid.ends(starts) <= after
         held, unknown = watch.bars.get(numbers[over], starts[over])
         return merge([held, self._build(what, watch, unknown)])
 
@@ -219,7 +171,7 @@ class LiveCandles:
         if not len(states):
             return
         bars = states.finish()
-        table = finish(bars, what.grid, what.basis, self._watermarks[bars.instrument])
+        table = finish(bars, what.grid, what.basis, self._watermarks.of(bars.instrument))
         columns = [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)]
         updates.append((what, pa.RecordBatch.from_arrays(columns, schema=CANDLE_SCHEMA)))
 
