@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
+from test_slow import drain, subscription
 from test_stream import Peer, peers
 
 from stream_fakes import BASE, FakePlant
@@ -142,3 +146,36 @@ async def test_a_snapshot_is_the_newest_bar_of_each() -> None:
         peer: Peer = await join()
         await peer.subscribe("candles", "*", interval="1m", snapshot=True)
         assert shown(await peer.events(1)) == [("EURUSD", "14", 2.0, 1, 2, "forming")]
+
+
+async def test_the_default_basis_is_not_looked_up_on_the_event_loop() -> None:
+    plant = FakePlant()
+    plant.trade(1.0, ts=START)
+    plant.quote(1.0, ts=START, instrument=2)
+    loop_thread, asked = threading.get_ident(), []
+    span = plant.store.span
+
+    def watched_span(*what: Any) -> Any:
+        asked.append(threading.get_ident())
+        return span(*what)
+
+    one = await subscription(plant, "candles", interval="1m")
+    plant.store.span = watched_span  # type: ignore[method-assign]
+    plant.quote(2.0, ts=START + 1)
+    plant.quote(3.0, ts=START + 1, instrument=2)
+    [data] = drain(one)
+    assert [(e["symbol"], e["basis"]) for e in data["events"]] == [("BTC-USDT", "mid")]
+    assert loop_thread not in asked
+
+
+async def test_a_first_trade_that_the_ring_lost_still_changes_the_default_basis() -> None:
+    plant = FakePlant(ring_rows=1_000)
+    plant.quote(1.0, ts=START)
+    one = await subscription(plant, "candles", interval="1m")
+    drain(one)
+    plant.trade(5.0, ts=START)
+    for second in range(100):
+        plant.quote(float(second), ts=START + second)
+    drain(one)
+    plant.quote(9.0, ts=START + 200)
+    assert [e for message in drain(one) for e in message.get("events", [])] == []

@@ -204,9 +204,16 @@ class History:
         ]
         return max((ts for times in last for ts in times), default=INT64_MIN)
 
-    def default_basis(self, instrument: int) -> str:
-        """Return `trade` where the instrument has trades, else `mid`."""
-        return "trade" if self.store.span(TRADES, instrument) else "mid"
+    def default_basis(self, instrument: int, as_of: AsOf = NOW) -> str:
+        """Return `trade` where the instrument had trades, else `mid`."""
+        if not self.store.span(TRADES, instrument):
+            return "mid"
+        if as_of == NOW:
+            return "trade"
+        known = self.store.scan(
+            TRADES, instrument, columns=["seq"], as_of=as_of, limit=1, amended=False
+        )
+        return "trade" if known.num_rows else "mid"
 
     def candles(
         self,
@@ -224,7 +231,7 @@ class History:
 
         `start` is floored to its bar. Without `start` they are the newest `limit` bars.
         """
-        basis = self.default_basis(instrument.number) if basis is None else basis
+        basis = self.default_basis(instrument.number, as_of) if basis is None else basis
         if basis not in BASES:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
         watermark = self.watermark(instrument.number, as_of)

@@ -13,6 +13,7 @@ from typing import Any
 from tickplant.candles.basis import BASES
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
+from tickplant.gateway.stream.defaults import DefaultBases
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Id, ProtocolError, Subscribe
 from tickplant.gateway.stream.replay import (
@@ -31,6 +32,7 @@ from tickplant.model.times import parse_time
 from tickplant.plant.history import SEQ_MAX
 from tickplant.plant.hub import Cursor
 from tickplant.plant.published import CANDLES, CHANNELS, STATUS
+from tickplant.store.contract import NOW
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
 LATER_CHANNELS = ("books",)
@@ -86,6 +88,7 @@ async def open_subscription(
         await _watch(plant, query, watched)
         source = Source(plant.history, codec, _numbers(selection))
         start = await _start(message.channel, origin, source, plant)
+        defaults = await _find_defaults(query, selection, plant)
         reader = _reader(message, origin, query, selection, source, start)
         subscription = Subscription(
             id,
@@ -98,6 +101,7 @@ async def open_subscription(
             cursor=start.cursor,
             reader=reader,
             query=query,
+            defaults=defaults,
             announce=origin != Origin(),
             start=origin.time if query is None else None,
         )
@@ -232,6 +236,18 @@ async def _start(channel: str, origin: Origin, source: Source, plant: StreamPlan
         return _Start(tail.seq, tail)
     upto = plant.hub.seq
     return _Start(await asyncio.to_thread(first_seq, source, channel, origin.time, upto))
+
+
+async def _find_defaults(
+    query: CandleQuery | None, selection: Selection, plant: StreamPlant
+) -> DefaultBases | None:
+    """Look up the default bases; later trades are in the ring, or in what replaces it."""
+    if query is None or query.basis is not None:
+        return None
+    defaults = DefaultBases(plant.history)
+    numbers = [one.number for one in selection.instruments()]
+    await asyncio.to_thread(defaults.look_up, numbers, NOW)
+    return defaults
 
 
 def _reader(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from tickplant.candles.basis import table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import merge
+from tickplant.gateway.stream.defaults import DefaultBases
 from tickplant.gateway.stream.encode import encode_rows
 from tickplant.gateway.stream.replay import Chunk, Source, stored_chunks
 from tickplant.model.events import MARKET_TABLES, TRADES
@@ -108,9 +109,11 @@ class ChangedBarReader:
         instruments: Sequence[Instrument],
         after: int,
         upto: int,
+        defaults: DefaultBases | None,
     ) -> None:
         self._source = source
         self._query = query
+        self._defaults = defaults
         self._instruments = {one.number: one for one in instruments}
         self._after = after
         self._upto = upto
@@ -164,7 +167,7 @@ class ChangedBarReader:
     def _read(self) -> Iterator[list[bytes]]:
         for number in sorted(self._touched):
             instrument, touched = self._instruments[number], self._touched.pop(number)
-            basis = self._query.basis or self._source.history.default_basis(number)
+            basis = self._basis(number)
             if basis != "trade":
                 touched.amended = {}
             before = self._source.history.watermark(number, AsOf(seq_max=self._after))
@@ -177,6 +180,13 @@ class ChangedBarReader:
                 yield _encode_bars(
                     self._source, self._query, instrument, basis, self._news(table, closed)
                 )
+
+    def _basis(self, number: int) -> str:
+        if self._query.basis is not None:
+            return self._query.basis
+        assert self._defaults is not None
+        self._defaults.look_up([number], AsOf(seq_max=self._upto))
+        return self._defaults.of(number)
 
     def _closed(self, before: int, last: int) -> list[int]:
         """Return the start of the bar that was forming at `after`, where that is over at `upto`."""

@@ -22,6 +22,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
+from tickplant.gateway.stream.defaults import DefaultBases
 from tickplant.gateway.stream.encode import encode_entry, encode_together
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Frame, Id
@@ -60,7 +61,7 @@ class Subscription:
 
     It continues after `seq`: from `cursor` where one is given, after what `reader` reads, else
     from wherever that number is. `start` drops rows with an earlier event time; with `announce`
-    it says `live` once it has caught up.
+    it says `live` once it has caught up. `defaults` are for candles without a basis.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Subscription:
         reader: Reader | None = None,
         start: int | None = None,
         query: CandleQuery | None = None,
+        defaults: DefaultBases | None = None,
         announce: bool = False,
     ) -> None:
         self.id = id
@@ -92,9 +94,7 @@ class Subscription:
         self._topics: set[str | CandleKey] = (
             {channel} if query is None else {query.key(basis) for basis in query.bases}
         )
-        self._default_basis: dict[int, str] | None = (
-            {} if query is not None and query.basis is None else None
-        )
+        self._defaults = defaults  # for candles without a basis
         self._cursor = cursor
         self._live = False
         self._announce = announce
@@ -187,7 +187,11 @@ class Subscription:
     def _read_changed(self, upto: int) -> None:
         assert self.query is not None
         instruments = self._selection.instruments()
-        self._read(ChangedBarReader(self._source(), self.query, instruments, self.seq, upto))
+        self._read(
+            ChangedBarReader(
+                self._source(), self.query, instruments, self.seq, upto, self._defaults
+            )
+        )
 
     # -- from the ring -----------------------------------------------------------------------------
 
@@ -240,7 +244,7 @@ class Subscription:
             return None
         rows = None if numbers is None else entry.rows_of(numbers)
         if self.query is not None:
-            return rows if self._default_basis is None else self._of_default(entry, rows)
+            return rows if self._defaults is None else self._of_default(entry, rows)
         if entry.seq_first <= self._floor:
             rows = _where(entry, rows, "seq", self._floor + 1)
         if self._start is not None:
@@ -251,18 +255,13 @@ class Subscription:
         self, entry: Published, rows: NDArray[np.intp] | None
     ) -> NDArray[np.intp] | None:
         """Keep the bars of trades, and those of mid prices where an instrument has no trades."""
-        known = self._default_basis
-        assert known is not None
+        defaults = self._defaults
+        assert defaults is not None
         assert entry.key is not None
-        numbers = list(entry.by_instrument)
         if entry.key.basis == "trade":
-            known.update(dict.fromkeys(numbers, "trade"))
+            defaults.note_trades(entry.by_instrument)
             return rows
-        history = self._plant.history
-        for number in numbers:
-            if number not in known:
-                known[number] = history.default_basis(number)
-        quoted = {number for number in numbers if known[number] != "trade"}
+        quoted = {number for number in entry.by_instrument if defaults.of(number) != "trade"}
         chosen = self._selection.numbers
         return entry.rows_of(quoted if chosen is None else quoted & chosen)
 

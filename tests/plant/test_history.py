@@ -1,0 +1,30 @@
+"""What history says of the past stays what it said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plant_kit import NOW, open_plant, submit
+from tickplant.candles.grid import Grid
+from tickplant.candles.interval import parse_interval
+from tickplant.store.contract import AsOf
+
+SECOND = 10**9
+GRID = Grid(parse_interval("1m"))
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_the_default_basis_is_that_of_what_was_known(tmp_path: Path, archive: bool) -> None:
+    with open_plant(tmp_path) as plant:
+        quoted = submit(plant, "quotes", symbol=["A"], ts_event=[NOW - SECOND], bid_price=[1.0],
+                        ask_price=[2.0]).seq_last  # fmt: skip
+        a = plant.registry.resolve("A")
+        submit(plant, symbol=["A"], ts_event=[NOW - 90 * SECOND], price=[5.0])
+        if archive:
+            plant.store.checkpoint(plant.catalog.encode())
+        then = plant.history.candles(a, GRID, as_of=AsOf(seq_max=quoted))
+        now = plant.history.candles(a, GRID)
+        assert (then.basis, then.table["close"].to_pylist()) == ("mid", [1.5])
+        assert (now.basis, now.table["close"].to_pylist()) == ("trade", [5.0])
