@@ -52,7 +52,7 @@ def amend(
     flag = Flag.CANCEL if wanted.changes is None else Flag.CORRECTION
     row = old | changes
     if changes:
-        _check(row, bounds, now)
+        _check(row, changes, bounds, now)
     row |= {
         "seq": seq_next,
         "ts_recv": now,
@@ -64,10 +64,10 @@ def amend(
     return Batch(TRADES, batch, None), sorted({old["ts_event"], row["ts_event"]})
 
 
-def _check(row: dict[str, Any], bounds: Bounds, now: int) -> None:
-    unknown = set(row) - set(SCHEMAS[TRADES].names)
-    if unknown:
-        name = min(unknown)
+def _check(row: dict[str, Any], changes: Mapping[str, Any], bounds: Bounds, now: int) -> None:
+    barred = set(changes) - set(AMENDABLE)
+    if barred:
+        name = min(barred)
         raise InvalidBody(
             f"{name}: cannot be amended; what can is {', '.join(AMENDABLE)}",
             [Complaint(("body", name), f"what can be amended is {', '.join(AMENDABLE)}", name)],
