@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tickplant.model.events import SCHEMAS
+from tickplant.store.blocks import Run
 from tickplant.store.columns import Ints, ints
 from tickplant.store.reader import ArchiveFile, FileCache
 from tickplant.store.view import View
@@ -67,10 +68,10 @@ def span_of(view: View, instrument: int, cache: FileCache) -> tuple[int, int] | 
     low: int | None = None
     high: int | None = None
     for run in view.tail.runs:
-        ts = run.ts[run.instrument == instrument]
-        if len(ts):
-            low = int(ts.min()) if low is None else min(low, int(ts.min()))
-            high = int(ts.max()) if high is None else max(high, int(ts.max()))
+        bounds = _bounds_in_memory(run, instrument)
+        if bounds is not None:
+            low = bounds[0] if low is None else min(low, bounds[0])
+            high = bounds[1] if high is None else max(high, bounds[1])
     for entry in sorted(view.files.entries, key=lambda e: e.ts_min):
         if low is not None and entry.ts_min >= low:
             break
@@ -84,6 +85,15 @@ def span_of(view: View, instrument: int, cache: FileCache) -> tuple[int, int] | 
         if bounds is not None:
             high = bounds[1] if high is None else max(high, bounds[1])
     return None if low is None or high is None else (low, high)
+
+
+def _bounds_in_memory(run: Run, instrument: int) -> tuple[int, int] | None:
+    if run.indexed:  # in sequence order every row would have to be looked at
+        index = run.event_order()
+        first, end = index.rows_of(instrument)
+        return (int(index.ts[first]), int(index.ts[end - 1])) if first < end else None
+    ts = run.ts[run.instrument == instrument]
+    return (int(ts.min()), int(ts.max())) if len(ts) else None
 
 
 def _bounds(file: ArchiveFile, instrument: int) -> tuple[int, int] | None:
