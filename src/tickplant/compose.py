@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from tickplant.plant.folder import JOURNAL, FolderLock
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.plant import Plant
-from tickplant.plant.recovery import load_catalog, replay
+from tickplant.plant.recovery import Replay, load_catalog, replay
 from tickplant.store.disk import Disk as StoreDisk
 from tickplant.store.tiered import TieredStore
 
@@ -77,12 +79,29 @@ def build_plant(
     settings: Settings, clock: Clock = time.time_ns, world: World | None = None
 ) -> Plant:
     """Return a recovered plant that does not run yet; the caller holds the folder's lock."""
-    world = world or World()
+    with _without_collection():
+        return _build_plant(settings, clock, world or World())
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking again and again at what is being loaded."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
     folder = Path(settings.data)
     metrics = Metrics()
     store = TieredStore.open(folder, settings.store, clock=clock, disk=world.store_disk)
     catalog = Catalog(settings.checks.instruments_max)
     load_catalog(store, catalog)
+    replaying = Replay(store, catalog)
     log = Journal(
         folder / JOURNAL,
         settings.log,
@@ -93,8 +112,9 @@ def build_plant(
         prepare_ahead=world.prepare_ahead,
         seq_floor=store.seq_archived,
         observe_sync=metrics.fsync_observer(),
+        on_records=replaying.take,
     )
-    replay(log.read(store.seq_archived + 1), store, catalog)
+    replaying.finish()
     catalog.begin_run(log.seq_next - 1)
     hub = Hub(settings.stream.ring_rows, seq=log.seq_next - 1)
     return Plant(

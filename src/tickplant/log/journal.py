@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tickplant.config import LogSettings
-from tickplant.log.chain import Chain, Fault, select
+from tickplant.log.chain import Chain, Fault, OnRecords, select
 from tickplant.log.contract import Damage, DurableCallback, LogRecord, LogStatus
 from tickplant.log.disk import Disk, RealDisk
 from tickplant.log.folder import JournalTrimmed, skip_below
@@ -37,8 +37,9 @@ class Journal:
     be made or listed (`OSError`). `seq_floor` is the last number that the archive has: numbering
     goes on behind it, and segments below it are not checked. `clock` gives ns UTC, `monotonic`
     seconds; `pause` waits between attempts to write to a disk that refuses; `observe_sync` is told
-    the duration of each sync, seconds. Payloads that are handed in must not change before they are
-    durable.
+    the duration of each sync, seconds; `on_records` is handed, before this returns, every record of
+    the segments that were checked, in order, so that a start reads them once. Payloads that are
+    handed in must not change before they are durable.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class Journal:
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
         observe_sync: Callable[[float], object] = lambda seconds: None,
+        on_records: OnRecords | None = None,
     ) -> None:
         settings = settings or LogSettings()
         self._disk = disk or RealDisk()
         self._folder = str(folder)
-        recovered = recover(self._disk, self._folder, seq_floor)
+        recovered = recover(self._disk, self._folder, seq_floor, on_records)
         self._writer = Writer(
             self._disk,
             self._folder,

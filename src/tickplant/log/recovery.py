@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 
 from tickplant.log.active import finish, write_all
-from tickplant.log.chain import Chain, Fault
+from tickplant.log.chain import Chain, Fault, OnRecords
 from tickplant.log.contract import Damage
 from tickplant.log.disk import Disk
 from tickplant.log.folder import Segment, list_segments, open_segment
@@ -34,16 +34,19 @@ class Recovered:
     ordinal_next: int
 
 
-def recover(disk: Disk, folder: str, seq_floor: int) -> Recovered:
+def recover(
+    disk: Disk, folder: str, seq_floor: int, on_records: OnRecords | None = None
+) -> Recovered:
     """Check every segment that holds numbers above `seq_floor`, mend the tail, say what was wrong.
 
+    `on_records` is handed the records of those segments, which begin somewhere before the floor.
     Raises `OSError` only where the folder itself cannot be made or listed.
     """
     disk.make_folder(folder)
     _remove_leftovers(disk, folder)
     listed = list_segments(disk, folder)
     segments = [open_segment(disk, *item) for item in listed]
-    chain, faults, walked = _walk_needed(disk, segments, seq_floor)
+    chain, faults, walked = _walk_needed(disk, segments, seq_floor, on_records)
     damage = _missing_head(segments, seq_floor)
     mender = _Mender(disk, folder)
     damage.extend(mender.mend(fault) for fault in faults)
@@ -68,7 +71,7 @@ def _remove_leftovers(disk: Disk, folder: str) -> None:
 
 
 def _walk_needed(
-    disk: Disk, segments: list[Segment], seq_floor: int
+    disk: Disk, segments: list[Segment], seq_floor: int, on_records: OnRecords | None
 ) -> tuple[Chain, list[Fault], list[Segment]]:
     """Walk the segments above the floor; further back where those hold no record at all."""
     start = 0
@@ -79,7 +82,7 @@ def _walk_needed(
         faults: list[Fault] = []
         walked = segments[start:]
         chain = Chain(disk, walked, faults.append)
-        chain.check()
+        chain.check(on_records=on_records)
         if chain.records or start == 0:
             return chain, faults, walked
         start -= 1

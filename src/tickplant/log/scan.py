@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from tickplant.log.contract import LogRecord
 from tickplant.log.segment import (
     ALIGN,
     END_BYTES,
@@ -106,11 +107,11 @@ class Scanner:
             yield Broken(offset, following, what)
             offset = following
 
-    def run(self, offset: int, ordinal: int, seq: int) -> Run:
+    def run(self, offset: int, ordinal: int, seq: int, found: list[LogRecord] | None = None) -> Run:
         """Return how far whole records follow one another from `offset` on, within one window.
 
         The first has to have these numbers. Does what `scan` does for the case that nothing is
-        wrong, without an object for each record.
+        wrong, without an object for each record, except where they are to be added to `found`.
         """
         first, count, begin = ordinal, 1, offset
         self._bytes = b""  # the last window ended within a record
@@ -121,7 +122,9 @@ class Scanner:
         size = len(window)
         at, last = offset - base, size - RECORD_HEADER_BYTES
         while at <= last:
-            magic, crc, length, covers, number, order, place, _, owner, _, zero = unpack(window, at)
+            magic, crc, length, covers, number, order, place, _, owner, kind, zero = unpack(
+                window, at
+            )
             stop = at + RECORD_HEADER_BYTES + length
             if stop > size or magic != RECORD_MAGIC or crc != crc32(window[at + 8 : stop]):
                 break
@@ -132,6 +135,9 @@ class Scanner:
                 break
             if end > size:
                 break
+            if found is not None:
+                payload = window[at + RECORD_HEADER_BYTES : stop]
+                found.append(LogRecord(kind, number, covers, payload))
             at, ordinal, seq, count = end, ordinal + 1, seq + covers, covers
         touch = max(seq - 1, seq if count == 0 else 0)
         return Run(base + at if ordinal > first else begin, ordinal, seq, touch, ordinal - first)

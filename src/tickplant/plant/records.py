@@ -30,7 +30,7 @@ _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 64
 
 
-class _Header(msgspec.Struct, array_like=True):
+class Header(msgspec.Struct, array_like=True):
     """The columns of the message, the values of constant ones, and whether there are keys."""
 
     columns: list[str]
@@ -39,12 +39,12 @@ class _Header(msgspec.Struct, array_like=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Header)
+_DECODER = msgspec.msgpack.Decoder(Header)
 
 
 def encode_rows(table: str, rows: pa.RecordBatch, keys: Keys | None) -> LogRecord:
     """Return the log record of stamped rows; `rows` is in sequence order without a hole."""
-    header = _Header([], {}, keys is not None)
+    header = Header([], {}, keys is not None)
     columns: list[pa.Array] = []
     for name, column in zip(rows.schema.names, rows.columns, strict=True):
         if name == "seq" or column.null_count == len(column):
@@ -57,7 +57,7 @@ def encode_rows(table: str, rows: pa.RecordBatch, keys: Keys | None) -> LogRecor
             columns.append(column)
     if keys is not None:
         columns.append(_pack(keys))
-    message = pa.RecordBatch.from_arrays(columns, schema=_schema(table, header))
+    message = pa.RecordBatch.from_arrays(columns, schema=message_schema(table, header))
     payload = _join(_ENCODER.encode(header), message.serialize())
     return LogRecord(_KINDS[table], rows.column("seq")[0].as_py(), len(rows), payload)
 
@@ -72,19 +72,26 @@ def decode_rows(record: LogRecord) -> tuple[str, pa.RecordBatch, Keys | None]:
 
     The rows refer to the payload's memory. Raises `ValueError` for a kind that nobody knows.
     """
+    table, header, message = split(record)
+    rows = pa.ipc.read_record_batch(pa.py_buffer(message), message_schema(table, header))
+    return table, _restored(table, record, header, rows), unpack_keys(header, rows)
+
+
+def split(record: LogRecord) -> tuple[str, Header, memoryview]:
+    """Return the table, the header and the Arrow message of a record that is not the catalog's.
+
+    Raises `ValueError` for a kind that nobody knows.
+    """
     table = _TABLES.get(record.kind)
     if table is None:
         raise ValueError(f"a log record of kind {record.kind} is not known to this version")
-    payload = pa.py_buffer(record.payload)
-    (length,) = _LENGTH.unpack(payload.slice(0, _LENGTH.size).to_pybytes())
-    header = _DECODER.decode(payload.slice(_LENGTH.size, length).to_pybytes())
-    message = pa.ipc.read_record_batch(
-        payload.slice(_aligned(_LENGTH.size + length)), _schema(table, header)
-    )
-    return table, _restored(table, record, header, message), _unpack(header, message)
+    payload = memoryview(record.payload)
+    end = _LENGTH.size + _LENGTH.unpack_from(payload)[0]
+    return table, _DECODER.decode(payload[_LENGTH.size : end]), payload[_aligned(end) :]
 
 
-def _schema(table: str, header: _Header) -> pa.Schema:
+def message_schema(table: str, header: Header) -> pa.Schema:
+    """Return the schema of a record's Arrow message."""
     fields = [SCHEMAS[table].field(name) for name in header.columns]
     return pa.schema([*fields, _KEY] if header.keys else fields)
 
@@ -109,7 +116,7 @@ def _aligned(size: int) -> int:
 
 
 def _restored(
-    table: str, record: LogRecord, header: _Header, message: pa.RecordBatch
+    table: str, record: LogRecord, header: Header, message: pa.RecordBatch
 ) -> pa.RecordBatch:
     count = record.count
     made: dict[str, Any] = dict(zip(header.columns, message.columns, strict=False))
@@ -128,7 +135,8 @@ def _pack(keys: Keys) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(keys), buffers)
 
 
-def _unpack(header: _Header, message: pa.RecordBatch) -> Keys | None:
+def unpack_keys(header: Header, message: pa.RecordBatch) -> Keys | None:
+    """Return the keys of a message, shape (n, 2), a view; None where it has none."""
     if not header.keys:
         return None
     buffer = message.column(len(header.columns)).buffers()[1]

@@ -22,18 +22,18 @@ ROWS_MAX = 4_000_000  # most rows of one archive run: bounds the memory that sor
 def choose_boundary(views: Mapping[str, View]) -> int:
     """Return the seq up to which to archive now: everything, or the oldest runs of all tables.
 
-    Every run ends where an append ended, and appends are in sequence order over all tables; so a
-    boundary never divides the rows of an append. 0 where no row is in memory.
+    Every run knows where its append ended, and appends are in sequence order over all tables; so a
+    boundary never divides the rows of an append, nor its keys. 0 where no row is in memory.
     """
     runs = sorted(
-        (run for view in views.values() for run in view.tail.runs), key=lambda r: int(r.seq[-1])
+        (run for view in views.values() for run in view.tail.runs), key=lambda run: run.upto
     )
     rows, boundary = 0, 0
     for run in runs:
         if rows and rows + len(run) > ROWS_MAX:
             break
         rows += len(run)
-        boundary = int(run.seq[-1])
+        boundary = run.upto
     return boundary
 
 

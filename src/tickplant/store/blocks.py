@@ -48,7 +48,11 @@ class EventOrder:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Rows of one table in sequence order. Immutable; its event order is made when asked for."""
+    """Rows of one table in sequence order. Immutable; its event order is made when asked for.
+
+    `upto` is the last number of the append that brought its last row: rows of other tables may
+    have numbers between the two.
+    """
 
     rows: pa.RecordBatch
     bytes: int
@@ -58,10 +62,11 @@ class Run:
     seq: Ints
     ts_min: int
     ts_max: int
+    upto: int
     _order: EventOrder | None = field(default=None)
 
     @classmethod
-    def of(cls, rows: pa.RecordBatch, born: int) -> Run:
+    def of(cls, rows: pa.RecordBatch, born: int, upto: int = 0) -> Run:
         """Wrap a batch that is not empty."""
         ts = ints(rows, "ts_event")
         if len(ts) == 1:
@@ -69,7 +74,9 @@ class Run:
         else:
             low, high = int(ts.min()), int(ts.max())
         size = _size(rows)
-        return cls(rows, size, born, ints(rows, "instrument"), ts, ints(rows, "seq"), low, high)
+        seq = ints(rows, "seq")
+        upto = max(upto, int(seq[-1]))
+        return cls(rows, size, born, ints(rows, "instrument"), ts, seq, low, high, upto)
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -130,7 +137,7 @@ def _size(rows: pa.RecordBatch) -> int:
 
 def merge_runs(runs: Sequence[Run]) -> Run:
     """Return one run of neighbouring runs."""
-    return Run.of(pa.concat_batches([run.rows for run in runs]), runs[0].born)
+    return Run.of(pa.concat_batches([run.rows for run in runs]), runs[0].born, runs[-1].upto)
 
 
 def _size_class(rows: int) -> int:
@@ -184,7 +191,7 @@ class Tail:
             if 0 < early < len(run):
                 parts += [
                     Run.of(run.rows.slice(0, early), run.born),
-                    Run.of(run.rows.slice(early), run.born),
+                    Run.of(run.rows.slice(early), run.born, run.upto),
                 ]
             else:
                 parts.append(run)

@@ -87,6 +87,17 @@ class Store(Protocol):
         """
         ...
 
+    def restore(self, parts: Sequence[tuple[str, pa.RecordBatch, Keys | None]]) -> None:
+        """Take (table, rows, keys) of several appends at once, as a replay of the log has them.
+
+        The rows of a part are in sequence order; those of different tables may alternate.
+        """
+        ...
+
+    def index_keys(self) -> None:
+        """Prepare the look-up of the keys that `restore` took; any thread, once."""
+        ...
+
     def wait_for_room(self, timeout_s: float) -> bool:
         """Say whether memory is below its bound; wait that long for it to be, s."""
         ...

@@ -8,6 +8,7 @@ geometrically; a filter of some bits a key keeps most look-ups of new keys away 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ class HotKeys:
         present = (keys[:, 0] | keys[:, 1]) != 0
         self._table.add(keys if present.all() else keys[present])
         self._seqs.append((seq_last, self._table.count))
+
+    def reserve(self, more: int) -> None:
+        """Make room for so many keys more."""
+        self._table.reserve(more)
 
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it is here."""
@@ -139,23 +144,44 @@ class KeyRun:
 class TableKeys:
     """The keys of one table: archived runs, those on their way there, and the hot ones.
 
-    One thread adds and asks, another archives; the lock is held for no more than memory work.
+    One thread adds and asks, another archives; the lock is held for no more than memory work. What
+    a replay adds is put into the table later, by `index` or by the first who asks.
     """
 
     def __init__(self, runs: Sequence[KeyRun] = ()) -> None:
         self._lock = threading.Lock()
         self._hot = HotKeys()
+        self._later: deque[tuple[Keys, int]] = deque()
         self.frozen: tuple[HotKeys, ...] = ()
         self.runs: tuple[KeyRun, ...] = tuple(runs)
 
     def add(self, keys: Keys, seq_last: int) -> None:
         """Add the keys of rows that were appended, the last of which is `seq_last`."""
         with self._lock:
+            self._index_all()
             self._hot.add(keys, seq_last)
+
+    def add_later(self, keys: Keys, seq_last: int) -> None:
+        """Add keys as `add` does, at no cost now."""
+        with self._lock:
+            self._later.append((keys, seq_last))
+
+    def index(self) -> bool:
+        """Put some of what came by `add_later` into the table; False where nothing is left."""
+        with self._lock:
+            if self._later:
+                self._hot.reserve(sum(len(keys) for keys, _ in self._later))
+                self._hot.add(*self._later.popleft())
+            return bool(self._later)
+
+    def _index_all(self) -> None:
+        while self._later:
+            self._hot.add(*self._later.popleft())
 
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key, shape (n,), whether it was stored."""
         with self._lock:
+            self._index_all()
             found = self._hot.seen(keys)
             parts: list[HotKeys | KeyRun] = [*self.frozen, *reversed(self.runs)]
         for part in parts:
@@ -168,11 +194,14 @@ class TableKeys:
     @property
     def bytes(self) -> int:
         """Memory that the keys take which are not archived."""
-        return HOT_KEY_BYTES * (self._hot.count + sum(part.count for part in self.frozen))
+        with self._lock:
+            hot = self._hot.count + sum(len(keys) for keys, _ in self._later)
+            return HOT_KEY_BYTES * (hot + sum(part.count for part in self.frozen))
 
     def freeze(self, upto_seq: int) -> None:
         """Set apart the keys of rows that are about to be archived."""
         with self._lock:
+            self._index_all()
             early, self._hot = self._hot.split(upto_seq)
             if early.count:
                 self.frozen = (*self.frozen, early)

@@ -39,6 +39,11 @@ class KeyTable:
         self._insert(self.count, total)
         self.count = total
 
+    def reserve(self, more: int) -> None:
+        """Make room for so many keys more, so that adding them in parts moves nothing."""
+        if self.count + more > len(self._keys):
+            self._grow(self.count + more)
+
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it was added."""
         found = np.zeros(len(keys), dtype=np.bool_)

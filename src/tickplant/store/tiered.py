@@ -194,27 +194,58 @@ class TieredStore:
         those of every call before. Rows that are archived already are left out, so that a log may
         be replayed from anywhere before `seq_archived`. Raises `Stopping` when the store is closed.
         """
-        if rows.num_rows == 0:
+        self._take([(table, rows, keys)], TableKeys.add)
+
+    def restore(self, parts: Sequence[tuple[str, pa.RecordBatch, Keys | None]]) -> None:
+        """Take (table, rows, keys) of several appends at once, as a replay of the log has them.
+
+        The rows of a part are in sequence order; those of different tables may alternate. Otherwise
+        as `append`. The keys cost their time when `index_keys` is called or `seen` first is.
+        """
+        self._take(parts, TableKeys.add_later)
+
+    def index_keys(self) -> None:
+        """Prepare the look-up of the keys that `restore` took; any thread, once."""
+        for keys in self._keys.values():
+            while keys.index():
+                pass
+
+    def _take(
+        self,
+        parts: Sequence[tuple[str, pa.RecordBatch, Keys | None]],
+        add_keys: Callable[[TableKeys, Keys, int], None],
+    ) -> None:
+        fresh = [self._not_archived(*part) for part in parts]
+        fresh = [part for part in fresh if part[1].num_rows]
+        if not fresh:
             return
-        run = Run.of(rows, self._clock())
-        archived = self._seq_archived
-        if run.seq[0] <= archived:
-            fresh = int(np.searchsorted(run.seq, archived, "right"))
-            later = None if keys is None else keys[fresh:]
-            self.append(table, rows.slice(fresh), later)
-            return
-        check_rows(table, run, keys, self._seq_last)
-        if table == TRADES:
-            self._note_amendments(rows)
+        now = self._clock()
+        upto = max(int(rows.column("seq")[-1].as_py()) for _, rows, _ in fresh)
+        runs = [(table, Run.of(rows, now, upto), keys) for table, rows, keys in fresh]
+        for table, run, keys in runs:
+            check_rows(table, run, keys, self._seq_last)
+            if table == TRADES:
+                self._note_amendments(run.rows)
         with self._changed:
             if self._closed:
                 raise Stopping("the store is closed")
-            if keys is not None:
-                self._keys[table].add(keys, int(run.seq[-1]))
-                self._bytes += HOT_KEY_BYTES * len(keys)
-            self._bytes += run.bytes
-            self._views[table] = self._views[table].with_run(run)
-            self._seq_last = int(run.seq[-1])
+            for table, run, keys in runs:
+                if keys is not None:
+                    add_keys(self._keys[table], keys, upto)
+                    self._bytes += HOT_KEY_BYTES * len(keys)
+                self._bytes += run.bytes
+                self._views[table] = self._views[table].with_run(run)
+            self._seq_last = upto
+
+    def _not_archived(
+        self, table: str, rows: pa.RecordBatch, keys: Keys | None
+    ) -> tuple[str, pa.RecordBatch, Keys | None]:
+        """Leave out the rows at the start that are archived already."""
+        archived = self._seq_archived
+        if not rows.num_rows or rows.column("seq")[0].as_py() > archived:
+            return table, rows, keys
+        known = int(np.searchsorted(ints(rows, "seq"), archived, "right"))
+        return table, rows.slice(known), None if keys is None else keys[known:]
 
     def _note_amendments(self, rows: pa.RecordBatch) -> None:
         if ints(rows, "ref_seq").any():
