@@ -7,7 +7,8 @@ while a plant runs on it: it is seen as it was when it was opened, and nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,21 +18,19 @@ import pyarrow as pa
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
-from tickplant.formats.instruments import public_instruments
+from tickplant.formats.instruments import is_wanted, public_instruments
+from tickplant.formats.latest import public_latest
 from tickplant.formats.result import Rows
 from tickplant.formats.rows import (
-    candle_structs,
     public_candles,
     public_quarantine,
     public_quotes,
     public_trades,
-    quote_structs,
-    trade_structs,
 )
 from tickplant.model.errors import InvalidParameter, NotFound
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
-from tickplant.model.times import format_time, parse_time
+from tickplant.model.times import parse_time
 from tickplant.plant.folder import JOURNAL
 from tickplant.plant.history import History
 from tickplant.store.contract import NOW, AsOf, Cursor
@@ -56,8 +55,9 @@ def open_data(path: str | Path) -> Folder:
 class Folder:
     """The data of one folder. Safe for several threads; usable in a `with` statement."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
         self.path = path
+        self._clock = clock
         opened = open_folder(path)
         self._history = opened.history
         self._catalog = opened.catalog
@@ -88,16 +88,31 @@ class Folder:
         return self._history.seq_last
 
     def instruments(
-        self, *, venue: str | None = None, kind: str | None = None, q: str | None = None
+        self,
+        *,
+        venue: str | None = None,
+        kind: str | None = None,
+        q: str | None = None,
+        limit: int | None = None,
     ) -> Rows:
         """Return the instruments in the order in which they became known.
 
-        `q` is a part of a symbol or alias; case does not matter.
+        `q` is a part of a symbol, a venue or an alias; case does not matter.
         """
-        found = [i for i in self._history.registry if _matches(i, venue, kind, q)]
-        return Rows(public_instruments(sorted(found, key=lambda i: i.number)))
+        wanted = (one for one in self._history.registry if is_wanted(one, venue, kind, q))
+        found = sorted(wanted, key=lambda one: one.number)
+        return Rows(public_instruments(found[: _limit(limit)]))
 
-    def trades(self, symbol: str, **query: Any) -> Rows:
+    def trades(
+        self,
+        symbol: str,
+        *,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
+    ) -> Rows:
         """Return trades of an instrument as they stand, corrections applied.
 
         `start`, `end`: a half-open range of `ts_event`; `order`: asc or desc; `limit`: all where it
@@ -105,20 +120,31 @@ class Folder:
         nanoseconds or aware datetimes. Raises `UnknownSymbol`, `InvalidParameter`.
         """
         instrument = self._history.registry.resolve(symbol)
-        rows = self._history.trades(instrument, **self._rows_query(**query))
+        query = self._rows_query(start, end, limit, order, as_of)
+        rows = self._history.trades(instrument, **query)
         return Rows(public_trades(rows, instrument), _about(instrument))
 
-    def quotes(self, symbol: str, **query: Any) -> Rows:
+    def quotes(
+        self,
+        symbol: str,
+        *,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
+    ) -> Rows:
         """Return quotes of an instrument; the parameters are those of `trades`."""
         instrument = self._history.registry.resolve(symbol)
-        rows = self._history.quotes(instrument, **self._rows_query(**query))
+        query = self._rows_query(start, end, limit, order, as_of)
+        rows = self._history.quotes(instrument, **query)
         return Rows(public_quotes(rows, instrument), _about(instrument))
 
     def candles(
         self,
         symbol: str,
-        *,
         interval: str = "1m",
+        *,
         start: Any = None,
         end: Any = None,
         limit: int | None = None,
@@ -156,23 +182,48 @@ class Folder:
             _about(instrument) | about | {"day_start": grid.day_start},
         )
 
-    def latest(self, symbol: str) -> dict[str, Any]:
-        """Return the last trade, the last quote and the last 1-minute candle, or None for each."""
-        instrument = self._history.registry.resolve(symbol)
-        found = self._history.latest(instrument)
-        shown: dict[str, Any] = _about(instrument)
-        ts = found["ts_event"]
-        shown["ts_event"] = None if ts is None else format_time(ts)
-        for name, structs in _STRUCTS.items():
-            rows = found[name]
-            shown[name] = None if rows is None else to_builtins(structs(rows)[0])
+    def latest(self, symbols: str | Iterable[str]) -> Any:
+        """Return the last trade, quote and 1-minute candle of one symbol, a list for several.
+
+        What there is none of is None; `age_s` is the age of the last event now. `["*"]` is all.
+        """
+        if isinstance(symbols, str):
+            return self._latest(self._history.registry.resolve(symbols))
+        return [self._latest(one) for one in self._resolve(symbols)]
+
+    def _latest(self, instrument: Instrument) -> dict[str, Any]:
+        import msgspec  # noqa: PLC0415 - only here
+
+        found = public_latest(instrument, self._history.latest(instrument), self._clock())
+        shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))  # NaN becomes None
         return shown
 
+    def _resolve(self, symbols: Iterable[str]) -> list[Instrument]:
+        wanted = list(dict.fromkeys(symbol.strip() for symbol in symbols))
+        if not wanted:
+            raise InvalidParameter("symbols", "", "at least one symbol, or * for all")
+        registry = self._history.registry
+        return list(registry) if wanted == ["*"] else [registry.resolve(one) for one in wanted]
+
     def quarantine(
-        self, *, reason: str | None = None, table: str | None = None, **query: Any
+        self,
+        *,
+        start: Any = None,
+        end: Any = None,
+        reason: str | None = None,
+        table: str | None = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
     ) -> Rows:
-        """Return refused rows by time of receipt; the other parameters are those of `trades`."""
-        rows = self._history.quarantine(reason=reason, table=table, **self._rows_query(**query))
+        """Return refused rows by time of receipt, which `start` and `end` are about.
+
+        `row` is the row as it was sent: an object where rows are iterated, JSON text in columns.
+        """
+        if table is not None and table not in MARKET_TABLES:
+            raise InvalidParameter("table", table, ", ".join(MARKET_TABLES))
+        query = self._rows_query(start, end, limit, order, as_of)
+        rows = self._history.quarantine(reason=reason, table=table, **query)
         numbers = rows["feed"].to_pylist()
         names = {number: self._catalog.feed_name(number) for number in set(numbers)}
         return Rows(public_quarantine(rows, [names[number] for number in numbers]))
@@ -218,11 +269,11 @@ class Folder:
 
     def _rows_query(
         self,
-        start: Any = None,
-        end: Any = None,
-        order: str = "asc",
-        limit: int | None = None,
-        as_of: Any = None,
+        start: Any,
+        end: Any,
+        limit: int | None,
+        order: str,
+        as_of: Any,
     ) -> dict[str, Any]:
         if order not in ORDERS:
             raise InvalidParameter("order", order, ", ".join(ORDERS))
@@ -237,20 +288,6 @@ class Folder:
 
     def _as_of(self, value: Any) -> AsOf:
         return NOW if value is None else self._history.resolve_as_of(value)
-
-
-def to_builtins(struct: Any) -> Any:
-    """Return a row of the API as dictionaries and plain values."""
-    import msgspec  # noqa: PLC0415 - only here
-
-    return msgspec.to_builtins(struct)
-
-
-_STRUCTS: dict[str, Callable[[pa.Table], list[Any]]] = {
-    "trade": trade_structs,
-    "quote": quote_structs,
-    "candle": candle_structs,
-}
 
 
 def _about(instrument: Instrument) -> dict[str, Any]:
@@ -269,12 +306,3 @@ def _limit(limit: int | None) -> int | None:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidParameter("limit", limit, "a whole number from 1 on, or None for all")
     return limit
-
-
-def _matches(instrument: Instrument, venue: str | None, kind: str | None, part: str | None) -> bool:
-    names = (instrument.symbol, *instrument.aliases)
-    return (
-        (venue is None or instrument.venue == venue.upper())
-        and (kind is None or instrument.kind == kind.lower())
-        and (part is None or any(part.upper() in name.upper() for name in names))
-    )

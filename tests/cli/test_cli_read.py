@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,15 @@ def test_export_to_standard_output(folder: Path, capfdbinary: pytest.CaptureFixt
 def test_export_quarantine_and_candles(
     folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    ran = run(capfdbinary, "export", "quarantine", "--data", folder, "--format", "ndjson")
-    (refused,) = ran.lines()
-    assert (refused["reason"], refused["feed"]) == ("price_not_positive", "push")
+    for form in ("ndjson", "json", "csv"):
+        ran = run(capfdbinary, "export", "quarantine", "--data", folder, "--format", form)
+        if form == "csv":
+            (refused,) = csv.DictReader(io.StringIO(ran.out))
+            refused["row"] = json.loads(refused["row"])
+        else:
+            (refused,) = ran.lines() if form == "ndjson" else ran.json()
+        assert (refused["reason"], refused["feed"]) == ("price_not_positive", "push")
+        assert (refused["row"]["symbol"], refused["row"]["price"]) == ("EURUSD", -1.0)
     ran = run(
         capfdbinary, "export", "candles", "AAPL", "EURUSD", "--interval", "1h", "--data", folder,
         "--format", "ndjson",

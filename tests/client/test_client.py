@@ -134,7 +134,7 @@ def test_refusals_are_the_errors_of_the_tree(served: Served) -> None:
             client.post_trades([{"symbol": "X", "price": -1}], strict=True)
         with pytest.raises(NotFound):
             client.cancel("A:TWICE", 10**9)
-        with pytest.raises(ValueError, match="limit"):
+        with pytest.raises(InvalidParameter, match="limit: 0"):
             client.trades("A:TWICE", limit=0)
 
 

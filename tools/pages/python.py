@@ -16,8 +16,10 @@ _INTRO = """
 `import tickplant` gives three ways in: `tickplant.open(path)` reads a data folder without a server,
 `tickplant.Client(url)` talks to a running plant, `tickplant.AsyncClient(url)` does the same for
 asyncio. `Folder` and `Client` have the same reading methods and return the same `Rows`, so a script
-moves from one to the other by changing one line. Errors are those of [the error tree](errors.md);
-each of them is also a name of the package, such as `tickplant.UnknownSymbol`.
+moves from one to the other by changing one line; `sql`, `sql_batches` and `row_chunks` are for
+folders alone, writes, `status`, `feeds` and `stream` for plants. Errors are those of
+[the error tree](errors.md); each of them is also a name of the package, such as
+`tickplant.UnknownSymbol`.
 
 Times go in as RFC 3339 text with a zone, integer nanoseconds, or aware `datetime` objects.
 """

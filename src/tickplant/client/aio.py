@@ -87,7 +87,10 @@ class AsyncClient:
         q: str | None = None,
         limit: int | None = None,
     ) -> Rows:
-        """Return the instruments."""
+        """Return the instruments in the order in which they became known.
+
+        `q` is a part of a symbol, a venue or an alias; case does not matter.
+        """
         return await self._run(
             calls.read_rows("/v1/instruments", limit, venue=venue, kind=kind, q=q)
         )
@@ -135,9 +138,9 @@ class AsyncClient:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str | None = None,
-        day_start: str | None = None,
-        fill: str | None = None,
+        timezone: str = "UTC",
+        day_start: str = "00:00",
+        fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
         """Return candles; without `start` the newest `limit`, or all where that is None too."""
@@ -145,9 +148,9 @@ class AsyncClient:
             calls.read_candles(
                 symbol,
                 limit,
-                interval=interval,
                 start=start,
                 end=end,
+                interval=interval,
                 basis=basis,
                 timezone=timezone,
                 day_start=day_start,
@@ -157,7 +160,10 @@ class AsyncClient:
         )
 
     async def latest(self, symbols: str | Iterable[str]) -> Any:
-        """Return the last of one symbol, or a list for several."""
+        """Return the last trade, quote and 1-minute candle of one symbol, a list for several.
+
+        What there is none of is None; `age_s` is the age of the last event. `["*"]` is all.
+        """
         return await self._run(calls.read_latest(symbols))
 
     async def status(self) -> dict[str, Any]:
@@ -178,8 +184,12 @@ class AsyncClient:
         table: str | None = None,
         limit: int | None = None,
         order: str = "asc",
+        as_of: Any = None,
     ) -> Rows:
-        """Return refused rows."""
+        """Return refused rows by time of receipt, which `start` and `end` are about.
+
+        `row` is the row as it was sent: an object where rows are iterated, JSON text in columns.
+        """
         return await self._run(
             calls.read_rows(
                 "/v1/quarantine",
@@ -189,6 +199,7 @@ class AsyncClient:
                 reason=reason,
                 table=table,
                 order=order,
+                as_of=as_of,
             )
         )
 

@@ -23,10 +23,14 @@ from tickplant.client.rows import (
     merge_receipts,
 )
 from tickplant.formats.result import Rows
+from tickplant.model.errors import InvalidParameter
 
 PAGE_ROWS = 10_000
 BEGINNING = "1700-01-01T00:00:00Z"
 """Before anything; candles need a start to be read from their first."""
+
+FILLED_MAX = 1_000_000
+"""Most bars of a reading that fills gaps and has neither start nor limit, as of a folder."""
 
 _OF_ONE = ("/v1/trades/", "/v1/quotes/", "/v1/candles/")
 _SAME = ("symbol", "venue", "interval", "basis")
@@ -59,8 +63,7 @@ Call = Generator[Request, Answer, T]
 
 def read_rows(path: str, limit: int | None, **params: Any) -> Call[Rows]:
     """Read at most `limit` rows of a route, all of them where it is None, page by page."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: {limit} is not allowed; allowed is 1 or more, or None for all")
+    _check_limit(limit)
     pages: list[pa.Table] = []
     left = limit
     token: str | None = None
@@ -76,11 +79,40 @@ def read_rows(path: str, limit: int | None, **params: Any) -> Call[Rows]:
             return Rows(whole, _about(path, whole))
 
 
-def read_candles(symbol: str, limit: int | None, **params: Any) -> Call[Rows]:
+def read_candles(
+    symbol: str, limit: int | None, *, start: Any, end: Any, **params: Any
+) -> Call[Rows]:
     """Read candles; without `start` the newest `limit`, or all where that is None too."""
-    if limit is None and params.get("start") is None:
-        params["start"] = BEGINNING
-    return read_rows(f"/v1/candles/{_name(symbol)}", limit, **params)
+    path = f"/v1/candles/{_name(symbol)}"
+    if start is None and params["fill"] != "none":
+        limit = FILLED_MAX if limit is None else limit  # from BEGINNING on it would fill centuries
+    if start is None and limit is not None:
+        rows = yield from _read_newest(path, limit, end, params)
+    else:
+        first = BEGINNING if start is None else start
+        rows = yield from read_rows(path, limit, start=first, end=end, **params)
+    same = ("timezone", "day_start") if rows.about else ()
+    return Rows(rows.arrow(), {**rows.about, **{name: params[name] for name in same}})
+
+
+def _read_newest(path: str, limit: int, end: Any, params: Mapping[str, Any]) -> Call[Rows]:
+    """Read the newest bars before `end`, which come without a next page: from the last back."""
+    _check_limit(limit)
+    pages: list[pa.Table] = []
+    while True:
+        size = min(limit, PAGE_ROWS)
+        rows = yield from read_rows(path, size, end=end, **params)
+        pages.insert(0, rows.arrow())
+        limit -= size
+        if len(rows) < size or not limit:
+            whole = pa.concat_tables(pages)
+            return Rows(whole, _about(path, whole))
+        end = pages[0]["start"][0].value
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InvalidParameter("limit", limit, "a whole number from 1 on, or None for all")
 
 
 def read_table(table: str, symbol: str, limit: int | None, **params: Any) -> Call[Rows]:

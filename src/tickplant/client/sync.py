@@ -87,7 +87,10 @@ class Client:
         q: str | None = None,
         limit: int | None = None,
     ) -> Rows:
-        """Return the instruments."""
+        """Return the instruments in the order in which they became known.
+
+        `q` is a part of a symbol, a venue or an alias; case does not matter.
+        """
         return self._run(calls.read_rows("/v1/instruments", limit, venue=venue, kind=kind, q=q))
 
     def trades(
@@ -133,9 +136,9 @@ class Client:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str | None = None,
-        day_start: str | None = None,
-        fill: str | None = None,
+        timezone: str = "UTC",
+        day_start: str = "00:00",
+        fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
         """Return candles; without `start` the newest `limit`, or all where that is None too."""
@@ -143,9 +146,9 @@ class Client:
             calls.read_candles(
                 symbol,
                 limit,
-                interval=interval,
                 start=start,
                 end=end,
+                interval=interval,
                 basis=basis,
                 timezone=timezone,
                 day_start=day_start,
@@ -155,7 +158,10 @@ class Client:
         )
 
     def latest(self, symbols: str | Iterable[str]) -> Any:
-        """Return the last of one symbol, or a list for several."""
+        """Return the last trade, quote and 1-minute candle of one symbol, a list for several.
+
+        What there is none of is None; `age_s` is the age of the last event. `["*"]` is all.
+        """
         return self._run(calls.read_latest(symbols))
 
     def status(self) -> dict[str, Any]:
@@ -176,8 +182,12 @@ class Client:
         table: str | None = None,
         limit: int | None = None,
         order: str = "asc",
+        as_of: Any = None,
     ) -> Rows:
-        """Return refused rows."""
+        """Return refused rows by time of receipt, which `start` and `end` are about.
+
+        `row` is the row as it was sent: an object where rows are iterated, JSON text in columns.
+        """
         return self._run(
             calls.read_rows(
                 "/v1/quarantine",
@@ -187,6 +197,7 @@ class Client:
                 reason=reason,
                 table=table,
                 order=order,
+                as_of=as_of,
             )
         )
 

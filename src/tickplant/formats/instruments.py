@@ -26,3 +26,18 @@ def public_instruments(instruments: Sequence[Instrument]) -> pa.Table:
         pa.array([getattr(one, field.name) for one in instruments], field.type) for field in SCHEMA
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def is_wanted(
+    instrument: Instrument, venue: str | None, kind: str | None, part: str | None
+) -> bool:
+    """Say whether an instrument is of this venue and kind and has `part` in one of its names.
+
+    Its names are `VENUE:SYMBOL` and its aliases; case does not matter. None asks for nothing.
+    """
+    names = (instrument.name, *instrument.aliases)
+    return (
+        (venue is None or instrument.venue == venue.upper())
+        and (kind is None or (instrument.kind or "").lower() == kind.lower())
+        and (part is None or any(part.upper() in name.upper() for name in names))
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 
 from tickplant.model.errors import UserError
@@ -13,6 +14,9 @@ from tickplant.model.times import format_times
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+JSON_TEXT = {b"tickplant.text": b"json"}
+"""Metadata of an Arrow field whose texts are JSON."""
 
 
 class Rows:
@@ -60,10 +64,16 @@ class Rows:
 
 
 def plain_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield rows as dictionaries: times as RFC 3339 text, what is missing as None."""
+    """Yield rows as dictionaries: times as RFC 3339 text, what is missing as None.
+
+    Columns whose field is marked `JSON_TEXT` give the values that the text says, as in JSON.
+    """
     names = table.column_names
     for batch in table.to_batches(max_chunksize=10_000):
-        columns = [plain_values(column) for column in batch.columns]
+        columns = [
+            _sent_values(column) if field.metadata == JSON_TEXT else plain_values(column)
+            for field, column in zip(batch.schema, batch.columns, strict=True)
+        ]
         for values in zip(*columns, strict=True):
             yield dict(zip(names, values, strict=True))
 
@@ -78,6 +88,18 @@ def plain_values(column: pa.Array) -> list[Any]:
         texts = [text.removesuffix("Z") for text in texts]
     known = column.is_valid().to_pylist()
     return [text if there else None for text, there in zip(texts, known, strict=True)]
+
+
+def read_json_text(text: str) -> Any:
+    """Return what a JSON text says; a text that is not JSON stays as it is."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return text
+
+
+def _sent_values(column: pa.Array) -> list[Any]:
+    return [None if text is None else read_json_text(text) for text in column.to_pylist()]
 
 
 def _require(name: str) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tickplant.formats.result import JSON_TEXT, read_json_text
 from tickplant.model.events import SIDES, flag_names
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_times
@@ -144,7 +145,7 @@ def quarantine_structs(rows: pa.Table, feeds: Sequence[str]) -> list[QuarantineR
             rows["seq"].to_pylist(),
             feeds,
             *(rows[name].to_pylist() for name in ("table", "symbol", "reason", "detail")),
-            map(_as_sent, rows["row"].to_pylist()),
+            map(read_json_text, rows["row"].to_pylist()),
         )
     )
 
@@ -199,9 +200,9 @@ def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis:
 
 
 def public_quarantine(rows: pa.Table, feeds: Sequence[str]) -> pa.Table:
-    """Return refused rows as columns for tools; `row` is JSON text."""
+    """Return refused rows as columns for tools; `row` is JSON text, which its field says."""
     kept = ("table", "symbol", "reason", "detail", "row")
-    return pa.table(
+    table = pa.table(
         {
             "ts_recv": rows["ts_recv"].cast(TIMESTAMP),
             "seq": rows["seq"],
@@ -209,6 +210,8 @@ def public_quarantine(rows: pa.Table, feeds: Sequence[str]) -> pa.Table:
             **{name: rows[name] for name in kept},
         }
     )
+    place = table.schema.get_field_index("row")
+    return table.cast(table.schema.set(place, table.field(place).with_metadata(JSON_TEXT)))
 
 
 def public_records(records: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -283,13 +286,6 @@ def _flag_lists(rows: pa.Table) -> pa.Array:
     values, places = np.unique(rows["flags"].to_numpy(), return_inverse=True)
     named = pa.array([flag_names(int(value)) for value in values], pa.list_(pa.string()))
     return named.take(pa.array(places))
-
-
-def _as_sent(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.MsgspecError:
-        return text
 
 
 def _as_text(value: Any) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 from starlette.responses import Response
 
+from tickplant.formats.instruments import SCHEMA, is_wanted
 from tickplant.formats.rows import public_records
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
@@ -16,22 +17,6 @@ from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint
 from tickplant.gateway.rest.params import PAGED, text
 from tickplant.model.instruments import Instrument
 from tickplant.store.contract import NOW
-
-_NUMBERS = ("tick_size", "lot_size", "strike")
-_SCHEMA = pa.schema(
-    [
-        (
-            name,
-            pa.float64()
-            if name in _NUMBERS
-            else pa.list_(pa.string())
-            if name == "aliases"
-            else pa.string(),
-        )
-        for name in Instrument.__struct_fields__
-        if name != "number"
-    ]
-)
 
 
 def public_instrument(instrument: Instrument) -> dict[str, Any]:
@@ -46,7 +31,9 @@ def read_all(call: Call) -> Response:
     mark = fingerprint(call.door.path, call.query)
     token, limit = call.query["page_token"], call.query["limit"]
     after = decode_token(token, mark).place[0] if token is not None else 0
-    found = [one for one in call.plant.registry if one.number > after and _matches(one, call.query)]
+    found = [
+        one for one in call.plant.registry if one.number > after and _is_wanted(one, call.query)
+    ]
     found.sort(key=lambda one: one.number)
     shown = [public_instrument(one) for one in found[:limit]]
     more = len(found) > limit
@@ -56,7 +43,7 @@ def read_all(call: Call) -> Response:
             key="instruments",
             head={},
             structs=lambda: shown,
-            table=lambda: public_records(shown, _SCHEMA),
+            table=lambda: public_records(shown, SCHEMA),
             next_token=encode_token(mark, (found[limit - 1].number, 0), NOW) if more else None,
         ),
     )
@@ -67,16 +54,8 @@ def read_one(call: Call) -> Response:
     return answer_json(public_instrument(call.plant.registry.resolve(call.path["symbol"])))
 
 
-def _matches(instrument: Instrument, query: Any) -> bool:
-    venue, kind, part = query["venue"], query["kind"], query["q"]
-    if venue is not None and instrument.venue != venue.upper():
-        return False
-    if kind is not None and (instrument.kind or "").lower() != kind.lower():
-        return False
-    if part is None:
-        return True
-    part = part.upper()
-    return any(part in spelling.upper() for spelling in (instrument.name, *instrument.aliases))
+def _is_wanted(instrument: Instrument, query: Mapping[str, Any]) -> bool:
+    return is_wanted(instrument, query["venue"], query["kind"], query["q"])
 
 
 VENUE = text("venue", "Only instruments of this venue.", length=32, example="ORIGIN")

@@ -7,21 +7,15 @@ from typing import Any
 import pyarrow as pa
 from starlette.responses import Response
 
-from tickplant.formats.rows import (
-    TIMESTAMP,
-    candle_structs,
-    public_records,
-    quote_structs,
-    trade_structs,
-)
+from tickplant.formats.latest import public_latest
+from tickplant.formats.rows import TIMESTAMP, public_records
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_json, answer_rows
 from tickplant.gateway.rest.params import FORMAT, Param
 from tickplant.model.errors import Complaint, InvalidParameter, UserError
 from tickplant.model.instruments import Instrument, Registry
-from tickplant.model.times import NS_PER_S, format_time, parse_time
-from tickplant.observe.freshness import freshness
+from tickplant.model.times import parse_time
 from tickplant.plant.plant import Plant
 
 SYMBOLS_MAX = 1_000
@@ -30,19 +24,7 @@ _ALLOWED = f"1 to {SYMBOLS_MAX} symbols with commas between them, or *"
 
 def latest_of(plant: Plant, instrument: Instrument) -> dict[str, Any]:
     """Return the last of one instrument, as JSON shows it."""
-    found = plant.history.latest(instrument)
-    ts = found["ts_event"]
-    age_s = None if ts is None else round((plant.clock() - ts) / NS_PER_S, 6)
-    return {
-        "symbol": instrument.symbol,
-        "venue": instrument.venue,
-        "ts_event": None if ts is None else format_time(ts),
-        "age_s": age_s,
-        "freshness": freshness(age_s).status,
-        "trade": None if found["trade"] is None else trade_structs(found["trade"])[0],
-        "quote": None if found["quote"] is None else quote_structs(found["quote"])[0],
-        "candle": None if found["candle"] is None else candle_structs(found["candle"])[0],
-    }
+    return public_latest(instrument, plant.history.latest(instrument), plant.clock())
 
 
 def read_one(call: Call) -> Response:

@@ -138,7 +138,8 @@ class CandleModel(_Model):
     )
     count: int = Field(description="Events in the bar.", examples=[42])
     revision: int | None = Field(
-        description="The last sequence number that touched the bar; null for a filled bar.",
+        description="`seq` of the last event that touched the bar, be it a trade or quote of it or "
+        "a correction or cancel of one; null for a filled bar.",
         examples=[5077],
     )
     state: Literal["forming"] | None = Field(
@@ -192,7 +193,7 @@ class QuarantineModel(_Model):
     symbol: str | None
     reason: str = Field(examples=["price_not_positive"])
     detail: str = Field(examples=["price: -1 is not allowed; allowed is a number above 0"])
-    row: Any = Field(description="The row as it was sent.")
+    row: Any = Field(description="The row as it was sent; JSON text where rows are columns.")
 
 
 class QuarantinePage(_Model):

@@ -1,0 +1,164 @@
+"""`tickplant.open` and the clients: the same methods, the same parameters, the same answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cli_kit import BASE, SECOND, fill
+from plant_kit import Clock, open_plant, submit
+from stream_fakes import Served
+from tickplant import AsyncClient, Client, Folder, InvalidParameter, UnknownSymbol
+from tickplant.client import calls
+from tickplant.formats.result import Rows
+from tickplant.gateway.app import create_app
+from tickplant.plant import history
+
+SHARED = ("instruments", "trades", "quotes", "candles", "latest", "quarantine")
+
+
+class Both(NamedTuple):
+    folder: Folder
+    client: Client
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    path: Path = tmp_path_factory.mktemp("parity")
+    clock = Clock(BASE + 600 * SECOND)
+    with open_plant(path, clock) as plant:
+        fill(plant)
+        submit(plant, symbol=["AAPL"], venue=["NASDAQ"], price=[102.0], ts_event=[BASE])
+        with (
+            Served(create_app(plant)) as served,
+            Client(served.url) as client,
+            Folder(path, clock=clock) as folder,
+        ):
+            yield Both(folder, client)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_parameters_have_the_same_names_order_and_defaults(name: str) -> None:
+    folder, client, aio = (
+        inspect.signature(getattr(kind, name)) for kind in (Folder, Client, AsyncClient)
+    )
+    assert folder == client == aio
+
+
+def test_nothing_that_reads_rows_is_left_out() -> None:
+    reading = {
+        name
+        for name, method in vars(Client).items()
+        if inspect.isfunction(method) and inspect.signature(method).return_annotation == "Rows"
+    }
+    assert reading | {"latest"} == set(SHARED)
+
+
+MINUTE = 60 * SECOND
+ASKED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("instruments", (), {}),
+    ("instruments", (), {"limit": 2}),
+    ("instruments", (), {"q": "nasd"}),  # a part of a venue
+    ("instruments", (), {"q": "n:eur"}),  # of both
+    ("instruments", (), {"kind": "FX"}),
+    ("instruments", (), {"venue": "origin", "q": "a"}),
+    ("instruments", (), {"q": "nothing such"}),
+    ("trades", ("eurusd",), {}),
+    ("trades", ("NASDAQ:AAPL",), {}),
+    ("trades", ("EURUSD",), {"order": "desc", "limit": 2}),
+    ("trades", ("EURUSD",), {"as_of": 6}),
+    ("trades", ("EURUSD",), {"start": BASE + 30 * SECOND, "end": BASE + 61 * SECOND}),
+    ("trades", ("EURUSD",), {"start": datetime.fromtimestamp(BASE / 1e9 + 61, UTC)}),
+    ("quotes", ("EURUSD",), {}),
+    ("candles", ("EURUSD",), {}),
+    ("candles", ("EURUSD", "30s"), {"fill": "previous"}),
+    ("candles", ("EURUSD", "30s"), {"fill": "null", "start": BASE, "limit": 3}),
+    ("candles", ("EURUSD", "1m"), {"limit": 2}),
+    ("candles", ("EURUSD", "1m"), {"limit": 1, "end": BASE + 2 * MINUTE}),
+    ("candles", ("EURUSD", "2m"), {"basis": "bid"}),
+    ("candles", ("EURUSD", "1m"), {"as_of": 6}),
+    ("candles", ("EURUSD", "1d"), {"timezone": "America/New_York", "day_start": "17:00"}),
+    ("latest", ("EURUSD",), {}),
+    ("latest", (["EURUSD", "NASDAQ:AAPL", "eurusd "],), {}),
+    ("latest", (["*"],), {}),
+    ("quarantine", (), {}),
+    ("quarantine", (), {"reason": "price_not_positive", "table": "trades", "limit": 1}),
+    ("quarantine", (), {"as_of": 6}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "query"), ASKED, ids=lambda value: str(value)[:50])
+def test_answers_are_the_same(
+    name: str, args: tuple[Any, ...], query: dict[str, Any], both: Both
+) -> None:
+    ours, theirs = (getattr(one, name)(*args, **query) for one in both)
+    if not isinstance(ours, Rows):
+        assert ours == theirs
+        return
+    assert ours.arrow().schema.equals(theirs.arrow().schema, check_metadata=True)
+    assert ours.arrow().equals(theirs.arrow())
+    assert list(ours) == list(theirs)
+    if len(ours):
+        assert ours.about == theirs.about
+
+
+REFUSED: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any], str]] = [
+    (InvalidParameter, "instruments", (), {"limit": 0}, "limit"),
+    (InvalidParameter, "trades", ("EURUSD",), {"limit": 0}, "limit"),
+    (InvalidParameter, "trades", ("EURUSD",), {"order": "up"}, "order"),
+    (InvalidParameter, "candles", ("EURUSD", "7q"), {}, "interval"),
+    (InvalidParameter, "candles", ("EURUSD",), {"limit": 0}, "limit"),
+    (InvalidParameter, "quarantine", (), {"table": "bars"}, "table"),
+    (InvalidParameter, "quarantine", (), {"as_of": "soon"}, "as_of"),
+    (InvalidParameter, "latest", ([],), {}, "symbols"),
+    (UnknownSymbol, "latest", (["EURUSD", "NOPE"],), {}, "NOPE"),
+    (UnknownSymbol, "latest", ("*",), {}, "symbol"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "args", "query", "named"), REFUSED)
+def test_refusals_are_the_same(
+    kind: type[Exception],
+    name: str,
+    args: tuple[Any, ...],
+    query: dict[str, Any],
+    named: str,
+    both: Both,
+) -> None:
+    for one in both:
+        with pytest.raises(kind, match=named):
+            getattr(one, name)(*args, **query)
+
+
+def test_the_newest_bars_beyond_a_page_are_all_there(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickplant.client.calls.PAGE_ROWS", 2)
+    for limit in (1, 2, 3, 4, 5, 9):
+        ours, theirs = (one.candles("EURUSD", "30s", limit=limit) for one in both)
+        assert ours.arrow().equals(theirs.arrow())
+
+
+def test_bars_are_filled_from_the_first_event_on(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert calls.FILLED_MAX == history.FILLED_MAX
+    for module in (calls, history):
+        monkeypatch.setattr(module, "FILLED_MAX", 4)
+    for end in (None, BASE + 2 * MINUTE):
+        ours, theirs = (one.candles("EURUSD", "30s", fill="null", end=end) for one in both)
+        assert len(ours) == 4
+        assert ours.arrow().equals(theirs.arrow())
+
+
+def test_a_refused_row_is_an_object_where_rows_are_iterated(both: Both) -> None:
+    for one in both:
+        rows = one.quarantine()
+        (row,) = rows
+        assert row["row"] == {"symbol": "EURUSD", "price": -1.0, "ts_event": BASE} | row["row"]
+        assert isinstance(rows.arrow()["row"][0].as_py(), str)
