@@ -14,11 +14,11 @@ machines."""
 
 _EPILOG = """[bold]The first minutes[/bold]
 
-  [cyan]tickplant serve[/cyan]             a plant with made-up ticks on http://127.0.0.1:8000
+  [cyan]tickplant serve[/cyan]                   a plant with made-up ticks on http://127.0.0.1:8000
 
-  [cyan]tickplant tail[/cyan]              watch them
+  [cyan]tickplant tail[/cyan]                    watch them
 
-  [cyan]tickplant candles EURUSD[/cyan]    their candles"""
+  [cyan]tickplant candles SYNTH:EURUSD[/cyan]    their candles"""
 
 app = typer.Typer(
     name="tickplant",

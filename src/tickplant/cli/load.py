@@ -14,6 +14,7 @@ from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from tickplant.feeds.files import Progress, Sink, Totals
+    from tickplant.model.rejects import Reject
 
 EVERY_S = 5.0
 """How often a line says how far it is where there is no terminal, s."""
@@ -91,8 +92,9 @@ def import_(
     """Take in files of trades or quotes.
 
     A row is stored once, however often its file is imported. Bad rows are refused, counted by
-    reason and kept in the quarantine; the good ones around them are taken. Without --url the folder
-    must not be in use by a plant.
+    reason and kept in the quarantine; the good ones around them are taken. With --url, rows that
+    cannot be read as rows are named at the end but not sent, so the plant does not know of them.
+    Without --url the folder must not be in use by a plant.
     """
     from tickplant.feeds.files import import_files  # noqa: PLC0415 - heavy
 
@@ -110,7 +112,7 @@ def import_(
             timezone=timezone,
             progress=progress,
         )
-    _say(common, totals)
+    _say(common, totals, sink)
     return 1 if strict and totals.rejected else 0
 
 
@@ -195,8 +197,10 @@ def _lines() -> Progress:
     return show
 
 
-def _say(common: Common, totals: Totals) -> None:
+def _say(common: Common, totals: Totals, sink: Sink) -> None:
     seconds = max(totals.seconds, 1e-9)
+    not_sent: int = getattr(sink, "not_sent", 0)
+    first_not_sent: list[Reject] = getattr(sink, "first_not_sent", [])
     refused = sum(totals.rejected.values())
     if common.json:
         from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
@@ -210,6 +214,8 @@ def _say(common: Common, totals: Totals) -> None:
                 "rejected": refused,
                 "rejected_by_reason": dict(totals.rejected),
                 "samples": [_shown(reject) for reject in totals.samples],
+                "not_sent": not_sent,
+                "first_not_sent": [_shown(reject) for reject in first_not_sent],
                 "seconds": round(totals.seconds, 3),
                 "rows_per_s": round(totals.rows / seconds),
             }
@@ -226,9 +232,15 @@ def _say(common: Common, totals: Totals) -> None:
         print(f"    {reason}  {count:,}")
     for reject in totals.samples[:3]:
         print(f"    row {reject.index}: {reject.detail}")
-    if refused:
-        print("  the refused rows are in the quarantine: tickplant export quarantine")
+    if refused > not_sent:
+        where = "" if common.url is None else f" --url {common.url}"
+        print(f"  the refused rows are in the quarantine: tickplant export quarantine{where}")
+    if not_sent:
+        what = "1 of them was" if not_sent == 1 else f"{not_sent:,} of them were"
+        print(f"  {what} not sent, because they cannot be read; the plant does not know of them")
+        for reject in first_not_sent:
+            print(f"    row {reject.index}: {reject.reason}: {reject.detail}")
 
 
-def _shown(reject: Any) -> dict[str, Any]:
+def _shown(reject: Reject) -> dict[str, Any]:
     return {"index": reject.index, "reason": reject.reason, "detail": reject.detail}

@@ -68,9 +68,10 @@ def register(app: typer.Typer) -> None:
         panel="Read",
         summary="Show candles of an instrument.",
         examples=(
-            "tickplant candles EURUSD --interval 5m --limit 20",
-            "tickplant candles EURUSD --basis bid --start 2014-05-07T00:00:00Z --out bars.csv",
-            "tickplant candles AAPL --interval 1d --timezone America/New_York --json",
+            "tickplant candles SYNTH:EURUSD --interval 5m --limit 20",
+            "tickplant candles SYNTH:EURUSD --basis bid --start 2014-05-07T00:00:00Z "
+            "--out bars.csv",
+            "tickplant candles NASDAQ:AAPL --interval 1d --timezone America/New_York --json",
         ),
     )(candles)
     command(
@@ -79,7 +80,7 @@ def register(app: typer.Typer) -> None:
         panel="Read",
         summary="Write trades, quotes, candles or refused rows to a file.",
         examples=(
-            "tickplant export trades EURUSD GBPUSD --out ticks.parquet",
+            "tickplant export trades SYNTH:EURUSD SYNTH:GBPUSD --out ticks.parquet",
             "tickplant export quotes '*' --start 2014-05-07T00:00:00Z --out quotes.csv",
             "tickplant export quarantine --out refused.ndjson",
         ),
@@ -92,7 +93,8 @@ def register(app: typer.Typer) -> None:
         summary="Ask in SQL, read-only.",
         examples=(
             'tickplant sql "SELECT symbol, count(*) FROM trades GROUP BY symbol"',
-            "tickplant sql \"FROM candles_1m WHERE symbol = 'EURUSD'\" --out bars.parquet",
+            "tickplant sql \"FROM candles_1m WHERE venue = 'SYNTH' AND symbol = 'EURUSD'\" "
+            "--out bars.parquet",
         ),
     )(sql)
 

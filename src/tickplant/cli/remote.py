@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Self
 
 import pyarrow as pa
@@ -12,15 +14,21 @@ from tickplant.model.rejects import Reject
 from tickplant.plant.submission import Receipt, Submission
 
 SENDERS = 4
+SHOWN_MAX = 10
 
 
 class RemoteSink:
-    """Posts submissions, a few at once. Rows that could not be parsed count as refused here.
+    """Posts submissions, a few at once. Rows that could not be read count as refused here.
 
-    Those have no columns to be sent as, so they do not reach the plant's quarantine.
+    Those have no columns to be sent as, and sent as they stand in the file they could mean
+    something else to a plant that does not know how the file was to be read. So they do not reach
+    its quarantine: `not_sent` says how many there are, `first_not_sent` has the first of them.
     """
 
     def __init__(self, url: str) -> None:
+        self.not_sent = 0
+        self.first_not_sent: list[Reject] = []
+        self._lock = Lock()
         self._client = Client(url)
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="send")
 
@@ -39,13 +47,20 @@ class RemoteSink:
     def _send(self, submission: Submission) -> Receipt:
         rows = _with_venue(pa.Table.from_batches([submission.rows]), submission.venue)
         if not rows.num_rows:
+            self._note(submission.unreadable)
             return Receipt(0, 0, tuple(submission.unreadable), None, None)
         post = getattr(self._client, f"post_{submission.table}")
         sent = post(rows, strict=False)
+        self._note(submission.unreadable)  # once: what is sent again is what failed above
         places = submission.indexes or range(rows.num_rows)
         refused = [Reject(places[r.index], r.reason, r.detail or "", "") for r in sent.rejected]
         rejected = (*submission.unreadable, *refused)
         return Receipt(sent.accepted, sent.duplicates, rejected, sent.seq_first, sent.seq_last)
+
+    def _note(self, unreadable: Sequence[Reject]) -> None:
+        with self._lock:
+            self.not_sent += len(unreadable)
+            self.first_not_sent += unreadable[: SHOWN_MAX - len(self.first_not_sent)]
 
 
 def _with_venue(rows: pa.Table, venue: str) -> pa.Table:

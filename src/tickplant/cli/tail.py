@@ -28,8 +28,8 @@ def register(app: typer.Typer) -> None:
         summary="Watch a plant's stream.",
         examples=(
             "tickplant tail",
-            "tickplant tail quotes EURUSD GBPUSD --url http://127.0.0.1:8000",
-            "tickplant tail candles EURUSD --interval 10s --json",
+            "tickplant tail quotes SYNTH:EURUSD SYNTH:GBPUSD --url http://127.0.0.1:8000",
+            "tickplant tail candles SYNTH:BTC-USDT --interval 10s --json",
         ),
     )(tail)
 
