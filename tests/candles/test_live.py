@@ -106,6 +106,35 @@ def test_corrections_and_cancels_are_recomputed(names, rows, shuffle):
         keeper.check()
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(GRIDS),
+    row_lists(max_size=40),
+    st.integers(0, 10),
+    st.integers(1, 3),
+    st.randoms(use_true_random=False),
+)
+def test_a_candle_that_is_asked_for_is_whole_or_unknown_or_empty(
+    names, rows, stored, keep, shuffle
+):
+    keeper = Keeper(grid_of(*names), rows[:stored], keep)
+    for batch in in_batches(rows[stored:], shuffle):
+        keeper.take(batch)
+        if keeper.rows and shuffle.random() < 0.2:
+            keeper.amend(shuffle.choice(keeper.rows), None)
+        wanted = keeper.check()
+        numbers = np.unique([row.instrument for row in rows])
+        starts = keeper.grid.starts(np.array([shuffle.choice(rows).ts for _ in numbers]))
+        states, unknown = keeper.bars.get(numbers, starts)
+        asked = list(zip(numbers.tolist(), starts.tolist(), strict=True))
+        told = zip(states.instrument.tolist(), states.start.tolist(), strict=True)
+        held = {key: states.block[:, i].tolist() for i, key in enumerate(told)}
+        assert held == {key: wanted[key] for key in held}
+        assert set(unknown).isdisjoint(held)
+        assert {key for key in asked if key in wanted} <= held.keys() | set(unknown)
+        assert held.keys() | set(unknown) <= set(asked)
+
+
 def minutes(*pairs):
     return [Row(1, BASE // MINUTE * MINUTE + minute * MINUTE, seq, float(seq), 1.0)
             for seq, minute in pairs]  # fmt: skip
@@ -135,6 +164,21 @@ def test_candles_that_the_store_may_have_rows_of_are_unknown_until_put():
     keeper.take(late)
     assert keeper.recomputed == 2
     assert len(keeper.check()) == 3
+
+
+def test_candles_behind_what_is_kept_are_unknown_and_later_ones_empty():
+    keeper = Keeper(grid_of("1m", "UTC", "00:00"), keep=1)
+    rows = minutes((1, 0), (2, 5))
+    for row in rows:
+        keeper.take([row])
+    first, last = (keeper.grid.floor(row.ts) for row in rows)
+
+    def get(start):
+        return keeper.bars.get(np.array([1]), np.array([start]))
+
+    assert (len(get(first)[0]), get(first)[1]) == (0, [(1, first)])
+    assert (get(last)[0].close.tolist(), get(last)[1]) == ([2.0], [])
+    assert (len(get(last + MINUTE)[0]), get(last + MINUTE)[1]) == (0, [])
 
 
 def test_no_more_than_the_newest_are_held():
