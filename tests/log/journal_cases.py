@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from journal_disk import FakeDisk
-
 from tickplant.config import LogSettings
 from tickplant.log.contract import LogRecord
 from tickplant.log.journal import Journal

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 from journal_cases import FOLDER, flush, is_subsequence, make_records, open_journal, plain
-from journal_disk import FakeDisk, Files
 
+from journal_disk import FakeDisk, Files
 from tickplant.log.contract import Damage, LogRecord
 from tickplant.log.segment import segment_name
 from tickplant.log.verify import verify_journal

@@ -17,8 +17,8 @@ from journal_cases import (
     open_journal,
     plain,
 )
-from journal_disk import FakeDisk, Faults, Files
 
+from journal_disk import FakeDisk, Faults, Files
 from tickplant.log.contract import LogRecord
 from tickplant.log.journal import Journal
 from tickplant.model.errors import LogUnavailable

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from journal_cases import FOLDER, WAIT_S, flush, make_records, open_journal, plain
-from journal_disk import FakeDisk
 
+from journal_disk import FakeDisk
 from tickplant.config import LogSettings
 from tickplant.log.contract import LogRecord
 from tickplant.log.journal import Journal, JournalReader, JournalTrimmed, read_folder

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_cases import FOLDER, WAIT_S, Shape, flush, make_records, open_journal, plain
-from journal_disk import FakeDisk
 
+from journal_disk import FakeDisk
 from tickplant.config import LogSettings
 from tickplant.log.contract import DurableCallback, LogRecord
 from tickplant.log.journal import Journal, JournalReader, read_folder

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import store_oracle as oracle
-from store_disks import Clock, FailingDisk, QuickDisk
 from store_oracle import DAY
 
+from store_disks import Clock, FailingDisk, QuickDisk
 from tickplant.config import StoreSettings
 from tickplant.store.tiered import TieredStore
 from tickplant.store.verify import verify_archive

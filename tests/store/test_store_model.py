@@ -12,9 +12,9 @@ import pytest
 import store_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_disks import Clock, QuickDisk
 from store_oracle import DAY
 
+from store_disks import Clock, QuickDisk
 from tickplant.config import StoreSettings
 from tickplant.store import archiving, blocks, compaction, replay, writer
 from tickplant.store.contract import AsOf, Cursor

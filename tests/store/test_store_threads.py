@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from store_disks import Clock, QuickDisk
 from store_oracle import DAY
 
+from store_disks import Clock, QuickDisk
 from tickplant.config import StoreSettings
 from tickplant.model.errors import Stopping
 from tickplant.model.events import SCHEMAS

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 import store_oracle as oracle
-from store_disks import Clock, QuickDisk
 from store_oracle import DAY
 
+from store_disks import Clock, QuickDisk
 from tickplant.config import StoreSettings
 from tickplant.store import archiving, blocks, compaction, writer
 from tickplant.store.tiered import TieredStore
