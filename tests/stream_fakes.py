@@ -133,11 +133,16 @@ class FakePlant:
         self.history = History(self.store, self.registry, lambda: self.seq_last)
         self.clock: Callable[[], int] = lambda: NOW_NS
         self.run = run
+        self.state = "running"
+        self.ready = (True, "accepting")
         self.bases = {1: 0} if bases is None else bases
         self.seq_last = seq
         self.candles = LiveCandles(self.store)
         self.watches: list[tuple[Grid, str]] = []
         self._lock = threading.RLock()
+
+    def readiness(self) -> tuple[bool, str]:
+        return self.ready
 
     def run_base(self, run: int) -> int | None:
         return self.bases.get(run)
@@ -206,7 +211,7 @@ def make_rows(
 def make_app(plant: Any, *, stall_s: float = 30.0) -> FastAPI:
     app = FastAPI()
     app.state.plant = plant
-    app.state.streams = Streams(plant, stall_s=stall_s)
+    app.state.streams = Streams(plant, stall_s=stall_s, look_every_s=0.01)
     app.include_router(router)
     return app
 

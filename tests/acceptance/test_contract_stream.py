@@ -180,7 +180,7 @@ def test_a_bad_message_is_an_error_and_the_connection_stays(
 
 
 def test_an_id_is_used_once(talk: Talk) -> None:
-    assert talk.ask("subscribe", id=1, channel="status")["op"] == "subscribed"
+    assert talk.ask("subscribe", id=1, channel="quotes", symbols=["*"])["op"] == "subscribed"
     again = talk.ask("subscribe", id=1, channel="trades", symbols=["*"])
     assert (again["op"], again["id"], again["code"]) == ("error", 1, "duplicate_id")
 

@@ -25,6 +25,8 @@ def test_a_plant_and_the_commands_around_it(
         symbol = events[0]["symbol"]
         line = run(capfdbinary, "tail", "quotes", "--url", plant.url, "--count", "1").out
         assert "SYNTH:" in line
+        line = run(capfdbinary, "tail", "status", "--url", plant.url, "--count", "1").out
+        assert "state=running  ready=True  reason=accepting" in line
         ran = run(capfdbinary, "candles", symbol, "--url", plant.url, "--json", "--limit", "1")
         assert ran.json()["symbol"] == symbol
         first = run(capfdbinary, "candles", symbol, "--data", folder, "--json").json()

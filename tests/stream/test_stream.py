@@ -466,9 +466,52 @@ async def test_notices_are_heard_on_the_channel_status() -> None:
     async with peers(plant) as join:
         peer = await join()
         assert (await peer.subscribe("status"))["symbols"] == ["*"]
+        assert [event["state"] for event in await peer.events(1, channel="status")] == ["running"]
         plant.trade(1.0)
         plant.hub.publish(Published.of_status({"feed": "synthetic", "state": "running"}, 1))
         assert await peer.events(1, channel="status") == [{"feed": "synthetic", "state": "running"}]
+
+
+async def test_the_state_is_told_at_once_and_whenever_it_changes() -> None:
+    plant = FakePlant(run=3)
+    as_now = {"state": "running", "run": 3}
+    good = as_now | {"ready": True, "reason": "accepting"}
+    bad = as_now | {"ready": False, "reason": "the log is refusing"}
+
+    async def heard(peer: Peer) -> dict[str, Any]:
+        (event,) = await peer.events(1, channel="status")
+        assert event.pop("ts").endswith("Z")
+        return event
+
+    async with peers(plant) as join:
+        first, second = await join(), await join()
+        await first.subscribe("status")
+        assert await heard(first) == good
+        plant.ready = (False, "the log is refusing")
+        assert await heard(first) == bad
+        await second.subscribe("status")
+        assert await heard(second) == bad  # at once what it is, not what it was
+        await first.socket.close()
+        plant.ready = (True, "accepting")
+        assert await heard(second) == good
+
+
+async def test_a_state_that_cannot_be_read_is_asked_for_again() -> None:
+    plant = FakePlant()
+    asked = 0
+
+    def readiness() -> tuple[bool, str]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise RuntimeError("a bug")
+        return asked < 3, "so it is"
+
+    plant.readiness = readiness  # type: ignore[method-assign]
+    async with peers(plant) as join:
+        peer = await join()
+        await peer.subscribe("status")
+        assert [event["ready"] for event in await peer.events(2, channel="status")] == [True, False]
 
 
 async def test_a_plant_that_is_stopping_refuses_candles_and_keeps_the_connection() -> None:

@@ -101,3 +101,15 @@ def test_a_late_trade_far_beyond_the_ring_and_a_restart_make_no_hole(tmp_path: P
         heard.append(next(stream)["price"])
         assert heard == [float(n + 1) for n in range(5_000)] + [0.5]
         stream.close()
+
+
+def test_the_state_is_heard_again_from_a_plant_that_was_restarted(tmp_path: Path) -> None:
+    with plant_on(tmp_path / "data") as client:
+        port = int(client.url.rpartition(":")[2])
+        stream = client.stream("status", backoff_s=(0.01, 0.05))
+        first = next(stream)
+        assert first.keys() == {"ts", "state", "ready", "reason", "run"}
+        assert (first["state"], first["ready"], first["reason"]) == ("running", True, "accepting")
+    with plant_on(tmp_path / "data", port):
+        assert next(stream)["run"] == first["run"] + 1
+        stream.close()

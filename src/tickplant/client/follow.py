@@ -21,6 +21,7 @@ from tickplant.model.times import parse_time
 SUBPROTOCOL = "msgpack"
 PATH = "/v1/stream"
 ID = 1
+STATUS = "status"  # begins with the present state, so it is never resumed
 BARS_KEPT = 100_000
 """Bars whose last form is remembered, to tell a bar that is told again from one that changed."""
 
@@ -93,7 +94,7 @@ class Follower:
     def hello(self) -> bytes:
         """Return the first message on a new connection."""
         wish = dict(self._wish)
-        self._resumed = self.seq is not None
+        self._resumed = self.seq is not None and wish["channel"] != STATUS
         if self._resumed:
             wish.pop("snapshot", None)
             wish |= {"from": self.seq, "run": self.run}

@@ -25,6 +25,7 @@ from tickplant.gateway.stream.replay import (
 )
 from tickplant.gateway.stream.replay_bars import BarReader, CandleQuery
 from tickplant.gateway.stream.selection import Selection
+from tickplant.gateway.stream.status import StatusSubscription
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.errors import InvalidParameter, PassingError, TickplantError, shorten
 from tickplant.model.events import MARKET_TABLES
@@ -90,7 +91,8 @@ async def open_subscription(
         start = await _start(message.channel, origin, source, plant)
         defaults = await _find_defaults(query, selection, plant)
         reader = _reader(message, origin, query, selection, source, start)
-        subscription = Subscription(
+        kind = StatusSubscription if message.channel == STATUS else Subscription
+        subscription = kind(
             id,
             message.channel,
             selection,

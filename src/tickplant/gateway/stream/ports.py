@@ -26,6 +26,15 @@ class StreamPlant(Protocol):
         """The number of this run of the plant; it grows with each start."""
         ...
 
+    @property
+    def state(self) -> str:
+        """Return starting, running, stopping or stopped."""
+        ...
+
+    def readiness(self) -> tuple[bool, str]:
+        """Say whether rows are accepted now, and why not."""
+        ...
+
     def run_base(self, run: int) -> int | None:
         """Return the last number that existed when a run began, None for no such run."""
         ...

@@ -14,6 +14,7 @@ from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import JSON, MSGPACK, PACKED
 from tickplant.gateway.stream.replay import Chunk
 from tickplant.gateway.stream.session import RESTART, TRY_LATER, Session
+from tickplant.gateway.stream.status import LOOK_EVERY_S, StatusWatch
 
 STREAM_PATH = "/v1/stream"
 READ_THREADS = 2
@@ -29,8 +30,15 @@ router = APIRouter()
 class Streams:
     """All connections of the stream, and the threads that read history for them."""
 
-    def __init__(self, plant: StreamPlant, *, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self,
+        plant: StreamPlant,
+        *,
+        stall_s: float = STALL_S,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
         self.plant = plant
+        self._status = StatusWatch(plant, every_s=look_every_s)
         self._stall_s = stall_s
         self._sessions: set[Session] = set()
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="stream-read")
@@ -46,7 +54,12 @@ class Streams:
             await socket.close(TRY_LATER, "as many clients as stream.subscribers_max allows")
             return
         session = Session(
-            socket, self.plant, PACKED if packed else JSON, self._run, stall_s=self._stall_s
+            socket,
+            self.plant,
+            PACKED if packed else JSON,
+            self._run,
+            status=self._status,
+            stall_s=self._stall_s,
         )
         self._sessions.add(session)
         try:

@@ -29,6 +29,7 @@ from tickplant.gateway.stream.protocol import (
     decode,
 )
 from tickplant.gateway.stream.replay import Chunk
+from tickplant.gateway.stream.status import StatusSubscription, StatusWatch
 from tickplant.gateway.stream.subscription import Subscription, TooSlowError
 from tickplant.model.errors import TickplantError
 from tickplant.model.times import format_time
@@ -59,6 +60,7 @@ class Session:
         codec: Codec,
         run_in_thread: Callable[[Callable[[], Chunk]], Future[Chunk]],
         *,
+        status: StatusWatch,
         stall_s: float,
     ) -> None:
         self.socket = socket
@@ -67,6 +69,7 @@ class Session:
         self.stalled = False
         self._settings = plant.settings.stream
         self._run_in_thread = run_in_thread
+        self._status = status
         self._stall_s = stall_s
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -167,6 +170,8 @@ class Session:
         except ProtocolError as fault:
             fault.id = id
             raise
+        if isinstance(opened.subscription, StatusSubscription):
+            await self._status.join(opened.subscription, self._wake.set)
         # No await between the answer and the entry, so that no event leaves before the answer.
         self._open[id] = opened
         opened.held = True
