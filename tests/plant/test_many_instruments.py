@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from plant_kit import NOW, amend, open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
-from tickplant.plant import bars, watermarks
+from tickplant.plant import bars, newest
 from tickplant.plant.plant import Plant
+from tickplant.store.contract import NOW as NOW_KNOWN
+from tickplant.store.contract import AsOf
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -62,7 +65,7 @@ def test_the_first_batch_after_a_watch_tells_every_bar_as_history_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str, archive: bool
 ) -> None:
     for name, value in READS[read].items():
-        module = bars if hasattr(bars, name) else watermarks
+        module = bars if hasattr(bars, name) else newest
         monkeypatch.setattr(module, name, value)
     with open_plant(tmp_path) as plant:
         fill(plant, archive)
@@ -83,3 +86,24 @@ def test_the_first_batch_after_a_watch_tells_every_bar_as_history_has_it(
         assert found == stored
         assert len(stored) == len(SYMBOLS) + 4
         assert not any(bar["forming"] for bar in found.values())
+
+
+@pytest.mark.parametrize("archive", [False, True])
+@pytest.mark.parametrize("read", ["one scan", "the newest rows are not of all", "one by one"])
+@pytest.mark.parametrize("amended", [True, False])
+def test_the_last_rows_of_many_are_those_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str, archive: bool, amended: bool
+) -> None:
+    for name, value in READS[read].items():
+        monkeypatch.setattr(newest, name, value)
+    with open_plant(tmp_path) as plant:
+        fill(plant, archive)
+        numbers = np.arange(1, len(SYMBOLS) + 1)
+        for table in ("trades", "quotes"):
+            for as_of in (NOW_KNOWN, AsOf(seq_max=len(SYMBOLS) + 2)):
+                rows = newest.last_rows(plant.store, table, numbers, as_of, amended=amended)
+                each = [
+                    plant.store.scan(table, number, as_of=as_of, amended=amended).to_pylist()
+                    for number in numbers.tolist()
+                ]
+                assert rows.sort_by("instrument").to_pylist() == [r[-1] for r in each if r]

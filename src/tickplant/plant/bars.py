@@ -26,7 +26,7 @@ from tickplant.candles.states import (
     merge,
 )
 from tickplant.model.times import NS_PER_DAY
-from tickplant.plant.watermarks import are_many
+from tickplant.plant.newest import are_many
 from tickplant.store.contract import NOW, AsOf, Store
 
 _CHUNK_ROWS_MIN = 250_000

@@ -1,8 +1,6 @@
 """The event-time watermark of each instrument: the last event time, of trades and quotes alike.
 
-What is not known yet is looked up in the store when an event first asks for it. Where a batch asks
-for a large part of all instruments at once, as the first one after a start does, the newest rows of
-all of them are read together, which answers for nearly every one in a scan a table.
+What is not known yet is looked up in the store when an event first asks for it.
 """
 
 from __future__ import annotations
@@ -10,28 +8,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import INT64_MIN
+from tickplant.plant.newest import last_rows
 from tickplant.store.contract import AsOf, Store
 
 Ints = NDArray[np.int64]
 
 NO_EVENT = INT64_MIN + 1
 _UNKNOWN = INT64_MIN
-
-MANY = 16
-"""From so many instruments on, and one in as many of all, one scan of all beats one for each."""
-
-NEWEST_ROWS = 200_000
-"""Rows of a table that are read together, the newest ones."""
-
-
-def are_many(numbers: Ints) -> bool:
-    """Say whether these instruments, rising, are so large a part of all that all may be read."""
-    return len(numbers) >= MANY and MANY * len(numbers) >= int(numbers[-1])
 
 
 class Moved(NamedTuple):
@@ -79,35 +66,14 @@ class Watermarks:
             self._last = np.append(self._last, more)
 
     def _look_up(self, numbers: Ints, known: AsOf) -> None:
-        last = np.full(len(numbers), NO_EVENT)
+        self._last[numbers] = NO_EVENT
         for table in MARKET_TABLES:
-            np.maximum(last, self._last_of(table, numbers, known), out=last)
-        self._last[numbers] = last
-
-    def _last_of(self, table: str, numbers: Ints, known: AsOf) -> Ints:
-        """Return the last event times in a table, `NO_EVENT` for none, shape (n,)."""
-        last = np.full(len(numbers), NO_EVENT)
-        missing = np.arange(len(numbers))
-        if are_many(numbers):
-            rows = self._newest(table, None, known, NEWEST_ROWS)
-            # Newest first, so that the first row of each instrument is its last event.
-            found, places = np.unique(rows["instrument"].to_numpy(), return_index=True)
-            _, at, there = np.intersect1d(numbers, found, return_indices=True)
-            last[at] = rows["ts_event"].to_numpy()[places[there]]
-            missing = np.setdiff1d(missing, at) if rows.num_rows == NEWEST_ROWS else missing[:0]
-        for place in missing.tolist():
-            rows = self._newest(table, int(numbers[place]), known, 1)
-            if rows.num_rows:
-                last[place] = rows["ts_event"][0].as_py()
-        return last
-
-    def _newest(self, table: str, instrument: int | None, known: AsOf, limit: int) -> pa.Table:
-        return self._store.scan(
-            table,
-            instrument,
-            columns=["instrument", "ts_event"],
-            as_of=known,
-            descending=True,
-            limit=limit,
-            amended=False,
-        )
+            rows = last_rows(
+                self._store,
+                table,
+                numbers,
+                known,
+                columns=("instrument", "ts_event"),
+                amended=False,
+            )
+            np.maximum.at(self._last, rows["instrument"].to_numpy(), rows["ts_event"].to_numpy())

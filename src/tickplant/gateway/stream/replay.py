@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from tickplant.gateway.stream.encode import encode_rows
 from tickplant.gateway.stream.protocol import Codec
-from tickplant.model.events import QUOTES, SCHEMAS, Flag
+from tickplant.model.events import QUOTES, Flag
 from tickplant.model.instruments import Instrument
 from tickplant.plant.history import History
+from tickplant.plant.newest import last_rows
 from tickplant.store.contract import AsOf
 
 CHUNK_ROWS = 20_000
@@ -127,11 +128,8 @@ class SnapshotReader:
     def next(self) -> Chunk:
         """Return them all in one chunk, in sequence order."""
         store, as_of = self._source.history.store, AsOf(seq_max=self._upto)
-        found = [
-            store.scan(self._table, one.number, descending=True, limit=1, as_of=as_of)
-            for one in self._instruments
-        ]
-        rows = pa.concat_tables([SCHEMAS[self._table].empty_table(), *found]).sort_by("seq")
+        numbers = np.array([one.number for one in self._instruments], dtype=np.int64)
+        rows = last_rows(store, self._table, numbers, as_of).sort_by("seq")
         flags = pc.bit_wise_or(rows["flags"], pa.scalar(int(Flag.SNAPSHOT), pa.int32()))
         place = rows.schema.get_field_index("flags")
         rows = rows.set_column(place, rows.schema.field(place), flags)
