@@ -8,6 +8,7 @@ geometrically; a filter of some bits a key keeps most look-ups of new keys away 
 from __future__ import annotations
 
 import threading
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from tickplant.store.contract import Keys
 from tickplant.store.keytable import KeyTable
+from tickplant.store.manifest import BlobEntry
 
 FILTER_BITS_MAX = 2**29
 MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many times their size
@@ -95,19 +97,32 @@ def sort_keys(parts: Sequence[Keys]) -> NDArray[np.uint64]:
 
 
 class KeyRun:
-    """A sorted run of archived keys with its filter."""
+    """A sorted run of archived keys with its filter.
+
+    `damage` says what was found when the filter was made: a run whose checksum does not hold is
+    sorted anew in memory, so that a damaged key is the only one that is not found.
+    """
 
     def __init__(self, keys: NDArray[np.uint64], path: str = "") -> None:
         self.keys = keys
         self.path = path  # relative to the archive folder
+        self.damage: str | None = None
+        self._file: tuple[Path, int] | None = None
+        self._making = threading.Lock()
         self._filter: NDArray[np.uint8] | None = None
         bits = min(max(keys.shape[1] * 16, 64), FILTER_BITS_MAX)
         self._shift = np.uint64(64 - (bits - 1).bit_length())
 
     @classmethod
-    def open(cls, file: Path, path: str) -> KeyRun:
-        """Map a file that `sort_keys` filled."""
-        return cls(np.load(file, mmap_mode="r"), path)
+    def open(cls, folder: Path, blob: BlobEntry) -> KeyRun:
+        """Map a file that `sort_keys` filled. Raises `OSError`, and `ValueError` for its length."""
+        file = folder / blob.path
+        if file.stat().st_size != blob.bytes:
+            raise ValueError(f"not {blob.bytes} bytes long")
+        head = blob.bytes - 16 * blob.count
+        made = cls(np.memmap(file, "<u8", "r", offset=head, shape=(2, blob.count)), blob.path)
+        made._file = file, blob.crc32
+        return made
 
     def __len__(self) -> int:
         return int(self.keys.shape[1])
@@ -117,17 +132,40 @@ class KeyRun:
         bit = np.left_shift(np.uint8(1), (place & np.uint64(7)).astype(np.uint8))
         return (place >> np.uint64(3)).astype(np.int64), bit
 
-    def make_filter(self) -> None:
-        """Build the filter; done on first use, earlier by the maintenance thread."""
+    def make_filter(self) -> bool:
+        """Build the filter, on first use or earlier by the maintenance; False where it is there."""
         if self._filter is not None:
-            return
+            return False
+        with self._making:
+            if self._filter is None:
+                self._verify()
+                self._filter = self._made_filter()
+        return True
+
+    def _made_filter(self) -> NDArray[np.uint8]:
         made = np.zeros(1 << max(61 - int(self._shift), 0), dtype=np.uint8)
         for at in range(0, len(self), 1 << 20):
             # Keys are sorted, so those of one byte of the filter are neighbours.
             byte, bit = self._bits(np.asarray(self.keys[0, at : at + (1 << 20)]))
             starts = np.concatenate([[0], np.flatnonzero(np.diff(byte)) + 1])
             made[byte[starts]] |= np.bitwise_or.reduceat(bit, starts)
-        self._filter = made
+        return made
+
+    def _verify(self) -> None:
+        if self._file is None:
+            return
+        file, expected = self._file
+        crc32 = 0
+        try:
+            with file.open("rb") as opened:
+                while data := opened.read(1 << 22):
+                    crc32 = zlib.crc32(data, crc32)
+        except OSError as fault:
+            self.damage = f"{self.path}: cannot be read ({fault.strerror or fault})"
+            return
+        if crc32 != expected:
+            self.damage = f"{self.path}: the checksum does not hold; some keys may be lost"
+            self.keys = sort_keys([self.keys.T])
 
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it is here."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -416,9 +416,13 @@ class TieredStore:
             tables={table: _table_status(view) for table, view in views.items()},
             seq_archived=self._seq_archived,
             bytes_in_memory=self._bytes,
-            damage=(*self._archive.manifest.damage, *self._faults),
+            damage=(*self._archive.manifest.damage, *self._faults, *self._damaged_keys()),
             last_error=self._upkeep.last_error,
         )
+
+    def _damaged_keys(self) -> Iterator[str]:
+        for keys in self._keys.values():
+            yield from (run.damage for run in keys.runs if run.damage is not None)
 
     def close(self) -> None:
         """Release files and threads; does not archive. Idempotent."""

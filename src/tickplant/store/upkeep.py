@@ -102,7 +102,7 @@ class Upkeep:
 
     def step(self, catalog: Catalog) -> bool:
         """Do what is due; return whether there was anything. A fault of the disk is kept."""
-        worked = self._sort_one()
+        worked = self._sort_one() or self._filter_one()
         if self._clock() < self._retry_at:
             return worked
         try:
@@ -130,6 +130,14 @@ class Upkeep:
             for run in view.tail.sealed:
                 if not run.indexed:
                     run.event_order()
+                    return True
+        return False
+
+    def _filter_one(self) -> bool:
+        """Read a run of keys that was not asked for yet: this makes its filter and checks it."""
+        for keys in self._store.keys.values():
+            for run in keys.runs:
+                if run.make_filter():
                     return True
         return False
 
@@ -243,8 +251,7 @@ class Upkeep:
                 made = sort_keys([*old, *(part.all() for part in keys.frozen)])
                 replaced += [blob.path for blob in held[first:]]
                 held = [*held[:first], self._write_run(table, made)]
-                path = held[-1].path
-                fresh = KeyRun.open(self._store.archive.folder / path, path)
+                fresh = KeyRun.open(self._store.archive.folder, held[-1])
                 fresh.make_filter()
                 runs[table] = [*runs[table][:first], fresh]
             entries[table] = tuple(held)
