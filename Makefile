@@ -13,12 +13,13 @@ BIN := $(VENV)/bin
 PYTHON ?=
 WORKERS ?= 2
 ARGS ?=
+ROUNDS ?= 100
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Locks are complete, so pip resolves nothing and fetches nothing that is not named in them.
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test check docs docs-test bench bench-smoke format lock clean
+.PHONY: help setup run test crash check docs docs-test bench bench-smoke format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -34,6 +35,10 @@ run: $(VENV)/.run.stamp ## Start the plant with the synthetic feed (default: htt
 test: $(VENV)/.dev.stamp ## Run all tests.
 	$(call say,test: pytest with $(WORKERS) workers)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+crash: $(VENV)/.dev.stamp ## Kill a plant under load ROUNDS times (100) and see that nothing is lost.
+	$(call say,crash: $(ROUNDS) kills at random moments)
+	@$(BIN)/python -m pytest -q -s tests/crash --crash-rounds $(ROUNDS) $(ARGS)
 
 check: $(VENV)/.dev.stamp ## Check format, lint, types, layers and documentation; smoke-test the benchmarks.
 	$(call say,check: format)

@@ -1,7 +1,7 @@
-"""`kill -9` at random moments under concurrent writers that retry.
+"""`kill -9` at random moments under concurrent writers that retry, and a subscriber that resumes.
 
-Nothing that was acknowledged is lost, nothing is doubled, and the log's numbers have no hole.
-`make crash` runs 100 rounds; the tests run a few.
+Nothing that was acknowledged is lost, nothing is doubled, the log's numbers have no hole, and what
+the subscriber saw is what is stored. `make crash` runs 100 rounds; the tests run a few.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
-from crash_writers import Ledger, Writer
-from tickplant.compose import open_history
+from crash_writers import CANCELLED, Ledger, Watcher, Writer
+from tickplant.compose import open_folder
 from tickplant.model.events import TABLES
 
 WRITERS = 4
@@ -59,20 +60,32 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], folder: Path) -> None
     raise AssertionError(f"the plant was not ready within {START_S_MAX} s")
 
 
-def check(folder: Path, ledger: Ledger) -> int:
-    history = open_history(folder)
-    trades = history.store.scan("trades", columns=["seq", "id"])
-    stored = trades["id"].to_pylist()
-    assert len(stored) == len(set(stored)), "a trade is stored twice"
-    lost = ledger.acknowledged - set(stored)
-    assert not lost, f"{len(lost)} acknowledged trades are lost, {sorted(lost)[:5]} among them"
-    assert set(stored) <= ledger.sent
-    seqs = np.sort(
-        np.concatenate([history.store.scan(t, columns=["seq"])["seq"].to_numpy() for t in TABLES])
-    )
+def check(folder: Path, ledger: Ledger) -> dict[int, tuple[object, ...]]:
+    """See that the folder agrees with the ledger; return every event of trades by its number."""
+    opened = open_folder(folder)
+    store, registry = opened.history.store, opened.catalog.registry
+    events = store.scan("trades", amended=False)
+    originals = events.filter(pc.equal(events["ref_seq"], 0))
+    check_names("trades", originals["id"].to_pylist(), ledger)
+    check_names("quotes", store.scan("quotes")["bid_price"].to_pylist(), ledger)
+    numbers = [store.scan(t, columns=["seq"], amended=False)["seq"].to_numpy() for t in TABLES]
+    seqs = np.sort(np.concatenate(numbers))
     assert (seqs == np.arange(1, len(seqs) + 1)).all(), "the log's numbers have a hole or a double"
-    history.store.close()
-    return len(stored)
+    for seq, states in ledger.states.items():
+        now = store.find_trade(seq).to_pylist()
+        state = now[0]["price"] if now else CANCELLED
+        assert state in states, f"the trade {seq} is {state}, which is none of {states}"
+    names = [registry.number(number).symbol for number in events["instrument"].to_pylist()]
+    columns = (names, events["id"].to_pylist(), events["price"].to_pylist())
+    store.close()
+    return dict(zip(events["seq"].to_pylist(), zip(*columns, strict=True), strict=True))
+
+
+def check_names(table: str, stored: list[object], ledger: Ledger) -> None:
+    assert len(stored) == len(set(stored)), f"{table}: a row is stored twice"
+    lost = ledger.acknowledged[table] - set(stored)
+    assert not lost, f"{len(lost)} acknowledged {table} are lost, {list(lost)[:5]} among them"
+    assert set(stored) <= ledger.sent[table]
 
 
 @pytest.mark.slow
@@ -84,9 +97,12 @@ def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path, crash_rounds: i
     folder, port, ledger = tmp_path / "data", free_port(), Ledger()
     url = f"http://127.0.0.1:{port}"
     writers = [Writer(number, url, ledger, seed) for number in range(WRITERS)]
+    watcher = Watcher(url, ledger)
+    restarts_s = []
     process = start(folder, port)
     try:
         wait_ready(url, process, folder)
+        watcher.start()
         for writer in writers:
             writer.start()
         for _ in range(crash_rounds):
@@ -94,16 +110,35 @@ def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path, crash_rounds: i
             process.send_signal(signal.SIGKILL)
             process.wait()
             check(folder, ledger)
+            began = time.monotonic()
             process = start(folder, port)
             wait_ready(url, process, folder)
-    finally:
+            restarts_s.append(time.monotonic() - began)
         for writer in writers:
             writer.stopping.set()
         for writer in writers:
             writer.join(30)
+        events = check(folder, ledger)
+        deadline = time.monotonic() + START_S_MAX
+        while len(watcher.seen) < len(events) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        for writer in writers:
+            writer.stopping.set()
+        watcher.stream.close()
         process.kill()
         process.wait()
-    rows = check(folder, ledger)
+    events = check(folder, ledger)
     assert not ledger.faults, ledger.faults[:3]
-    assert len(ledger.acknowledged) > 10 * crash_rounds
-    print(f"{crash_rounds} kills, {rows} trades stored, {len(ledger.acknowledged)} acknowledged")
+    missed = sorted(events.keys() - watcher.seen.keys())
+    assert not missed, f"the subscriber missed {len(missed)} events, {missed[:5]} among them"
+    assert watcher.seen == events
+    assert watcher.doubled == 0
+    acknowledged = sum(map(len, ledger.acknowledged.values()))
+    assert acknowledged > 10 * crash_rounds
+    print(
+        f"{crash_rounds} kills, {acknowledged} rows and {ledger.amended} amendments acknowledged, "
+        f"{len(events)} events of trades stored and streamed over {watcher.reconnects} "
+        f"connections, {watcher.taken_back} more taken back; "
+        f"longest restart {max(restarts_s):.2f} s, process start to /ready"
+    )
