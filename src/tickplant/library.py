@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
@@ -36,7 +37,6 @@ from tickplant.plant.history import History
 from tickplant.store.contract import NOW, AsOf, Cursor
 
 ORDERS = ("asc", "desc")
-FILLS = ("none", "previous", "null")
 CHUNK_ROWS = 200_000
 ARCHIVE = "archive"
 

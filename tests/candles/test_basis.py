@@ -5,8 +5,7 @@ import pytest
 from candle_cases import grid_of
 from candle_oracle import NS
 
-from tickplant.candles.basis import BASES, columns_of, has_volume, parse_basis, rows_of, table_of
-from tickplant.model.errors import InvalidParameter
+from tickplant.candles.basis import BASES, columns_of, has_volume, rows_of, table_of
 from tickplant.model.events import SCHEMAS
 
 QUOTES = pa.table(
@@ -42,9 +41,3 @@ def test_candles_of_trades_have_a_volume():
 def test_the_columns_that_are_read_are_in_the_table():
     for basis in BASES:
         assert set(columns_of(basis)) <= set(SCHEMAS[table_of(basis)].names)
-
-
-def test_a_basis_that_is_none_is_refused():
-    assert parse_basis("mid") == "mid"
-    with pytest.raises(InvalidParameter, match=r"basis: .*trade or mid or bid or ask"):
-        parse_basis("last")

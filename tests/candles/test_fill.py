@@ -7,9 +7,8 @@ import pytest
 from candle_cases import as_dict, built, comparable, grid_of
 from candle_oracle import NS, Row
 
-from tickplant.candles.fill import fill_gaps, parse_fill
+from tickplant.candles.fill import fill_gaps
 from tickplant.candles.states import empty
-from tickplant.model.errors import InvalidParameter
 
 MINUTE = 60 * NS
 GRID = grid_of("1m", "UTC", "00:00")
@@ -66,9 +65,3 @@ def test_nothing_at_all_is_filled_too():
     out = fill_gaps(none, GRID, 0, 3 * MINUTE, "null", limit=10)
     assert comparable(as_dict(out)) == {(0, minute * MINUTE): NONE for minute in range(3)}
     assert fill_gaps(none, GRID, 5, 5, "null", limit=10).start.size == 0
-
-
-def test_a_kind_of_filling_that_is_none_is_refused():
-    assert parse_fill("previous") == "previous"
-    with pytest.raises(InvalidParameter, match=r"fill: .*none or previous or null"):
-        parse_fill("zero")

@@ -11,20 +11,12 @@ from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, build
-from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import QUOTES, TRADES
 
 BASES = ("trade", "mid", "bid", "ask")
 
 _PRICES = {"trade": ("price",), "bid": ("bid_price",), "ask": ("ask_price",),
            "mid": ("bid_price", "ask_price")}  # fmt: skip
-
-
-def parse_basis(text: str, name: str = "basis") -> str:
-    """Return the basis; raises `InvalidParameter`."""
-    if text not in BASES:
-        raise InvalidParameter(name, text, " or ".join(BASES))
-    return text
 
 
 def table_of(basis: str) -> str:

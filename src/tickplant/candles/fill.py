@@ -6,16 +6,8 @@ import numpy as np
 
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import FinishedBars
-from tickplant.model.errors import InvalidParameter
 
 FILLS = ("none", "previous", "null")
-
-
-def parse_fill(text: str, name: str = "fill") -> str:
-    """Return the kind of filling; raises `InvalidParameter`."""
-    if text not in FILLS:
-        raise InvalidParameter(name, text, " or ".join(FILLS))
-    return text
 
 
 def fill_gaps(

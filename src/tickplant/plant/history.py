@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from tickplant.candles.basis import BASES, has_volume, table_of
+from tickplant.candles.basis import BASES, table_of
 from tickplant.candles.fill import fill_gaps
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
@@ -25,6 +24,7 @@ from tickplant.model.events import MARKET_TABLES, QUARANTINE, QUOTES, TRADES
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MIN, parse_time
 from tickplant.plant.bar_reader import BarReader
+from tickplant.plant.bar_table import finish
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
 
 MINUTE = Grid(parse_interval("1m"))
@@ -34,59 +34,15 @@ SEQ_MAX = 10**15
 FILLED_MAX = 1_000_000
 """Most bars that `fill` makes where no limit was given."""
 
-CANDLE_SCHEMA = pa.schema(
-    [
-        pa.field("start", pa.int64(), nullable=False),
-        pa.field("end", pa.int64(), nullable=False),
-        pa.field("open", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("close", pa.float64()),
-        pa.field("volume", pa.float64()),
-        pa.field("vwap", pa.float64()),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("revision", pa.int64()),
-        pa.field("forming", pa.bool_(), nullable=False),
-    ]
-)
-"""Candles as columns, by `start`. `volume` and `vwap` are null for bars of quotes, `vwap` also
-where nothing was traded with a size; prices and `revision` are null for bars made by `fill`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Candles:
-    """Bars of one instrument, ascending by start. `table` has the schema `CANDLE_SCHEMA`."""
+    """Bars of one instrument, ascending by start; `table` has the schema `CANDLE_SCHEMA`."""
 
     instrument: Instrument
     grid: Grid
     basis: str
     table: pa.Table
-
-
-def finish(
-    bars: FinishedBars, grid: Grid, basis: str, watermark: int | NDArray[np.int64]
-) -> pa.Table:
-    """Return finished bars as a table of `CANDLE_SCHEMA`.
-
-    A bar is forming while no event of its instrument, of any age, has reached its end.
-    """
-    sized = has_volume(basis)
-    ends = grid.ends(bars.start)
-    nothing = pa.nulls(len(bars.start), pa.float64())
-    columns = [
-        pa.array(bars.start),
-        pa.array(ends),
-        *(
-            pa.array(column, from_pandas=True)
-            for column in (bars.open, bars.high, bars.low, bars.close)
-        ),
-        pa.array(bars.volume, from_pandas=True) if sized else nothing,
-        pa.array(bars.vwap, from_pandas=True) if sized else nothing,
-        pa.array(bars.count),
-        pa.array(bars.revision, mask=bars.revision == 0),
-        pa.array(ends > watermark),
-    ]
-    return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)
 
 
 class History:

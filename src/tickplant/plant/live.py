@@ -22,9 +22,8 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
+from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, states_of_bars, states_of_pairs
-from tickplant.plant.history import finish
-from tickplant.plant.published import CANDLE_SCHEMA
 from tickplant.plant.watermarks import NO_EVENT, Moved, Watermarks
 from tickplant.store.contract import Store
 
@@ -173,7 +172,7 @@ class LiveCandles:
         bars = states.finish()
         table = finish(bars, what.grid, what.basis, self._watermarks.of(bars.instrument))
         columns = [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)]
-        updates.append((what, pa.RecordBatch.from_arrays(columns, schema=CANDLE_SCHEMA)))
+        updates.append((what, pa.RecordBatch.from_arrays(columns, schema=UPDATE_SCHEMA)))
 
 
 def _newer_of_each(closing: States, changed: States) -> States:

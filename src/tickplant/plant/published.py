@@ -22,25 +22,6 @@ CHANNELS = (*MARKET_TABLES, CANDLES, STATUS)
 ENTRY_ROWS = 20
 """What an entry costs in memory besides its rows, in rows: many entries of one row stay bounded."""
 
-CANDLE_SCHEMA = pa.schema(
-    [
-        pa.field("instrument", pa.int32(), nullable=False),
-        pa.field("start", pa.int64(), nullable=False),
-        pa.field("end", pa.int64(), nullable=False),
-        pa.field("open", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("close", pa.float64()),
-        pa.field("volume", pa.float64()),
-        pa.field("vwap", pa.float64()),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("revision", pa.int64()),
-        pa.field("forming", pa.bool_(), nullable=False),
-    ]
-)
-"""Columns of a candle update; a `count` of 0, with no prices, says that the bar's
-last event was cancelled."""
-
 
 class CandleKey(NamedTuple):
     """Which candles: all four as text, in their canonical spelling."""
@@ -104,7 +85,7 @@ class Published:
 
     @classmethod
     def of_candles(cls, key: CandleKey, rows: pa.RecordBatch, seq: int) -> Published:
-        """Make an entry of changed bars in `CANDLE_SCHEMA`; `seq` is the number that caused it."""
+        """Make an entry of changed bars in `UPDATE_SCHEMA`; `seq` is the number that caused it."""
         return cls(CANDLES, rows, seq, seq, key=key)
 
     @classmethod

@@ -6,6 +6,7 @@ import pyarrow as pa
 from starlette.responses import Response
 
 from tickplant.candles.basis import BASES
+from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.formats.rows import candle_structs, public_candles
@@ -27,7 +28,6 @@ from tickplant.plant.history import Candles
 from tickplant.store.contract import AsOf
 
 _MINUTE = parse_interval("1m")
-FILLS = ("none", "previous", "null")
 
 
 def read_candles(call: Call) -> Response:

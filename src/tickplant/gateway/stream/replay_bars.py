@@ -18,9 +18,9 @@ from tickplant.gateway.stream.replay import Chunk, Source, stored_chunks
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import INT64_MIN
+from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, states_of_bars
-from tickplant.plant.history import finish
-from tickplant.plant.published import CANDLE_SCHEMA, CANDLES, CandleKey
+from tickplant.plant.published import CANDLES, CandleKey
 from tickplant.store.contract import AsOf
 
 BARS_PAGE = 5_000
@@ -251,7 +251,7 @@ def _encode_bars(
     if not table.num_rows:
         return []
     numbers = pa.array(np.full(table.num_rows, instrument.number, dtype=np.int32))
-    whole = table.add_column(0, CANDLE_SCHEMA.field("instrument"), numbers)
+    whole = table.add_column(0, UPDATE_SCHEMA.field("instrument"), numbers)
     registry = source.history.registry
     return [
         event

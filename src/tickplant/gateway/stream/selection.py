@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from tickplant.gateway.stream.protocol import ProtocolError
 from tickplant.model.errors import AmbiguousSymbol, UnknownSymbol, shorten
 from tickplant.model.instruments import Instrument, Registry
-from tickplant.plant.published import Published
 
 ALL = "*"
 PATTERN_MAX = 100
@@ -69,12 +68,6 @@ class Selection:
             range(1, len(self._registry) + 1) if self.numbers is None else sorted(self.numbers)
         )
         return [self._registry.number(number) for number in numbers]
-
-    def wants(self, entry: Published) -> bool:
-        """Say whether an entry has rows of these instruments."""
-        if self.numbers is None or entry.rows is None:
-            return True
-        return not self.numbers.isdisjoint(entry.by_instrument)
 
 
 def _resolve(text: str, registry: Registry) -> Instrument:

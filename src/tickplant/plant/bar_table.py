@@ -1,0 +1,59 @@
+"""Bars as a table: what history answers and what the stream is told have the same columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tickplant.candles.basis import has_volume
+from tickplant.candles.grid import Grid
+from tickplant.candles.states import FinishedBars
+
+CANDLE_SCHEMA = pa.schema(
+    [
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("open", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("close", pa.float64()),
+        pa.field("volume", pa.float64()),
+        pa.field("vwap", pa.float64()),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("revision", pa.int64()),
+        pa.field("forming", pa.bool_(), nullable=False),
+    ]
+)
+"""Candles as columns, by `start`. `volume` and `vwap` are null for bars of quotes, `vwap` also
+where nothing was traded with a size; prices and `revision` are null for bars made by `fill`."""
+
+UPDATE_SCHEMA = pa.schema([pa.field("instrument", pa.int32(), nullable=False), *CANDLE_SCHEMA])
+"""Candles of several instruments that changed; a `count` of 0, with no prices, says that the bar's
+last event was cancelled."""
+
+
+def finish(
+    bars: FinishedBars, grid: Grid, basis: str, watermark: int | NDArray[np.int64]
+) -> pa.Table:
+    """Return finished bars as a table of `CANDLE_SCHEMA`.
+
+    A bar is forming while no event of its instrument, of any age, has reached its end.
+    """
+    sized = has_volume(basis)
+    ends = grid.ends(bars.start)
+    nothing = pa.nulls(len(bars.start), pa.float64())
+    columns = [
+        pa.array(bars.start),
+        pa.array(ends),
+        *(
+            pa.array(column, from_pandas=True)
+            for column in (bars.open, bars.high, bars.low, bars.close)
+        ),
+        pa.array(bars.volume, from_pandas=True) if sized else nothing,
+        pa.array(bars.vwap, from_pandas=True) if sized else nothing,
+        pa.array(bars.count),
+        pa.array(bars.revision, mask=bars.revision == 0),
+        pa.array(ends > watermark),
+    ]
+    return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)
