@@ -59,11 +59,13 @@ def _archived_number_max(store: Store) -> int:
 class Replay:
     """Takes the log's records in order; `finish` ends it. One use, one thread.
 
+    `index_keys` says whether anybody will ask the store for keys.
     Rows go to the store some hundred thousand at a time. They are decoded on other threads, mostly
     outside of the interpreter's lock, while this one reads and checks what follows.
     """
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, *, index_keys: bool = True) -> None:
+        self._index_keys = index_keys
         self._store = store
         self._catalog = catalog
         self._floor = self._seq_last = store.seq_archived
@@ -89,8 +91,8 @@ class Replay:
         try:
             self._hand_over(0)
         finally:
-            # Nobody has to wait for the keys: who asks for one before this is done, does it.
-            self._workers.submit(self._store.index_keys)
+            if self._index_keys:  # nobody waits for it: who asks before it is done, does it
+                self._workers.submit(self._store.index_keys)
             self._workers.shutdown(wait=False)
         lost = self._catalog.fill_holes(self._number_max)
         if lost:
@@ -117,8 +119,8 @@ class Replay:
 
 
 def replay(records: Iterable[LogRecord], store: Store, catalog: Catalog) -> Recovered:
-    """Append the rows that the archive lacks to the store, and take in the catalog's entries."""
-    taking = Replay(store, catalog)
+    """Append the rows that the archive lacks to a store that is only read, and take in names."""
+    taking = Replay(store, catalog, index_keys=False)
     try:
         taking.take(records)
     finally:
