@@ -9,9 +9,12 @@ import pytest
 from plant_kit import NOW, open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
+from tickplant.model.errors import InvalidParameter
+from tickplant.plant import history
 from tickplant.store.contract import AsOf
 
 SECOND = 10**9
+MINUTE = 60 * SECOND
 GRID = Grid(parse_interval("1m"))
 
 
@@ -28,3 +31,20 @@ def test_the_default_basis_is_that_of_what_was_known(tmp_path: Path, archive: bo
         now = plant.history.candles(a, GRID)
         assert (then.basis, then.table["close"].to_pylist()) == ("mid", [1.5])
         assert (now.basis, now.table["close"].to_pylist()) == ("trade", [5.0])
+
+
+def test_more_filled_bars_than_are_made_are_refused_and_not_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "FILLED_MAX", 5)
+    with open_plant(tmp_path) as plant:
+        first = NOW // MINUTE * MINUTE - 5 * MINUTE
+        submit(plant, symbol=["A", "A"], ts_event=[first, NOW], price=[1.0, 2.0])
+        a = plant.registry.resolve("A")
+        for start in (None, first):
+            with pytest.raises(InvalidParameter, match=r"limit: .*at most 5 bars are filled"):
+                plant.history.candles(a, GRID, start=start, fill="null")
+            some = plant.history.candles(a, GRID, start=start, fill="null", limit=5)
+            assert some.table.num_rows == 5
+        whole = plant.history.candles(a, GRID, start=first + MINUTE, fill="null")
+        assert whole.table.num_rows == 5

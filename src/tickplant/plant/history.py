@@ -32,7 +32,7 @@ SEQ_MAX = 10**15
 """An integer `as_of` up to here is a sequence number, above it nanoseconds (from 1970-01-12)."""
 
 FILLED_MAX = 1_000_000
-"""Most bars that `fill` makes where no limit was given."""
+"""Most bars that `fill` makes where no limit was given; more are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +208,12 @@ class History:
         fill: str,
         watermark: int,
     ) -> FinishedBars:
-        """Return bars without holes, from the first known one or `start` to the last event."""
+        """Return bars without holes, from the first known one or `start` to the last event.
+
+        Raises `InvalidParameter` for more than `FILLED_MAX` where there is no limit.
+        """
         grid = reader.grid
-        count = FILLED_MAX if limit is None else limit
+        count = FILLED_MAX + 1 if limit is None else limit
         if reader.span is None:
             return empty().finish()
         until = grid.next(grid.floor(watermark))
@@ -221,6 +224,9 @@ class History:
             since = int(newest[0]) if len(newest) else until
         else:
             since = grid.floor(start)
+        if limit is None and len(grid.range(since, until, count)) == count:
+            allowed = f"a limit; at most {FILLED_MAX} bars are filled at once"
+            raise InvalidParameter("limit", "none", allowed)
         close = np.nan
         if fill == "previous":
             before = reader.read(None, since, 1)
