@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from plant_kit import NOW, open_plant, submit
+from plant_kit import NOW, amend, open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.model.errors import InvalidParameter
@@ -48,3 +49,25 @@ def test_more_filled_bars_than_are_made_are_refused_and_not_cut_off(
             assert some.table.num_rows == 5
         whole = plant.history.candles(a, GRID, start=first + MINUTE, fill="null")
         assert whole.table.num_rows == 5
+
+
+def test_a_read_that_an_amendment_overtakes_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_plant(tmp_path) as plant:
+        submit(plant, symbol=["A"], price=[1.0])
+        scan, scans = plant.store.scan, []
+
+        def overtaken(table: str, *args: Any, **query: Any) -> Any:
+            rows = scan(table, *args, **query)
+            if table == "trades" and "price" in (query.get("columns") or ()):
+                scans.append(rows.num_rows)
+                if len(scans) == 1:
+                    amend(plant, "A", 1, {"price": 5.0})
+            return rows
+
+        monkeypatch.setattr(plant.store, "scan", overtaken)
+        grid = Grid(parse_interval("1m"))
+        bar = plant.history.candles(plant.registry.resolve("A"), grid).table.to_pylist()[0]
+        assert (bar["close"], bar["revision"]) == (5.0, 2)
+        assert len(scans) == 2

@@ -31,17 +31,26 @@ from tickplant.store.contract import NOW, AsOf, Store
 
 _CHUNK_ROWS_MIN = 250_000
 _CHUNK_ROWS_MAX = 4_000_000
+_READS_MAX = 4
 
 
 def states_between(
     store: Store, instrument: int, grid: Grid, basis: str, start: int, end: int, as_of: AsOf = NOW
 ) -> States:
-    """Return the states of the events in `[start, end)`; both are boundaries of bars."""
-    parts = list(_chunks(store, instrument, grid, basis, start, end, as_of))
-    states = merge(parts) if len(parts) != 1 else parts[0]
-    if basis == "trade":
-        return _with_amendments(states, *store.amendment_seqs(instrument, start, end, as_of), grid)
-    return states
+    """Return the states of the events in `[start, end)`; both are boundaries of bars.
+
+    A read that an amendment overtakes is made again, so that a bar's revision is that of its
+    prices; after a few times it is taken as it is.
+    """
+    if basis != "trade":
+        return merge(list(_chunks(store, instrument, grid, basis, start, end, as_of)))
+    amended = store.amendment_seqs(instrument, start, end, as_of)
+    for _ in range(_READS_MAX):
+        states = merge(list(_chunks(store, instrument, grid, basis, start, end, as_of)))
+        before, amended = amended, store.amendment_seqs(instrument, start, end, as_of)
+        if len(before[1]) == len(amended[1]):
+            break
+    return _with_amendments(states, *amended, grid)
 
 
 def states_of_bars(

@@ -37,12 +37,13 @@ def read_several(call: Call) -> Response:
     wanted = call.query["symbols"]
     if wanted is None:
         raise InvalidParameter("symbols", "", f"{_ALLOWED}; it must be given")
-    rows = [latest_of(call.plant, one) for one in _resolve(call.plant.registry, wanted)]
+    chosen = _resolve(call.plant.registry, wanted)
+    rows = [latest_of(call.plant, one) for one in chosen[:SYMBOLS_MAX]]
     return answer_rows(
         call,
         Page(
             key="latest",
-            head={},
+            head={"left_out": max(len(chosen) - SYMBOLS_MAX, 0)},
             structs=lambda: rows,
             table=lambda: _table(rows),
             paged=False,
@@ -52,7 +53,7 @@ def read_several(call: Call) -> Response:
 
 def _resolve(registry: Registry, symbols: list[str]) -> list[Instrument]:
     if symbols == ["*"]:
-        return list(registry)[:SYMBOLS_MAX]
+        return list(registry)
     try:
         return [registry.resolve(symbol) for symbol in symbols]
     except UserError as fault:
@@ -122,7 +123,8 @@ DOORS = (
         path="/v1/latest",
         tag="Read",
         summary="The last of several instruments",
-        doc="As above for each symbol, in the order asked for. CSV, Arrow and Parquet carry last "
+        doc="As above for each symbol, in the order asked for; `*` gives the "
+        f"first {SYMBOLS_MAX:,} and says how many it left out. CSV, Arrow and Parquet carry last "
         "price and quote in one flat row.",
         model=models.LatestList,
         params=(SYMBOLS, FORMAT),

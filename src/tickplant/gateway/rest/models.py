@@ -180,6 +180,7 @@ class LatestModel(_Model):
 class LatestList(_Model):
     """The last of several instruments, in the order asked for."""
 
+    left_out: int = Field(description="Instruments that `*` did not have room for.", examples=[0])
     latest: list[LatestModel]
 
 
