@@ -30,7 +30,7 @@ from tickplant.plant.submission import Receipt, Submission
 ROWS = 1_000
 WINDOW = 64
 """Batches that wait for their acknowledgement at once."""
-CONNECTIONS = 16
+CONNECTIONS = 32
 
 ARROW = "application/vnd.apache.arrow.stream"
 MEDIA: dict[str, tuple[str, Callable[[pa.RecordBatch], bytes]]] = {
