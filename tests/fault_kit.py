@@ -168,6 +168,7 @@ def stored_ids(plant: Plant) -> list[str]:
 
 def check(plant: Plant, acknowledged: set[str], sent: set[str], quotes: int = 0) -> None:
     """See that nothing acknowledged is lost, doubled, or under another symbol's name."""
+    plant.drain()
     stored = plant.store.scan("trades", columns=["id", "instrument"])
     ids = stored["id"].to_pylist()
     doubled = [text for text, count in Counter(ids).items() if count > 1]
