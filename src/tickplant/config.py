@@ -370,7 +370,8 @@ def _boolean(setting: KnownSetting, value: Any) -> bool:
 def _text(setting: KnownSetting, value: Any) -> str:
     if isinstance(value, datetime) and setting.form is _TIME:  # TOML has times of its own
         return value.isoformat()
-    if not isinstance(value, str | PathLike) or not str(value).strip():
+    empty = isinstance(value, str) and not value.strip() and setting.default != ""
+    if not isinstance(value, str | PathLike) or empty:
         _refuse(setting, value)
     return str(value)
 

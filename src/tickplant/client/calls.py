@@ -84,9 +84,13 @@ def read_candles(
 ) -> Call[Rows]:
     """Read candles; without `start` the newest `limit`, or all where that is None too."""
     path = f"/v1/candles/{_name(symbol)}"
-    if start is None and params["fill"] != "none":
-        limit = FILLED_MAX if limit is None else limit  # from BEGINNING on it would fill centuries
-    if start is None and limit is not None:
+    if start is None and limit is None and params["fill"] != "none":
+        # Not from BEGINNING on: that would fill centuries.
+        rows = yield from _read_newest(path, FILLED_MAX + 1, end, params)
+        if len(rows) > FILLED_MAX:
+            allowed = f"a limit; at most {FILLED_MAX} bars are filled at once"
+            raise InvalidParameter("limit", "none", allowed)
+    elif start is None and limit is not None:
         rows = yield from _read_newest(path, limit, end, params)
     else:
         first = BEGINNING if start is None else start
