@@ -14,12 +14,14 @@ PYTHON ?=
 WORKERS ?= 2
 ARGS ?=
 ROUNDS ?= 100
+CASES ?= 100000
+SEED ?= 1000000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Locks are complete, so pip resolves nothing and fetches nothing that is not named in them.
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test crash check docs docs-test bench bench-smoke format lock clean
+.PHONY: help setup run test crash truth check docs docs-test bench bench-smoke format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -39,6 +41,10 @@ test: $(VENV)/.dev.stamp ## Run all tests.
 crash: $(VENV)/.dev.stamp ## Kill a plant under load ROUNDS times (100) and see that nothing is lost.
 	$(call say,crash: $(ROUNDS) kills at random moments)
 	@$(BIN)/python -m pytest -q -s tests/crash --crash-rounds $(ROUNDS) $(ARGS)
+
+truth: $(VENV)/.dev.stamp ## Compare CASES (100000) random candles with the oracle; SEED sets the first world.
+	$(call say,truth: $(CASES) cases from seed $(SEED) on)
+	@PYTHONPATH=tests $(BIN)/python tests/truth/truth_run.py --cases $(CASES) --seed $(SEED) $(ARGS)
 
 check: $(VENV)/.dev.stamp ## Check format, lint, types, layers and documentation; smoke-test the benchmarks.
 	$(call say,check: format)
