@@ -91,8 +91,12 @@ def make_world(seed: int, symbols: int, ticks: int, grids: int) -> World:
 
 
 def _row(rng: Random, symbol: str, base: int, spread: int) -> dict[str, Any]:
-    grain = rng.choice((NS, NS, NS // 10, 1))
-    ts = base + rng.randrange(-spread * NS, spread * NS) // grain * grain
+    grain = rng.choice((60 * NS, NS, NS // 10, 1))
+    ts = (
+        base
+        + rng.randrange(-spread * NS, spread * NS) // grain * grain
+        + rng.choice((0, 0, 0, -1, 1))
+    )
     if rng.random() < 0.6:
         size = (
             None
