@@ -16,8 +16,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_type_hints
 
+from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import ConfigError, InvalidParameter, shorten
 from tickplant.model.instruments import VENUE_ALLOWED, is_venue
+from tickplant.model.rules import SECTION, SECTION_KEYS, parse_rules
 from tickplant.model.times import ALLOWED as TIME_ALLOWED
 from tickplant.model.times import parse_time
 
@@ -201,6 +203,7 @@ class Settings:
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
+    conditions: TradeRules = field(default_factory=TradeRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,8 @@ class KnownSetting:
 def _walk(cls: type, prefix: str = "") -> Iterator[KnownSetting]:
     hints = get_type_hints(cls)
     for item in fields(cls):
+        if item.name == SECTION:
+            continue  # tables of the file, which no variable or flag can hold
         if is_dataclass(hints[item.name]):
             yield from _walk(hints[item.name], f"{prefix}{item.name}.")
         else:
@@ -280,26 +285,29 @@ def load(
     the value, what is allowed and, for an unknown key, the nearest known one.
     """
     values: dict[str, Any] = {}
+    rules: dict[str, TradeRules] = {}
     if file is not None:
-        values.update(_read_file(file))
+        tree = _read_file(file)
+        if SECTION in tree:
+            rules[SECTION] = parse_rules(tree.pop(SECTION))
+        values.update(_flatten(tree, str(file)))
     values.update(_read_environ(environ or {}))
     for key, value in (flags or {}).items():
         if value is not None:
             values[_check_key(key, "flag")] = value
     checked = {key: _check_value(KNOWN[key], value) for key, value in values.items()}
-    settings = _build(Settings, checked)
+    settings = _build(Settings, checked | rules)
     assert isinstance(settings, Settings)
     return settings
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as fault:
         raise ConfigError(f"config: {path} cannot be read ({fault.strerror})") from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigError(f"config: {path} is not valid TOML ({fault})") from fault
-    return dict(_flatten(tree, str(path)))
 
 
 def _flatten(tree: Mapping[str, Any], origin: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -324,7 +332,7 @@ def _read_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _check_key(key: str, origin: str) -> str:
     if key in KNOWN:
         return key
-    nearest = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.0)
+    nearest = difflib.get_close_matches(key, [*KNOWN, *SECTION_KEYS], n=1, cutoff=0.0)
     raise ConfigError(f"{key}: no such setting (in {origin}); the nearest is {nearest[0]}")
 
 
@@ -388,7 +396,7 @@ def _build(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
     made: dict[str, Any] = {}
     for item in fields(cls):
         key = prefix + item.name
-        if is_dataclass(hints[item.name]):
+        if is_dataclass(hints[item.name]) and key != SECTION:
             made[item.name] = _build(hints[item.name], values, key + ".")
         elif key in values:
             made[item.name] = values[key]
