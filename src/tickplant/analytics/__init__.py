@@ -1,1 +1,1 @@
-"""Pure array functions over events."""
+"""Pure array functions over events and bars."""

@@ -10,6 +10,7 @@
     │   ├── AmbiguousSymbol       400: several venues have it; the message lists them
     │   ├── Conflict              409: it is there already, or was changed meanwhile
     │   ├── ConfigError           a configuration key or value is not allowed
+    │   ├── NotInstalled          400: it needs an extra; the message says how to install it
     │   └── FolderInUse           another process owns the data folder; names its URL
     ├── PassingError              try again after `retry_after_s`; HTTP 503
     │   ├── LogUnavailable        the disk refuses; nothing is acknowledged until it takes again
@@ -131,6 +132,18 @@ class ConfigError(UserError):
     """A configuration key or value is not allowed; the message names the nearest known key."""
 
     title = "Invalid configuration"
+
+
+class NotInstalled(UserError):
+    """What was asked for needs a package that is not installed; names the extra that brings it."""
+
+    title = "Not installed"
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what}: needs {package}, which is not installed; "
+            f"`pip install 'tickplant[{extra}]'` installs it"
+        )
 
 
 class FolderInUse(UserError):

@@ -1,0 +1,23 @@
+"""TA-Lib, which computes most indicators: an extra, imported when it is first needed.
+
+What it computes is taken at its defaults: no unstable period, no compatibility with MetaStock. Both
+are settings of the whole process there, so a program that uses this one as a library must not
+change them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from tickplant.model.errors import NotInstalled
+
+
+@cache
+def talib() -> Any:
+    """Return the module; raises `NotInstalled` where it is not installed. Any thread."""
+    try:
+        import talib as found  # noqa: PLC0415 - optional, and takes long to import
+    except ImportError:
+        raise NotInstalled("indicators", "TA-Lib", "indicators") from None
+    return found
