@@ -150,7 +150,7 @@ def test_names_are_distinct_upper_case_and_complete() -> None:
         {"symbol": "?"}, {"symbol": None}, {"symbol": "B"}, {"symbol": "Y:a", "venue": "q"},
     )]  # fmt: skip
     checked = check("trades", rows)
-    found = [checked.names[code] if code >= 0 else None for code in checked.codes]
+    found = [checked.spellings.names[code] if code >= 0 else None for code in checked.codes]
     assert found == [
         ("A", "PUSH"), ("B", "X"), ("A", "Y"), ("A", "PUSH"), None, None, ("B", "PUSH"), ("A", "Y")
     ]  # fmt: skip
@@ -161,7 +161,7 @@ def test_names_are_distinct_upper_case_and_complete() -> None:
 def test_an_empty_batch_is_checked() -> None:
     for table in ("trades", "quotes"):
         checked = check(table, [])
-        assert (len(checked.accepted), len(checked.codes), checked.names) == (0, 0, [])
+        assert (len(checked.accepted), len(checked.codes), checked.spellings.names) == (0, 0, [])
 
 
 def test_a_clean_batch_is_handed_back_as_it_is() -> None:
@@ -202,5 +202,5 @@ def test_rows_are_accepted_as_one_by_one(rows: list[dict[str, Any]], offset: int
     for place, row in enumerate(rows[offset:]):
         if checked.accepted[place]:
             name = (row["symbol"].upper(), (row["venue"] or "p").upper())
-            assert checked.names[checked.codes[place]] == name
+            assert checked.spellings.names[checked.codes[place]] == name
     assert list(checked.refused(batch)) == np.flatnonzero(~checked.accepted).tolist()

@@ -36,6 +36,7 @@ from tickplant.checks.findings import (
     fixed,
 )
 from tickplant.checks.names import check_names
+from tickplant.checks.spellings import Spellings
 from tickplant.model.events import QUOTES, TRADES
 from tickplant.model.rejects import Reject
 
@@ -56,14 +57,14 @@ class Checked:
     """What the checks found, by row.
 
     `rows` are all rows, normalised: an absent side of a quote, an empty id and an empty key are
-    null. `accepted` has shape (n,). `codes` gives each row's place in `names`, the distinct
+    null. `accepted` has shape (n,). `codes` gives each row's place in `spellings.names`, which are
     (symbol, venue) in upper case, or -1 where its name is bad; two places may hold one name.
     """
 
     rows: pa.RecordBatch
     accepted: Bools
     codes: NDArray[np.int32]
-    names: list[tuple[str, str]]
+    spellings: Spellings
     findings: Findings
 
     def refused(self, rows: pa.RecordBatch) -> dict[int, Reject]:
@@ -75,15 +76,23 @@ class Checked:
 
 
 def check_batch(
-    table: str, rows: pa.RecordBatch, *, venue: str, bounds: Bounds, now_ns: int
+    table: str,
+    rows: pa.RecordBatch,
+    *,
+    venue: str,
+    bounds: Bounds,
+    now_ns: int,
+    spellings: Spellings | None = None,
 ) -> Checked:
     """Check rows of `INCOMING[table]`; `venue` is that of rows that name none.
 
-    `now_ns` is the time of receipt. Pure: reads no clock and changes nothing. Of several faults of
-    a row the first is told, in the order of the columns.
+    `now_ns` is the time of receipt. `spellings` is what earlier batches taught of names, and learns
+    from this one; the outcome does not depend on it. Reads no clock and changes nothing else. Of
+    several faults of a row the first is told, in the order of the columns.
     """
     findings = Findings(rows.num_rows)
-    codes, names = check_names(findings, rows.column("symbol"), rows.column("venue"), venue)
+    known = Spellings() if spellings is None else spellings
+    codes = check_names(findings, rows.column("symbol"), rows.column("venue"), venue, known)
     check_times(findings, rows.column("ts_event"), bounds, now_ns)
     changed: dict[str, pa.Array] = {}
     if table == TRADES:
@@ -96,7 +105,7 @@ def check_batch(
         changed[name] = check_text(findings, name, column, bytes_max)
         if changed[name] is column:
             del changed[name]
-    return Checked(_replaced(rows, changed), findings.accepted, codes, names, findings)
+    return Checked(_replaced(rows, changed), findings.accepted, codes, known, findings)
 
 
 def _check_trades(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> None:

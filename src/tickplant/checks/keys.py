@@ -21,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.checks.texts import WORD, Texts
+
 Lanes: TypeAlias = NDArray[np.uint64]
 """Two lanes by row: uint64 of shape (2, n)."""
 
@@ -29,8 +31,6 @@ _MULTIPLY_1 = np.array([[0xFF51AFD7ED558CCD], [0xBF58476D1CE4E5B9]], _U)
 _MULTIPLY_2 = np.array([[0xC4CEB9FE1A85EC53], [0x94D049BB133111EB]], _U)
 _STEP = np.array([[0x9E3779B97F4A7C15], [0xD1B54A32D192ED03]], _U)  # 2^64 over two irrationals
 _LENGTH_STEP = np.array([[0x8CB92BA72F3D8DD7], [0xAEF17502108EF2D9]], _U)
-_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], _U)
-_WORD = 8
 _SHIFT = _U(33)
 _BLOCK_ROWS = 4_096  # the lanes of a block stay in the processor's cache
 
@@ -78,25 +78,21 @@ def text_lanes(tag: str, texts: pa.Array) -> Lanes:
     return lanes
 
 
-def _text_lanes(tag: str, texts: pa.Array) -> Lanes:
-    if not len(texts):
+def _text_lanes(tag: str, column: pa.Array) -> Lanes:
+    if not len(column):
         return np.empty((2, 0), np.uint64)
-    starts, lengths, data = _layout(texts)
-    lanes = lengths.astype(np.uint64) * _LENGTH_STEP
+    texts = Texts.of(column)
+    lanes = texts.lengths.astype(np.uint64) * _LENGTH_STEP
     lanes += _salt(tag)
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    for place in range(0, longest, _WORD):
+    shortest, longest = int(texts.lengths.min()), int(texts.lengths.max())
+    for place in range(0, longest, WORD):
         # Unrelated steps: evenly spaced ones would let words change places unnoticed.
         step = _salt(f"word {place}")
         if place < shortest:
-            words = data.take(starts + place)
-            words &= _MASKS.take(lengths - place, mode="clip")
-            lanes += _stir(words, step)
-            continue
-        rows = np.flatnonzero(lengths > place)
-        words = data.take(starts[rows] + place)
-        words &= _MASKS.take(lengths[rows] - place, mode="clip")
-        lanes[:, rows] += _stir(words, step)
+            lanes += _stir(texts.words(place), step)
+        else:
+            rows, some = texts.longer(place)
+            lanes[:, rows] += _stir(some.words(place), step)
     return lanes
 
 
@@ -104,24 +100,6 @@ def _stir(words: NDArray[np.uint64], step: Lanes) -> Lanes:
     lanes = words * _STEP
     lanes += step
     return scramble(lanes)
-
-
-def _layout(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
-    """Return starts and lengths of the texts, and a view of the data as a word at every byte."""
-    _, offset_buffer, data_buffer = texts.buffers()
-    count = len(texts)
-    narrow = np.frombuffer(offset_buffer, np.int32, count + 1, 4 * texts.offset)
-    offsets = narrow.astype(np.int64)
-    lengths: NDArray[np.int64] = offsets[1:] - offsets[:-1]
-    if texts.null_count:
-        lengths[texts.is_null().to_numpy(zero_copy_only=False)] = 0
-    first, size = int(offsets[0]), int(offsets[-1] - offsets[0])
-    padded = np.zeros(size + _WORD, np.uint8)
-    if size:
-        padded[:size] = np.frombuffer(data_buffer, np.uint8, size, first)
-    words: NDArray[np.uint64] = np.ndarray((size + 1,), np.dtype("<u8"), padded.data, strides=(1,))
-    starts = offsets[:-1] - np.int64(first)
-    return starts, lengths, words
 
 
 @lru_cache(4096)

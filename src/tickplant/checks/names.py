@@ -1,4 +1,4 @@
-"""Distinct names of a batch: the plant resolves each of them once, not each row."""
+"""Names of a batch: spellings seen before by whole columns, each new one once, not each row."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.checks.findings import Findings, fixed
+from tickplant.checks.findings import Findings
+from tickplant.checks.spellings import Codes, Name, Spellings
 from tickplant.model.errors import shorten
 from tickplant.model.instruments import SYMBOL_ALLOWED, VENUE_ALLOWED, is_symbol, is_venue
-
-Name = tuple[str, str]
-Codes = NDArray[np.int32]
 
 _CACHED_MAX = 1 << 16
 _GRID_PER_ROW_MAX = 8
@@ -27,34 +25,66 @@ class _Bad(tuple[str, str]):
 
 
 def check_names(
-    findings: Findings, symbols: pa.Array, venues: pa.Array, venue: str
-) -> tuple[Codes, list[Name]]:
-    """Return each row's place in the list of distinct names, and that list.
+    findings: Findings, symbols: pa.Array, venues: pa.Array, venue: str, spellings: Spellings
+) -> Codes:
+    """Return each row's code in `spellings`, which learns those that it has not seen.
 
     A name is (symbol, venue), both upper case; `venue` is that of rows without one. The symbol
     `VENUE:SYMBOL` names its venue itself. Rows with a bad name are refused and have the code -1.
     """
-    codes, pairs = _distinct(symbols, venues, venue)
-    found = [_read_name(symbol, own) for symbol, own in pairs]
+    codes = spellings.look_up(symbols, venues, venue)
+    unseen = np.flatnonzero(codes < 0)
+    if len(unseen):
+        rows = pa.array(unseen)
+        codes[unseen] = _read_unseen(
+            findings, unseen, symbols.take(rows), venues.take(rows), venue, spellings
+        )
+    return codes
+
+
+def _read_unseen(
+    findings: Findings,
+    rows: NDArray[np.intp],
+    symbols: pa.Array,
+    venues: pa.Array,
+    venue: str,
+    spellings: Spellings,
+) -> Codes:
+    """Return the codes of these rows, whose symbols and venues are given, one Python look each."""
+    places, pairs = _distinct(symbols, venues, venue)
+    codes = np.full(len(pairs) + 1, -1, np.int32)  # the last one is that of the place -1
+    new: list[tuple[int, Name]] = []
+    bad: list[tuple[int, _Bad]] = []
+    for place, pair in enumerate(pairs):
+        known = spellings.code_of(*pair)
+        name = _read_name(*pair) if known is None else known
+        if isinstance(name, int):
+            codes[place] = name
+        elif isinstance(name, _Bad):
+            bad.append((place, name))
+        else:
+            new.append((place, name))
+    if new:
+        learned = spellings.learn([pairs[place] for place, _ in new], [name for _, name in new])
+        codes[[place for place, _ in new]] = learned
     if symbols.null_count:
-        bad = np.asarray(symbols.is_null().to_numpy(zero_copy_only=False))
-        findings.add(bad, "symbol_missing", fixed(f"symbol: missing; allowed are {SYMBOL_ALLOWED}"))
-        codes = np.where(bad, np.int32(-1), codes)
-    names = [name for name in found if not isinstance(name, _Bad)]
-    if len(names) < len(found):
-        codes = _refuse(findings, codes, found)
-    return codes, names
+        missing = f"symbol: missing; allowed are {SYMBOL_ALLOWED}"
+        bad.append((-1, _Bad(("symbol_missing", missing))))
+    _refuse(findings, rows, places, bad)
+    return codes[places]
 
 
-def _refuse(findings: Findings, codes: Codes, found: list[Name | _Bad]) -> Codes:
-    # One more place at the end keeps the code -1 what it is.
-    kept = np.full(len(found) + 1, -1, np.int32)
-    good = [place for place, name in enumerate(found) if not isinstance(name, _Bad)]
-    kept[good] = np.arange(len(good), dtype=np.int32)
-    for reason in ("symbol_missing", "symbol_invalid", "venue_invalid"):
-        which = np.array([isinstance(name, _Bad) and name[0] == reason for name in (*found, None)])
-        findings.add(which[codes], reason, lambda place: found[codes[place]][1])
-    return kept[codes]
+def _refuse(
+    findings: Findings, rows: NDArray[np.intp], places: Codes, bad: list[tuple[int, _Bad]]
+) -> None:
+    """Refuse the rows whose place has a bad name."""
+    for reason in dict.fromkeys(name[0] for _, name in bad):
+        details = {place: name[1] for place, name in bad if name[0] == reason}
+        which = np.isin(places, list(details))
+        told = dict(zip(rows[which].tolist(), places[which].tolist(), strict=True))
+        marked = np.zeros(len(findings.accepted), np.bool_)
+        marked[rows[which]] = True
+        findings.add(marked, reason, lambda row, d=details, t=told: d[t[row]])  # type: ignore[misc]
 
 
 def _distinct(

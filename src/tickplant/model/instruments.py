@@ -82,13 +82,15 @@ class Registry:
     """All known instruments. One thread adds; any thread looks up.
 
     Numbers run from 1 without holes; 0 means no instrument. Look-ups never see a half-added
-    instrument, because an instrument is complete before the maps name it.
+    instrument, because an instrument is complete before the maps name it. `renames` grows when a
+    name that named an instrument comes to name another one or none.
     """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         self._by_number: dict[int, Instrument] = {}
         self._by_name: dict[tuple[str, str], Instrument] = {}
         self._by_symbol: dict[str, tuple[Instrument, ...]] = {}
+        self.renames = 0
         for instrument in instruments:
             self.put(instrument)
 
@@ -118,6 +120,9 @@ class Registry:
         for venue in venues:
             found = [i for i in self._by_symbol[spelling] if i.venue == venue]
             found.sort(key=lambda i: i.symbol != spelling)
+            known = self._by_name.get((venue, spelling))
+            if known is not None and (not found or found[0].number != known.number):
+                self.renames += 1
             if found:
                 self._by_name[venue, spelling] = found[0]
             else:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tickplant.checks.batch import Bounds, Checked, check_batch
 from tickplant.checks.keys import key_of_text
+from tickplant.checks.spellings import Spellings
 from tickplant.config import CheckSettings
 from tickplant.model.errors import Complaint, InvalidBody, Overloaded
 from tickplant.model.events import QUARANTINE, SCHEMAS, TRADES
@@ -48,6 +49,8 @@ class Acceptor:
         self._catalog = catalog
         self._store = store
         self._checks = checks
+        self._spellings = Spellings()
+        self._renames = catalog.registry.renames
         self.bounds = Bounds.of(checks)
 
     def accept(self, submissions: Sequence[Submission], seq_next: int, now: int) -> Accepted:
@@ -58,7 +61,14 @@ class Acceptor:
         """
         first = submissions[0]
         rows = _joined(submissions)
-        checked = check_batch(first.table, rows, venue=first.venue, bounds=self.bounds, now_ns=now)
+        checked = check_batch(
+            first.table,
+            rows,
+            venue=first.venue,
+            bounds=self.bounds,
+            now_ns=now,
+            spellings=self._spellings,
+        )
         if first.strict and any(bad := _rejects(submissions, checked, {}, rows)):
             return _refuse_all(bad[0])  # before its symbols are registered
         instrument, refused = self._resolve(checked)
@@ -80,26 +90,33 @@ class Acceptor:
 
     def _resolve(self, checked: Checked) -> tuple[NDArray[np.int32], dict[int, str]]:
         """Return each row's instrument number (0: refused) and why a distinct name was refused."""
-        numbers = np.zeros(len(checked.names) + 1, dtype=np.int32)
+        spellings, registry = checked.spellings, self._catalog.registry
+        if registry.renames != self._renames:  # what was noted may name another instrument now
+            spellings.numbers[:] = 0
+            self._renames = registry.renames
+        instrument = np.where(checked.codes < 0, np.int32(0), spellings.numbers[checked.codes])
         refused: dict[int, str] = {}
-        used = np.unique(checked.codes[checked.accepted]).tolist()
-        for code in used:
-            symbol, venue = checked.names[code]
-            found = self._catalog.registry.find(symbol, venue)
+        unknown = checked.accepted & (instrument == 0)
+        if not unknown.any():
+            return instrument, refused
+        for code in np.unique(checked.codes[unknown]).tolist():
+            symbol, venue = spellings.names[code]
+            found = registry.find(symbol, venue)
             if found is None and self._checks.unknown_symbols == "register":
                 try:
                     found = self._catalog.add_instrument(symbol, venue)
                 except Overloaded as fault:
                     refused[code] = fault.detail
             if found is not None:
-                numbers[code] = found.number
+                spellings.numbers[code] = found.number
             else:
                 refused.setdefault(
                     code,
                     f"symbol: {venue}:{symbol} is not registered and "
                     "checks.unknown_symbols is refuse",
                 )
-        return numbers[checked.codes], refused
+        instrument[unknown] = spellings.numbers[checked.codes[unknown]]
+        return instrument, refused
 
     def _duplicates(self, table: str, keys: Keys | None, fresh: Bools) -> Bools:
         """Mark rows whose key is stored already or stands earlier in this batch."""
