@@ -32,10 +32,10 @@ Floats = NDArray[np.float64]
 
 _BASE = 2.0**BITS
 _ONES = -UNIT_EXPONENT // BITS  # the digit that counts units of 1
-_LARGEST = 2.0**96 - 2.0**43
+LARGEST = 2.0**96 - 2.0**43
 _LOW_BITS = 2**BITS - 1
 _MASK = np.int64(_LOW_BITS)
-_UNITS = 2.0**-UNIT_EXPONENT
+UNITS = 2.0**-UNIT_EXPONENT
 _FEW = 24  # so many are handled sooner by Python's integers
 _SMALL = 1_024  # so many fit one check of all digits
 
@@ -49,9 +49,9 @@ def sum_groups(values: Floats, groups: Ints) -> Ints:
         return _sum_few(values.tolist(), groups.tolist())
     digits = np.zeros((DIGITS, groups.size), np.int64)
     top = max(float(values.max()), -float(values.min()))
-    if top > _LARGEST:
-        values = np.clip(values, -_LARGEST, _LARGEST)
-        top = _LARGEST
+    if top > LARGEST:
+        values = np.clip(values, -LARGEST, LARGEST)
+        top = LARGEST
     k = _ONES
     while top >= _BASE:
         top /= _BASE
@@ -74,7 +74,7 @@ def _sum_few(values: list[float], groups: list[int]) -> Ints:
     digits = np.empty((DIGITS, len(groups)), np.int64)
     for i, (first, end) in enumerate(zip(groups, [*groups[1:], len(values)], strict=True)):
         total = sum(
-            int(min(max(value, -_LARGEST), _LARGEST) * _UNITS) for value in values[first:end]
+            int(min(max(value, -LARGEST), LARGEST) * UNITS) for value in values[first:end]
         )
         for k in range(DIGITS - 1):
             digits[k, i] = total & _LOW_BITS
@@ -110,11 +110,20 @@ def publish(digits: Ints) -> Floats:
     return np.where(negative, -values, values)
 
 
+def whole(digits: Ints) -> list[int]:
+    """Return digits, shape (6, n), as n integers in units of 2^-96."""
+    return [_join(column) for column in digits.T.tolist()]
+
+
 def _publish_one(column: list[int]) -> float:
+    return _join(column) / (1 << -UNIT_EXPONENT)  # Python rounds it correctly
+
+
+def _join(column: list[int]) -> int:
     total = 0
     for digit in reversed(column):
         total = (total << BITS) + digit
-    return total / (1 << -UNIT_EXPONENT)  # Python rounds the quotient of integers correctly
+    return total
 
 
 def _round(digits: Ints) -> Floats:
