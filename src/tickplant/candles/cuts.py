@@ -18,7 +18,6 @@ from tickplant.candles import exact
 from tickplant.candles.runs import Floats, Ints
 
 
-
 def cut_counts(segments: Ints, rows: int, held: Ints, threshold: int) -> Ints:
     """Return where pieces of `threshold` rows begin; the parameters are those of `cut_sums`."""
     lengths = np.diff(segments, append=rows)
@@ -94,10 +93,12 @@ class _Walk:
 
 def _cut_signed(values: Floats, segments: Ints, held: Ints, threshold: float) -> Ints:
     """Do what `cut_sums` does row by row: a value is negative where a price is, which is rare."""
-    least, found = _least_units(threshold), []
+    least = _least_units(threshold)
+    found: list[int] = []
     units = (np.clip(values, -exact.LARGEST, exact.LARGEST) * exact.UNITS).tolist()
     ends = [*segments[1:].tolist(), values.size]
-    for total, at, end in zip(exact.whole(held), segments.tolist(), ends, strict=True):
+    for begun, at, end in zip(exact.whole(held), segments.tolist(), ends, strict=True):
+        total = begun
         for place in range(at, end):
             total += int(units[place])
             if total >= least:

@@ -73,9 +73,7 @@ def _sum_few(values: list[float], groups: list[int]) -> Ints:
     """Sum with Python's integers, which begin sooner than array functions do."""
     digits = np.empty((DIGITS, len(groups)), np.int64)
     for i, (first, end) in enumerate(zip(groups, [*groups[1:], len(values)], strict=True)):
-        total = sum(
-            int(min(max(value, -LARGEST), LARGEST) * UNITS) for value in values[first:end]
-        )
+        total = sum(int(min(max(value, -LARGEST), LARGEST) * UNITS) for value in values[first:end])
         for k in range(DIGITS - 1):
             digits[k, i] = total & _LOW_BITS
             total >>= BITS
