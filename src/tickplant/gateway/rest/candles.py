@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+from dataclasses import dataclass
+from typing import Any
+
 from starlette.responses import Response
 
 from tickplant.candles.basis import BASES
@@ -30,8 +32,38 @@ from tickplant.store.contract import AsOf
 _MINUTE = parse_interval("1m")
 
 
+@dataclass(frozen=True, slots=True)
+class CandlePage:
+    """One page of candles, the token of the next one, and the snapshot that they are of."""
+
+    candles: Candles
+    token: str | None
+    as_of: AsOf
+
+
 def read_candles(call: Call) -> Response:
     """Answer a page of candles."""
+    page = candle_page(call)
+    candles, rows = page.candles, page.candles.table
+    head = candle_head(candles)
+    return answer_rows(
+        call,
+        Page(
+            key="candles",
+            head=head,
+            structs=lambda: candle_structs(rows),
+            table=lambda: public_candles(rows, candles.instrument, head["interval"], candles.basis),
+            next_token=page.token,
+        ),
+    )
+
+
+def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
+    """Return the page of candles that a call asks for.
+
+    With `pinned` it is of a snapshot even where it is the first page of the present, so that
+    more can be read of the same.
+    """
     query = call.query
     instrument = call.plant.registry.resolve(call.path["symbol"])
     check_range(query["start"], query["end"])
@@ -39,6 +71,7 @@ def read_candles(call: Call) -> Response:
     mark = fingerprint(call.door.path, {**query, "of": instrument.number})
     seq_last = call.plant.history.seq_last
     start, as_of = _where(call, mark)
+    as_of = pin(as_of, seq_last) if pinned else as_of
     limit = query["limit"]
     candles = call.plant.history.candles(
         instrument,
@@ -56,7 +89,20 @@ def read_candles(call: Call) -> Response:
     if candles.table.num_rows > limit:
         place = (candles.table["start"][limit].as_py(), 0)
         token = encode_token(mark, place, pin(as_of, seq_last))
-    return answer_rows(call, _page(candles, candles.table.slice(0, limit), token))
+    shown = Candles(instrument, grid, candles.basis, candles.table.slice(0, limit))
+    return CandlePage(shown, token, as_of)
+
+
+def candle_head(candles: Candles) -> dict[str, Any]:
+    """Return what all candles of an answer have in common."""
+    return {
+        "symbol": candles.instrument.symbol,
+        "venue": candles.instrument.venue,
+        "interval": str(candles.grid.interval),
+        "basis": candles.basis,
+        "timezone": candles.grid.timezone,
+        "day_start": candles.grid.day_start,
+    }
 
 
 def _where(call: Call, mark: int) -> tuple[int | None, AsOf]:
@@ -66,25 +112,6 @@ def _where(call: Call, mark: int) -> tuple[int | None, AsOf]:
         return query["start"], wanted_as_of(call.plant.history, query)
     token = decode_token(query["page_token"], mark)
     return token.place[0], token.as_of
-
-
-def _page(candles: Candles, rows: pa.Table, token: str | None) -> Page:
-    grid, instrument, basis = candles.grid, candles.instrument, candles.basis
-    interval = str(grid.interval)
-    return Page(
-        key="candles",
-        head={
-            "symbol": instrument.symbol,
-            "venue": instrument.venue,
-            "interval": interval,
-            "basis": basis,
-            "timezone": grid.timezone,
-            "day_start": grid.day_start,
-        },
-        structs=lambda: candle_structs(rows),
-        table=lambda: public_candles(rows, instrument, interval, basis),
-        next_token=token,
-    )
 
 
 INTERVAL = Param(
@@ -123,6 +150,9 @@ FILL = choice(
     "before (`previous`), or with null prices (`null`).",
 )
 
+CANDLE_PARAMS = (INTERVAL, START, END, BASIS, TIMEZONE, DAY_START, FILL, AS_OF, *PAGED)
+"""What chooses candles, here and wherever something is made of them."""
+
 DOORS = (
     Door(
         method="GET",
@@ -134,7 +164,7 @@ DOORS = (
         "The bar that is still forming is included and says so in `state`. Late, corrected and "
         "cancelled trades change the bar they belong to; `revision` tells.",
         model=models.CandlesPage,
-        params=(INTERVAL, START, END, BASIS, TIMEZONE, DAY_START, FILL, AS_OF, *PAGED),
+        params=CANDLE_PARAMS,
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         rows=True,
         refusals=(400, 404, 406),
