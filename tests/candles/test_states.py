@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickplant.candles import states
-from tickplant.candles.grid import Cells
+from tickplant.candles.cells import Cells
 from tickplant.candles.states import build, empty, merge, roll_up
 
 grids = st.sampled_from(GRIDS).map(lambda names: grid_of(*names))

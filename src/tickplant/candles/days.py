@@ -90,7 +90,7 @@ class Days:
 
     def start_of(self, date: int) -> int:
         """Return when the trading day of `date` starts."""
-        return int(self._compute(date - self.date_shift, date - self.date_shift + 1)[0])
+        return int(self.on_dates(date - self.date_shift, date - self.date_shift + 1)[0])
 
     def covering(self, low: int, high: int, margin_days: int) -> DayTable:
         """Return a table that reaches `margin_days` before `low` and beyond `high`, both ns."""
@@ -106,13 +106,14 @@ class Days:
         if self._table.starts.size:
             first, last = min(first, self._first), max(last, self._last)
         # A zone that jumps over the end of a day must not let one start before the day before it.
-        starts = np.maximum.accumulate(self._compute(first, last))
+        starts = np.maximum.accumulate(self.on_dates(first, last))
         dates = np.arange(first, last, dtype=np.int64) + self.date_shift
         keep = np.append(starts[1:] != starts[:-1], True)
         self._table = DayTable(dates[keep], starts[keep])
         self._first, self._last = first, last
 
-    def _compute(self, first: int, last: int) -> Ints:
+    def on_dates(self, first: int, last: int) -> Ints:
+        """Return when the clock shows the start of day, on each calendar date of [first, last)."""
         local = np.arange(first, last, dtype=np.int64) * NS_PER_DAY
         local += self._minutes * NS_PER_MINUTE
         if self._zone is None:

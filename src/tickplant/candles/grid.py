@@ -13,19 +13,23 @@ A grid is an interval and an origin (a time zone and a start of day, see `days.p
   are quarters and `12mo` years.
 
 A date that does not exist in the zone is counted, but a candle begins with the first day that
-does. Times are int64 nanoseconds UTC from 1688 to 2252. Methods that take one time clip it to
-that; the arrays must be within it.
+does. A grid with an exchange calendar and a session of it has other bars (see `sessions.py`); what
+lies between them has a start and an end as well, and `inside` tells the two apart.
+
+Times are int64 nanoseconds UTC from 1688 to 2252. Methods that take one time clip it to that; the
+arrays must be within it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tickplant.candles.calendars import ALL, REGULAR, SESSIONS, find_calendar, schedule_of
 from tickplant.candles.days import (
     DATE_MAX,
     DATE_MIN,
@@ -37,35 +41,82 @@ from tickplant.candles.days import (
     days_of,
 )
 from tickplant.candles.interval import Interval
+from tickplant.candles.sessions import SessionBars, session_bars, split
+from tickplant.model.errors import InvalidParameter
 from tickplant.model.times import NS_PER_DAY, NS_PER_S
 
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 # Ten years within the known days, so that the longest candle of any time is known whole.
 TIME_MIN = (DATE_MIN + 3_700) * NS_PER_DAY
 TIME_MAX = (DATE_MAX - 3_700) * NS_PER_DAY
-_MONDAY = 4  # 1970-01-05
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """Where candles begin and end. Hashable; equal grids have the same interval and origin.
 
-    `day_start` is `HH:MM` on the clock of `timezone`. Raises `InvalidParameter`. Any thread may
-    use it.
+    `day_start` is `HH:MM` on the clock of `timezone`. With a `calendar`, by its own name, both are
+    the calendar's, and `session` says which events count: `regular` and `extended` hours have their
+    own bars, `all` are ordinary days that begin as the calendar's do. `Grid.of` takes what a user
+    gives. Raises `InvalidParameter`. Any thread may use it.
     """
 
     interval: Interval
     timezone: str = "UTC"
     day_start: str = "00:00"
+    calendar: str | None = None
+    session: str = REGULAR
     _days: Days = field(init=False, repr=False, compare=False)
     _uniform: tuple[int, int] | None = field(init=False, repr=False, compare=False)
+    _sessions: SessionBars | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_zone(self.timezone)
         days = days_of(self.timezone, check_day_start(self.day_start))
+        sessions = None
+        if self.calendar is not None:
+            _check_origin(self.calendar, self.timezone, self.day_start)
+            if self.session != ALL:
+                sessions = session_bars(self.calendar, self.session, self.interval)
+        uniform = None if sessions else _uniform(self.interval, self.timezone, days)
         object.__setattr__(self, "_days", days)
-        object.__setattr__(self, "_uniform", _uniform(self.interval, self.timezone, days))
+        object.__setattr__(self, "_uniform", uniform)
+        object.__setattr__(self, "_sessions", sessions)
+
+    @classmethod
+    def of(
+        cls,
+        interval: Interval,
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
+    ) -> Grid:
+        """Return the grid that a user asks for; None is what was not given.
+
+        A calendar may be named in any case and by any alias, and brings its zone and start of day;
+        others beside it are refused, and so is a session without a calendar. The first use of a
+        calendar takes about a second. Raises `InvalidParameter`, and `UserError` where the
+        calendars are not installed.
+        """
+        if calendar is None:
+            if session is not None:
+                raise InvalidParameter("session", session, "a session only beside a calendar")
+            return cls(interval, timezone or "UTC", day_start or "00:00")
+        session = REGULAR if session is None else session
+        if session not in SESSIONS:
+            raise InvalidParameter("session", session, ", ".join(SESSIONS))
+        name = find_calendar(calendar)
+        origin = schedule_of(name)
+        return cls(
+            interval,
+            origin.timezone if timezone is None else timezone,
+            origin.day_start if day_start is None else day_start,
+            name,
+            session,
+        )
 
     @property
     def uniform(self) -> tuple[int, int] | None:
@@ -96,6 +147,8 @@ class Grid:
             return (ts - offset) // step * step + offset
         if ts.size == 0:
             return np.empty(0, np.int64)
+        if self._sessions:
+            return self._sessions.starts(ts)
         edges = self._edges(int(ts.min()), int(ts.max()))[:-1]
         step = self.interval.step_ns
         if edges.size == 1:
@@ -110,6 +163,8 @@ class Grid:
             return starts + self._uniform[0]
         if starts.size == 0:
             return np.empty(0, np.int64)
+        if self._sessions:
+            return self._sessions.ends(starts)
         edges = self._edges(int(starts.min()), int(starts.max()))
         after = np.minimum(np.searchsorted(edges, starts, "right"), edges.size - 1)
         step = self.interval.step_ns
@@ -137,11 +192,55 @@ class Grid:
             count = -(-(end - first) // step)
             count = count if limit is None else min(count, limit)
             return first + np.arange(count, dtype=np.int64) * step
+        if self._sessions:
+            return self._sessions.range(first, end, limit)
         edges = self._edges(start, end)
         step = self.interval.step_ns
-        starts = _split_days(edges, step, first, limit) if step else edges[:-1]
+        starts = split(edges[:-1], edges[1:], step, first, limit) if step else edges[:-1]
         low, high = np.searchsorted(starts, (first, end), "left")
         return starts[low:high][:limit].copy()
+
+    def newest(self, start: int, end: int, count: int) -> Ints:
+        """Return the last `count` of `range(start, end)`, rising, without computing all of them."""
+        width = count * self.length_ns_max
+        while True:
+            low = max(self.floor(end - width), start)
+            starts = self.range(low, end)
+            if starts.size >= count or low == start:
+                return starts[-count:]
+            width *= 4  # nights and week-ends lie between the bars of sessions
+
+    def inside(self, ts: Ints) -> Flags | None:
+        """Say which times, shape (n,), are in a bar's opening hours; None where all are.
+
+        Events outside make no bars; without a session of a calendar there are none outside.
+        """
+        if self._sessions is None or not ts.size:
+            return None
+        return self._sessions.inside(ts)
+
+    def bars_at(self, times: Iterable[int]) -> list[int]:
+        """Return the starts of the bars that these times fall into, rising, each once."""
+        ts = np.fromiter(map(_clip, times), np.int64)
+        inside = self.inside(ts)
+        starts: list[int] = np.unique(self.starts(ts if inside is None else ts[inside])).tolist()
+        return starts
+
+    def check_known(self, low: int, high: int) -> None:
+        """Raise `InvalidParameter` where the calendar does not know all sessions of `[low, high]`.
+
+        Events out there make no bars, which must not look like a market without trades.
+        """
+        if self._sessions:
+            self._sessions.check_known(low, high)
+
+    def cuts(self, ts: Ints) -> Ints:
+        """Return the last time up to each of `ts` at which a bar or opening hours begin or end."""
+        return self._sessions.cuts(ts) if self._sessions and ts.size else self.starts(ts)
+
+    def cut_range(self, start: int, end: int) -> Ints:
+        """Return all cuts with `start <= cut < end`, rising; `start` is one of them."""
+        return self._sessions.cut_range(start, end) if self._sessions else self.range(start, end)
 
     def _edges(self, low: int, high: int) -> Ints:
         """Return the edges around [low, high]: the first <= low, the last > high, rising."""
@@ -153,33 +252,6 @@ class Grid:
         last = int(np.searchsorted(edges, high, "right"))
         around: Ints = edges[max(first, 0) : last + 1]
         return around
-
-
-class Cells:
-    """The cells into which the edges of several grids cut time: none crosses an edge.
-
-    States that are built once on the cells can be rolled up to each of the grids. A cell starts
-    with the latest of the candles that a time is in: two times with the same latest start cannot
-    have an edge between them, for a candle would start there, and later.
-    """
-
-    unit_ns = NS_PER_S
-
-    def __init__(self, grids: Sequence[Grid]) -> None:
-        self._grids = tuple(grids)
-        self.length_ns = min(grid.length_ns for grid in self._grids)
-
-    def starts(self, ts: Ints) -> Ints:
-        """Return the start of the cell of each time, shape (n,)."""
-        starts = self._grids[0].starts(ts)
-        for grid in self._grids[1:]:
-            np.maximum(starts, grid.starts(ts), out=starts)
-        return starts
-
-    def range(self, start: int, end: int) -> Ints:
-        """Return all starts b with `start of start's cell <= b < end`, rising."""
-        first = max(grid.floor(start) for grid in self._grids)
-        return np.unique(np.concatenate([grid.range(first, end) for grid in self._grids]))
 
 
 def _clip(ts: int) -> int:
@@ -194,32 +266,21 @@ def _uniform(interval: Interval, timezone: str, days: Days) -> tuple[int, int] |
         return None
     if step:
         return (step, days.start_of(0) % step) if NS_PER_DAY % step == 0 else None
-    origin = _MONDAY if interval.unit == "w" else 0
-    return interval.length_ns_max, days.start_of(origin)
+    return interval.length_ns_max, days.start_of(interval.epoch_date)
+
+
+def _check_origin(calendar: str, timezone: str, day_start: str) -> None:
+    origin = schedule_of(calendar)
+    given = (("timezone", timezone, origin.timezone), ("day_start", day_start, origin.day_start))
+    for name, value, allowed in given:
+        if value != allowed:
+            raise InvalidParameter(name, value, f"{allowed} with the calendar {calendar}, or none")
 
 
 @lru_cache(maxsize=128)
 def _period_edges(table: DayTable, interval: Interval) -> Ints:
     """Return the starts of the days with which a candle of days, weeks or months begins."""
     dates = table.dates
-    if interval.unit == "d":
-        period = dates // interval.count
-    elif interval.unit == "w":
-        period = (dates - _MONDAY) // (7 * interval.count)
-    else:
-        months = dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-        period = months // interval.count
+    period = interval.period_of(dates)
     edges: Ints = table.starts[1:][period[1:] != period[:-1]]
     return edges
-
-
-def _split_days(edges: Ints, step: int, first: int, limit: int | None) -> Ints:
-    """Return the starts of candles of `step` within the days between `edges`, first to last."""
-    counts = -(-np.diff(edges) // step)
-    if limit is not None:
-        skipped = int(first - edges[0]) // step
-        days = int(np.searchsorted(np.cumsum(counts), limit + skipped, "left")) + 1
-        edges, counts = edges[: days + 1], counts[:days]
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    starts: Ints = np.repeat(edges[:-1], counts) + within * step
-    return starts

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 
@@ -21,6 +24,7 @@ ALLOWED = (
 
 _STEP_NS = {"s": NS_PER_S, "m": NS_PER_MINUTE, "h": NS_PER_HOUR}
 _DAYS_MAX = {"d": 1, "w": 7, "mo": 31}
+_MONDAY = 4  # 1970-01-05
 _TEXT = re.compile(r"([1-9][0-9]{0,8})(s|mo|m|h|d|w)\Z", re.ASCII)
 
 
@@ -51,6 +55,21 @@ class Interval:
     def length_ns_max(self) -> int:
         """An upper bound of the length in nanoseconds, not counting changes of the clock."""
         return self.step_ns or self.count * _DAYS_MAX[self.unit] * NS_PER_DAY
+
+    @property
+    def epoch_date(self) -> int:
+        """The date, in days since 1970-01-01, from which days, weeks and months are counted."""
+        return _MONDAY if self.unit == "w" else 0
+
+    def period_of(self, dates: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of the candle of d, w or mo that each date is in.
+
+        Dates are days since 1970-01-01. Candles of months are counted from January 1970.
+        """
+        if self.unit == "mo":
+            months = dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+            return months // self.count
+        return (dates - self.epoch_date) // (self.count * _DAYS_MAX[self.unit])
 
 
 def parse_interval(text: str, name: str = "interval") -> Interval:

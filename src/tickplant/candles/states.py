@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles import exact
-from tickplant.candles.grid import Cells, Grid
+from tickplant.candles.cells import Cells
+from tickplant.candles.grid import Grid
 from tickplant.candles.runs import (
     CLOSE,
     CLOSE_SEQ,
@@ -208,6 +209,7 @@ def build(
     """Return the states of the candles that the rows fall into.
 
     Rows may come in any order; arrays have shape (n,), `instrument` may be one number for all.
+    Rows outside the grid's sessions make no candles.
     Rows without a price (NaN) are skipped; without a size (NaN, or `size` None) they count, but
     add nothing to volume and notional.
     """
@@ -235,7 +237,13 @@ def merge(parts: Sequence[States]) -> States:
 
 
 def roll_up(states: States, grid: Grid) -> States:
-    """Return the states on a coarser grid, whose every edge is an edge of the present one."""
+    """Return the states on a coarser grid, whose every edge is an edge of the present one.
+
+    What lies outside that grid's sessions is left out.
+    """
+    inside = grid.inside(states.start)
+    if inside is not None:
+        states = states.take(inside)
     if not len(states):
         return states
     block = states.block.copy()
@@ -251,9 +259,12 @@ def _build_chunk(
     price: Floats,
     size: Floats | None,
 ) -> States:
-    missing = np.isnan(price)
-    if missing.any():
-        keep = ~missing
+    skipped = np.isnan(price)
+    inside = grid.inside(ts)
+    if inside is not None:
+        skipped |= ~inside
+    if skipped.any():
+        keep = ~skipped
         ts, seq, price = ts[keep], seq[keep], price[keep]
         size = None if size is None else size[keep]
         instrument = instrument[keep] if isinstance(instrument, np.ndarray) else instrument
