@@ -118,12 +118,12 @@ def make_indicator(kind: Kind, given: Mapping[str, Any]) -> Indicator:
         name: default if given.get(name) is None else _read(name, given[name])
         for name, default in kind.defaults.items()
     }
-    if kind.name == "macd" and chosen["fast"] >= chosen["slow"]:
+    if kind.name == "macd" and not chosen["fast"] < chosen["slow"]:
         raise InvalidParameter("fast", chosen["fast"], f"less than slow, which is {chosen['slow']}")
     return Indicator(kind, tuple(chosen.items()))
 
 
-def _read(name: str, value: object) -> int | float | str:
+def _read(name: str, value: object) -> Any:
     text = str(value).strip().lower()
     if name == "source":
         if text not in SOURCES:

@@ -32,9 +32,9 @@ def evaluate(
     found = np.full((len(indicator.kind.columns), len(places)), np.nan)
     series = [source_column(bars, name) for name in indicator.inputs]
     # A bar without a vwap was traded without sizes; it counts as a bar, and adds nothing.
-    lacking = np.isnan(series[:1] if indicator.kind.formula is None else series).any(axis=0)
-    known = np.flatnonzero(~lacking)
-    ranks = np.full(len(lacking), -1)
+    required = series[:1] if indicator.kind.formula is None else series
+    known = np.flatnonzero(~np.isnan(np.array(required)).any(axis=0))
+    ranks = np.full(len(series[0]), -1)
     ranks[known] = np.arange(len(known))
     wanted = ranks[np.asarray(places, np.int64)]
     columns = np.flatnonzero(wanted >= 0)

@@ -160,6 +160,63 @@ class CandlesPage(_Model):
     next_page_token: str | None
 
 
+class IndicatorModel(_Model):
+    """An indicator with its parameters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(examples=["sma"])
+    window: int | None = Field(
+        description="Bars that a value is computed from at most, its own included; null for those "
+        "of the trading day.",
+        examples=[20],
+    )
+    columns: list[str] = Field(
+        description="Names of its values in the rows; with parameters where an indicator was asked "
+        "for more than once.",
+        examples=[["sma"]],
+    )
+
+
+class IndicatorValuesModel(_Model):
+    """A bar's times and state, or an event's, then the sources and the values of the indicators."""
+
+    model_config = ConfigDict(extra="allow")
+
+    start: str | None = Field(default=None, description="Of a bar.")
+    end: str | None = Field(default=None, description="Of a bar.")
+    state: str | None = Field(default=None, description="Of a bar, as in candles.")
+    revision: int | None = Field(default=None, description="Of a bar, as in candles.")
+    ts_event: str | None = Field(default=None, description="Of an event.")
+    seq: int | None = Field(default=None, description="Of an event.")
+
+
+class IndicatorsPage(_Model):
+    """A page of bars or events with indicators."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    interval: str | None = Field(default=None, examples=["1m"])
+    basis: Literal["trade", "mid", "bid", "ask"]
+    timezone: str | None = Field(default=None, examples=["UTC"])
+    day_start: str | None = Field(default=None, examples=["00:00"])
+    indicators: list[IndicatorModel]
+    values: list[IndicatorValuesModel] = Field(
+        examples=[
+            [
+                {
+                    "start": "2014-05-07T00:00:00Z",
+                    "end": "2014-05-07T00:01:00Z",
+                    "revision": 5077,
+                    "close": 1.393,
+                    "sma": 1.39295,
+                }
+            ]
+        ]
+    )
+    next_page_token: str | None
+
+
 class LatestModel(_Model):
     """The last that is known of an instrument. What there is none of is null."""
 
