@@ -20,8 +20,8 @@ NOW = 1_700_000_000_000_000_000
 @pytest.mark.parametrize("times", [1, 100])
 def test_a_name_means_what_the_registry_says_now(tmp_path: Path, times: int) -> None:
     store = TieredStore.open(tmp_path, StoreSettings())
-    catalog = Catalog()
-    acceptor = Acceptor(catalog, store, CheckSettings(instruments_max=4))
+    catalog = Catalog(instruments_max=4)
+    acceptor = Acceptor(catalog, store, CheckSettings())
 
     def numbers(*symbols: str) -> list[int]:
         rows = incoming_batch("trades", symbol=symbols * times, price=[1.0] * len(symbols) * times)
