@@ -22,7 +22,6 @@ arrays must be within it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -219,12 +218,10 @@ class Grid:
             return None
         return self._sessions.inside(ts)
 
-    def bars_at(self, times: Iterable[int]) -> list[int]:
+    def bars_at(self, ts: Ints) -> Ints:
         """Return the starts of the bars that these times fall into, rising, each once."""
-        ts = np.fromiter(map(_clip, times), np.int64)
         inside = self.inside(ts)
-        starts: list[int] = np.unique(self.starts(ts if inside is None else ts[inside])).tolist()
-        return starts
+        return np.unique(self.starts(ts if inside is None else ts[inside]))
 
     def check_known(self, low: int, high: int) -> None:
         """Raise `InvalidParameter` where the calendar does not know all sessions of `[low, high]`.

@@ -29,10 +29,13 @@ class BarReader:
         if self.span is None or limit == 0:
             return empty()
         grid = self.grid
-        low = grid.floor(self.span[0] if start is None else max(self.span[0], start))
+        first = self.span[0] if start is None else max(self.span[0], start)
+        low = grid.floor(first)
         last = self.span[1] if end is None else min(self.span[1], end - 1)
         if last < low:
             return empty()
+        newest = start is None and limit is not None
+        grid.check_known(last if newest else first, last)
         high = grid.next(grid.floor(last))
         if limit is None:
             return self._states(low, high)

@@ -219,8 +219,7 @@ class History:
         until = grid.next(grid.floor(watermark))
         until = until if end is None else min(until, end)
         if start is None:
-            low = max(grid.floor(reader.span[0]), until - count * grid.length_ns_max)
-            newest = grid.range(low, until)[-count:]
+            newest = grid.newest(grid.floor(reader.span[0]), until, count)
             since = int(newest[0]) if len(newest) else until
         else:
             since = grid.floor(start)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tickplant.candles.basis import rows_of, table_of
+from tickplant.candles.basis import height_of, rows_of, table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
@@ -78,7 +78,8 @@ class LiveCandles:
 
     def _no_bars(self, what: Watched) -> LiveBars:
         span = self._store.span(table_of(what.basis))
-        return LiveBars(what.grid, horizon=span[1] if span else None)
+        horizon = span[1] if span else None
+        return LiveBars(what.grid, horizon=horizon, height=height_of(what.basis))
 
     @property
     def watched(self) -> tuple[Watched, ...]:
@@ -126,7 +127,7 @@ class LiveCandles:
     def _rebuilt(
         self, what: Watched, watch: _Watch, instrument: int, times: list[int], seq: int
     ) -> States:
-        starts = sorted({what.grid.floor(ts) for ts in times})
+        starts = what.grid.bars_at(np.asarray(times, np.int64)).tolist()
         for start in starts:
             watch.bars.forget(instrument, start)
         states = states_of_bars(self._store, instrument, what.grid, what.basis, starts)
@@ -156,6 +157,9 @@ class LiveCandles:
             return empty()
         starts = what.grid.starts(before)
         over = what.grid.ends(starts) <= after
+        inside = what.grid.inside(starts)
+        if inside is not None:  # between the bars of sessions there is nothing to close
+            over &= inside
         held, unknown = watch.bars.get(numbers[over], starts[over])
         return merge([held, self._build(what, watch, unknown)])
 

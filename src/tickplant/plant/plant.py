@@ -60,7 +60,10 @@ class _Apart(Exception):
 
 
 class Plant:
-    """Accepts, stores, publishes. Every public method may be called from any thread."""
+    """Accepts, stores, publishes. Every public method may be called from any thread.
+
+    `bring_back` restores to the store what it expects; it is called once, on a thread of its own.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Plant:
         catalog: Catalog,
         hub: Hub,
         metrics: Metrics,
+        bring_back: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -91,6 +95,7 @@ class Plant:
         self._working: list[Item] = []
         self._state = "starting"
         self._fault: str | None = None
+        self._bring_back = bring_back
         self._begun = threading.Event()
         self._stop_lock = threading.Lock()
         self._stop_maintenance = threading.Event()
@@ -109,6 +114,7 @@ class Plant:
         self._threads = [
             threading.Thread(target=self._run, name="plant", daemon=True),
             threading.Thread(target=self._maintain, name="store-maintenance", daemon=True),
+            threading.Thread(target=self._restore, name="restore", daemon=True),
         ]
 
     # -- life ------------------------------------------------------------------------------------
@@ -130,13 +136,14 @@ class Plant:
                 return
             self._state = "stopping"
             self._inbox.close(self._fault or "the plant is stopping")
-            flow, maintenance = self._threads
+            flow, maintenance, restore = self._threads
             _join(flow)
             self._stop_maintenance.set()  # not before: it makes room for what waits
             _join(maintenance)
             self.log.close()  # whoever waits for the log is told that there is none
             _join(flow)
-            if flow.is_alive() or maintenance.is_alive():
+            _join(restore)
+            if any(thread.is_alive() for thread in self._threads):
                 _LOG.error("a thread did not end; the journal keeps what the archive lacks")
             else:
                 self._archive_all()
@@ -423,7 +430,8 @@ class Plant:
             self._candles.forget()
             return
         for what, rows in updates:
-            self.hub.publish(Published.of_candles(_key(what), rows, batch.seq_last))
+            key = CandleKey.of(what.grid, what.basis)
+            self.hub.publish(Published.of_candles(key, rows, batch.seq_last))
             self.metrics.candles_published(str(what.grid.interval), what.basis, len(rows))
 
     def _append(self, batches: tuple[Batch, ...], on_durable: DurableCallback) -> None:
@@ -438,6 +446,19 @@ class Plant:
             if entries is not None:
                 self.catalog.give_back(entries)
             raise
+
+    # -- the thread that brings back what a run before left in the journal -------------------------
+
+    def _restore(self) -> None:
+        try:
+            if self._bring_back is not None:
+                self._bring_back()
+        except BaseException as fault:
+            self._fault = f"the journal's rows could not be restored: {fault!r}"
+            _LOG.exception("the journal's rows could not be restored; restart the plant")
+            self._inbox.close(self._fault)
+        finally:
+            self._bring_back = None  # it holds the journal's places
 
     # -- the maintenance thread --------------------------------------------------------------------
 
@@ -454,11 +475,6 @@ class Plant:
 def _join(thread: threading.Thread) -> None:
     if thread.ident is not None:  # it was started
         thread.join(JOIN_S_MAX)
-
-
-def _key(what: Watched) -> CandleKey:
-    grid = what.grid
-    return CandleKey(str(grid.interval), what.basis, grid.timezone, grid.day_start)
 
 
 def _grouped(items: list[Item]) -> Iterator[list[Item]]:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.candles.grid import Grid
 from tickplant.model.events import MARKET_TABLES
 
 CANDLES = "candles"
@@ -24,12 +25,21 @@ ENTRY_ROWS = 20
 
 
 class CandleKey(NamedTuple):
-    """Which candles: all four as text, in their canonical spelling."""
+    """Which candles, in canonical spelling; `session` is None where there is no calendar."""
 
     interval: str
     basis: str
     timezone: str = "UTC"
     day_start: str = "00:00"
+    calendar: str | None = None
+    session: str | None = None
+
+    @classmethod
+    def of(cls, grid: Grid, basis: str) -> CandleKey:
+        """Return the key of the candles of a grid and a basis."""
+        session = grid.session if grid.calendar else None
+        interval = str(grid.interval)
+        return cls(interval, basis, grid.timezone, grid.day_start, grid.calendar, session)
 
 
 class Published:

@@ -127,11 +127,13 @@ def _candles(rows: pa.RecordBatch, registry: Registry, key: CandleKey) -> Iterat
     return map(
         CandleEvent,
         *_names(get("instrument"), registry),
-        *map(repeat, key),
+        *map(repeat, key[:4]),
         _times(get("start")),
         _times(get("end")),
         *map(get, _BAR_COLUMNS),
         [FORMING if forming else UNSET for forming in get("forming")],
+        repeat(key.calendar or UNSET),
+        repeat(key.session or UNSET),
     )
 
 

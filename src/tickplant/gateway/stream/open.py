@@ -27,7 +27,13 @@ from tickplant.gateway.stream.replay_bars import BarReader, CandleQuery
 from tickplant.gateway.stream.selection import Selection
 from tickplant.gateway.stream.status import StatusSubscription
 from tickplant.gateway.stream.subscription import Subscription
-from tickplant.model.errors import InvalidParameter, PassingError, TickplantError, shorten
+from tickplant.model.errors import (
+    InvalidParameter,
+    PassingError,
+    TickplantError,
+    UserError,
+    shorten,
+)
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import parse_time
 from tickplant.plant.history import SEQ_MAX
@@ -82,7 +88,9 @@ async def open_subscription(
     """Check the message and make its subscription. Raises `ProtocolError`."""
     check_channel(message)
     origin = find_origin(message, plant)
-    query = find_query(message)
+    # The first use of a calendar imports its library and computes decades of sessions.
+    slow = message.calendar is not None
+    query = await asyncio.to_thread(find_query, message) if slow else find_query(message)
     selection = Selection("*" if message.channel == STATUS else message.symbols, plant.registry)
     watched: list[tuple[Grid, str]] = []
     try:
@@ -197,8 +205,11 @@ def find_query(message: Subscribe) -> CandleQuery | None:
             f"basis: {shorten(message.basis)} is not allowed; allowed is {', '.join(BASES)}",
         )
     try:
-        return CandleQuery(Grid(interval, message.timezone, message.day_start), message.basis)
-    except InvalidParameter as fault:
+        grid = Grid.of(
+            interval, message.timezone, message.day_start, message.calendar, message.session
+        )
+        return CandleQuery(grid, message.basis)
+    except UserError as fault:
         raise ProtocolError("bad_grid", fault.detail) from None
 
 

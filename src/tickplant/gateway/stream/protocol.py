@@ -48,8 +48,10 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     snapshot: bool = False
     interval: str | None = None
     basis: str | None = None
-    timezone: str = "UTC"
-    day_start: str = "00:00"
+    timezone: str | None = None
+    day_start: str | None = None
+    calendar: str | None = None
+    session: str | None = None
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +111,8 @@ class QuoteEvent(msgspec.Struct, gc=False):
 
 
 class CandleEvent(msgspec.Struct, gc=False):
-    """A bar on the wire. `state` is `forming`, or left out once the bar's time is over."""
+    """A bar on the wire. `state` is `forming`, or left out once the bar's time is over; `calendar`
+    and `session` are left out where there is no calendar."""
 
     symbol: str
     venue: str
@@ -128,6 +131,8 @@ class CandleEvent(msgspec.Struct, gc=False):
     count: int
     revision: int | None
     state: str | UnsetType = UNSET
+    calendar: str | UnsetType = UNSET
+    session: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)

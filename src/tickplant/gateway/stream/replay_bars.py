@@ -36,8 +36,7 @@ class CandleQuery:
 
     def key(self, basis: str) -> CandleKey:
         """Return the key under which the plant publishes these bars."""
-        grid = self.grid
-        return CandleKey(str(grid.interval), basis, grid.timezone, grid.day_start)
+        return CandleKey.of(self.grid, basis)
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -151,7 +150,7 @@ class ChangedBarReader:
         for number, mine in zip(found.tolist(), np.split(ts[order], places[1:]), strict=True):
             touched = self._touched.setdefault(number, _Touched())
             touched.last = max(touched.last, int(mine.max()))
-            touched.starts[table].update(np.unique(self._query.grid.starts(mine)).tolist())
+            touched.starts[table].update(self._query.grid.bars_at(mine).tolist())
 
     def _note_amended(self, rows: pa.Table) -> None:
         amended = rows.filter(pc.not_equal(rows["ref_seq"], 0))
@@ -159,6 +158,8 @@ class ChangedBarReader:
         for number in pc.unique(amended["instrument"]).to_pylist():
             ts, seqs = store.amendment_seqs(number, None, None, as_of)
             new = np.flatnonzero(seqs > self._after)
+            inside = self._query.grid.inside(ts[new])
+            new = new if inside is None else new[inside]
             starts = self._query.grid.starts(ts[new]).tolist()
             touched = self._touched[number].amended
             for start, seq in zip(starts, seqs[new].tolist(), strict=True):
@@ -192,8 +193,9 @@ class ChangedBarReader:
         """Return the start of the bar that was forming at `after`, where that is over at `upto`."""
         if before == INT64_MIN:
             return []
-        start = self._query.grid.floor(before)
-        return [start] if self._query.grid.next(start) <= last else []
+        starts = self._query.grid.bars_at(np.array([before], np.int64))
+        closed: list[int] = starts[self._query.grid.ends(starts) <= last].tolist()
+        return closed
 
     def _stood(
         self, number: int, basis: str, starts: list[int], amended: dict[int, int], last: int
