@@ -43,10 +43,14 @@ class LiveBars:
 
     `horizon` is the latest `ts_event` in the store before the first `apply`, None for an empty
     store; a later time than that is safe too, and only costs more recomputing. One thread owns
-    it. Memory: about 200 bytes a candle, `keep` candles an instrument that was seen.
+    it. `height` is that of the blocks of states, which is another one for quotes (see
+    `basis.height_of`). Memory: about 200 bytes a candle, `keep` candles an instrument that was
+    seen.
     """
 
-    def __init__(self, grid: Grid, *, horizon: int | None, keep: int = 3) -> None:
+    def __init__(
+        self, grid: Grid, *, horizon: int | None, keep: int = 3, height: int = COLUMNS
+    ) -> None:
         self.grid = grid
         self._keep = keep
         self._complete_at_first = _NONE if horizon is None else horizon + 1
@@ -54,7 +58,7 @@ class LiveBars:
         self._row_of = np.full(64, -1, np.int64)
         self._complete_from = np.empty(0, np.int64)
         self._starts = np.empty((0, keep), np.int64)
-        self._block = np.empty((COLUMNS, 0), np.int64)
+        self._block = np.empty((height, 0), np.int64)
 
     def apply(
         self,
@@ -129,7 +133,7 @@ class LiveBars:
         if found[0]:
             self._block[COUNT, slots] = 0
         elif start >= self._complete_from[rows[0]]:
-            block = np.zeros((COLUMNS, 1), np.int64)
+            block = np.zeros((len(self._block), 1), np.int64)
             block[INSTRUMENT], block[START] = instrument, start
             self._insert(rows, block)
 
@@ -217,6 +221,6 @@ class LiveBars:
             self._complete_from, np.full(more, self._complete_at_first, np.int64)
         )
         self._starts = np.vstack([self._starts, np.full((more, self._keep), _NONE)])
-        block = np.zeros((COLUMNS, more * self._keep), np.int64)
+        block = np.zeros((len(self._block), more * self._keep), np.int64)
         block[START] = _NONE
         self._block = np.concatenate([self._block, block], axis=1)

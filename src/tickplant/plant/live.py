@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tickplant.candles.basis import rows_of, table_of
+from tickplant.candles.basis import height_of, rows_of, table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
@@ -78,7 +78,8 @@ class LiveCandles:
 
     def _no_bars(self, what: Watched) -> LiveBars:
         span = self._store.span(table_of(what.basis))
-        return LiveBars(what.grid, horizon=span[1] if span else None)
+        horizon = span[1] if span else None
+        return LiveBars(what.grid, horizon=horizon, height=height_of(what.basis))
 
     @property
     def watched(self) -> tuple[Watched, ...]:
