@@ -15,10 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from tickplant.analytics.ask import parse_indicators
 from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
+from tickplant.formats.indicators import public_event_indicators, public_indicators
 from tickplant.formats.instruments import is_wanted, public_instruments
 from tickplant.formats.latest import public_latest
 from tickplant.formats.result import Rows
@@ -32,8 +34,14 @@ from tickplant.model.errors import InvalidParameter, NotFound
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import parse_time
+from tickplant.plant.event_indicators import (
+    IndicatedEvents,
+    check_no_bars,
+    read_event_indicators,
+)
 from tickplant.plant.folder import JOURNAL
 from tickplant.plant.history import History
+from tickplant.plant.indicators import Indicated, read_indicators
 from tickplant.store.contract import NOW, AsOf, Cursor
 
 ORDERS = ("asc", "desc")
@@ -182,6 +190,69 @@ class Folder:
             _about(instrument) | about | {"day_start": grid.day_start},
         )
 
+    def indicators(
+        self,
+        symbol: str,
+        name: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        period: int | None = None,
+        fast: int | None = None,
+        slow: int | None = None,
+        signal: int | None = None,
+        deviations: float | None = None,
+        source: str | None = None,
+        over: str = "bars",
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        basis: str | None = None,
+        timezone: str = "UTC",
+        day_start: str = "00:00",
+        fill: str = "none",
+        as_of: Any = None,
+    ) -> Rows:
+        """Return the bars of `candles`, or with `over="events"` ticks, and indicators of each.
+
+        `name` is one of sma, ema, wma, vwap, rsi, macd, bbands, atr, or several, each with its own
+        parameters behind colons: `["sma:20", "ema:50:hlc3"]`. Raises `UnknownSymbol`,
+        `InvalidParameter`, and `NotInstalled` where TA-Lib is missing.
+        """
+        chosen = parse_indicators(
+            name,
+            {
+                "period": period,
+                "fast": fast,
+                "slow": slow,
+                "signal": signal,
+                "deviations": deviations,
+                "source": source,
+            },
+        )
+        low, high = _range(start, end)
+        query: dict[str, Any] = {
+            "basis": basis,
+            "start": low,
+            "end": high,
+            "limit": _limit(limit),
+            "as_of": self._as_of(as_of),
+        }
+        instrument = self._history.registry.resolve(symbol)
+        of_bars = {"interval": interval, "timezone": timezone, "day_start": day_start, "fill": fill}
+        if over == "events":
+            check_no_bars(of_bars)
+            return _indicated_events(
+                read_event_indicators(self._history, instrument, chosen, **query)
+            )
+        if over != "bars":
+            raise InvalidParameter("over", over, "bars, events")
+        if fill not in FILLS:
+            raise InvalidParameter("fill", fill, ", ".join(FILLS))
+        grid = Grid(parse_interval(interval), timezone, day_start)
+        return _indicated(
+            read_indicators(self._history, instrument, grid, chosen, fill=fill, **query)
+        )
+
     def latest(self, symbols: str | Iterable[str]) -> Any:
         """Return the last trade, quote and 1-minute candle of one symbol, a list for several.
 
@@ -288,6 +359,25 @@ class Folder:
 
     def _as_of(self, value: Any) -> AsOf:
         return NOW if value is None else self._history.resolve_as_of(value)
+
+
+def _indicated(found: Indicated) -> Rows:
+    candles = found.candles
+    interval, grid = str(candles.grid.interval), candles.grid
+    about = {"interval": interval, "basis": candles.basis, "timezone": grid.timezone}
+    return Rows(
+        public_indicators(
+            candles.table, found.columns, candles.instrument, interval, candles.basis
+        ),
+        _about(candles.instrument) | about | {"day_start": grid.day_start},
+    )
+
+
+def _indicated_events(found: IndicatedEvents) -> Rows:
+    return Rows(
+        public_event_indicators(found.rows, found.columns, found.instrument, found.basis),
+        _about(found.instrument) | {"basis": found.basis},
+    )
 
 
 def _about(instrument: Instrument) -> dict[str, Any]:

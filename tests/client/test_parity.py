@@ -19,7 +19,7 @@ from tickplant.formats.result import Rows
 from tickplant.gateway.app import create_app
 from tickplant.plant import history
 
-SHARED = ("instruments", "trades", "quotes", "candles", "latest", "quarantine")
+SHARED = ("instruments", "trades", "quotes", "candles", "indicators", "latest", "quarantine")
 
 
 class Both(NamedTuple):
@@ -83,6 +83,15 @@ ASKED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("candles", ("EURUSD", "2m"), {"basis": "bid"}),
     ("candles", ("EURUSD", "1m"), {"as_of": 6}),
     ("candles", ("EURUSD", "1d"), {"timezone": "America/New_York", "day_start": "17:00"}),
+    ("indicators", ("EURUSD", "sma:2"), {}),
+    ("indicators", ("EURUSD", ["sma:2", "sma:3:hl2", "vwap"], "30s"), {"fill": "previous"}),
+    ("indicators", ("EURUSD", "atr:2,vwap:2", "30s"), {"fill": "null", "start": BASE, "limit": 3}),
+    ("indicators", ("EURUSD", "bbands"), {"period": 2, "deviations": 2.5, "limit": 2}),
+    ("indicators", ("EURUSD", "macd"), {"fast": 2, "slow": 3, "signal": 2, "basis": "bid"}),
+    ("indicators", ("EURUSD", "ema:2", "1d"), {"timezone": "America/New_York", "as_of": 6}),
+    ("indicators", ("EURUSD", "sma:2"), {"over": "events"}),
+    ("indicators", ("EURUSD", "sma:2"), {"over": "events", "limit": 3}),
+    ("indicators", ("EURUSD", "rsi:2"), {"over": "events", "basis": "mid", "start": BASE}),
     ("latest", ("EURUSD",), {}),
     ("latest", (["EURUSD", "NASDAQ:AAPL", "eurusd "],), {}),
     ("latest", (["*"],), {}),
@@ -113,6 +122,25 @@ REFUSED: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any], str]]
     (InvalidParameter, "trades", ("EURUSD",), {"order": "up"}, "order"),
     (InvalidParameter, "candles", ("EURUSD", "7q"), {}, "interval"),
     (InvalidParameter, "candles", ("EURUSD",), {"limit": 0}, "limit"),
+    (InvalidParameter, "indicators", ("EURUSD", "sam"), {}, "name: sam"),
+    (InvalidParameter, "indicators", ("EURUSD", "sma"), {"fast": 3}, "fast: 3"),
+    (InvalidParameter, "indicators", ("EURUSD", "sma"), {"limit": 0}, "limit"),
+    (InvalidParameter, "indicators", ("EURUSD", "sma"), {"over": "ticks"}, "over: ticks"),
+    (InvalidParameter, "indicators", ("EURUSD", "atr"), {"over": "events"}, "name: atr"),
+    (
+        InvalidParameter,
+        "indicators",
+        ("EURUSD", "sma", "5m"),
+        {"over": "events"},
+        "interval: 5m is not allowed; allowed is only with over=bars",
+    ),
+    (
+        InvalidParameter,
+        "indicators",
+        ("EURUSD", "sma"),
+        {"over": "events", "limit": 10_001},
+        "limit: 10001",
+    ),
     (InvalidParameter, "quarantine", (), {"table": "bars"}, "table"),
     (InvalidParameter, "quarantine", (), {"as_of": "soon"}, "as_of"),
     (InvalidParameter, "latest", ([],), {}, "symbols"),

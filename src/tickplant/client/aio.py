@@ -159,6 +159,56 @@ class AsyncClient:
             )
         )
 
+    async def indicators(
+        self,
+        symbol: str,
+        name: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        period: int | None = None,
+        fast: int | None = None,
+        slow: int | None = None,
+        signal: int | None = None,
+        deviations: float | None = None,
+        source: str | None = None,
+        over: str = "bars",
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        basis: str | None = None,
+        timezone: str = "UTC",
+        day_start: str = "00:00",
+        fill: str = "none",
+        as_of: Any = None,
+    ) -> Rows:
+        """Return the bars of `candles`, or with `over="events"` ticks, and indicators of each.
+
+        `name` is one of sma, ema, wma, vwap, rsi, macd, bbands, atr, or several, each with its own
+        parameters behind colons: `["sma:20", "ema:50:hlc3"]`.
+        """
+        return await self._run(
+            calls.read_indicators(
+                symbol,
+                limit,
+                name=name,
+                period=period,
+                fast=fast,
+                slow=slow,
+                signal=signal,
+                deviations=deviations,
+                source=source,
+                over=over,
+                start=start,
+                end=end,
+                interval=interval,
+                basis=basis,
+                timezone=timezone,
+                day_start=day_start,
+                fill=fill,
+                as_of=as_of,
+            )
+        )
+
     async def latest(self, symbols: str | Iterable[str]) -> Any:
         """Return the last trade, quote and 1-minute candle of one symbol, a list for several.
 

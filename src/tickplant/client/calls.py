@@ -32,7 +32,7 @@ BEGINNING = "1700-01-01T00:00:00Z"
 FILLED_MAX = 1_000_000
 """Most bars of a reading that fills gaps and has neither start nor limit, as of a folder."""
 
-_OF_ONE = ("/v1/trades/", "/v1/quotes/", "/v1/candles/")
+_OF_ONE = ("/v1/trades/", "/v1/quotes/", "/v1/candles/", "/v1/indicators/")
 _SAME = ("symbol", "venue", "interval", "basis")
 
 T = TypeVar("T")
@@ -80,10 +80,13 @@ def read_rows(path: str, limit: int | None, **params: Any) -> Call[Rows]:
 
 
 def read_candles(
-    symbol: str, limit: int | None, *, start: Any, end: Any, **params: Any
+    symbol: str, limit: int | None, *, route: str = "candles", start: Any, end: Any, **params: Any
 ) -> Call[Rows]:
-    """Read candles; without `start` the newest `limit`, or all where that is None too."""
-    path = f"/v1/candles/{_name(symbol)}"
+    """Read candles; without `start` the newest `limit`, or all where that is None too.
+
+    `route` is another one whose rows are those of candles.
+    """
+    path = f"/v1/{route}/{_name(symbol)}"
     if start is None and limit is None and params["fill"] != "none":
         # Not from BEGINNING on: that would fill centuries.
         rows = yield from _read_newest(path, FILLED_MAX + 1, end, params)
@@ -97,6 +100,21 @@ def read_candles(
         rows = yield from read_rows(path, limit, start=first, end=end, **params)
     same = ("timezone", "day_start") if rows.about else ()
     return Rows(rows.arrow(), {**rows.about, **{name: params[name] for name in same}})
+
+
+def read_indicators(
+    symbol: str, limit: int | None, *, name: str | Iterable[str], over: str, **params: Any
+) -> Call[Rows]:
+    """Read indicators of candles or of events, as `read_candles` does candles."""
+    params |= {"name": name if isinstance(name, str) else ",".join(name), "over": over}
+    if over != "events":
+        return (yield from read_candles(symbol, limit, route="indicators", **params))
+    path = f"/v1/indicators/{_name(symbol)}"
+    if limit is None and params["start"] is None:
+        params["start"] = BEGINNING
+    if limit is not None and limit > PAGE_ROWS and params["start"] is None:
+        raise InvalidParameter("limit", limit, f"at most {PAGE_ROWS} without a start")
+    return (yield from read_rows(path, limit, **params))
 
 
 def _read_newest(path: str, limit: int, end: Any, params: Mapping[str, Any]) -> Call[Rows]:

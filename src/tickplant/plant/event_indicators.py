@@ -6,8 +6,9 @@ event without such a price has no value and is no part of any window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,9 @@ from tickplant.plant.history import History
 from tickplant.store.contract import NOW, AsOf, Cursor
 
 Floats = NDArray[np.float64]
+
+BAR_DEFAULTS = {"interval": "1m", "timezone": "UTC", "day_start": "00:00", "fill": "none"}
+"""What chooses bars, which there are none of over events, by default."""
 
 NEWEST_MAX = 10_000
 """Most events of a reading that has no start, which gives the newest."""
@@ -48,6 +52,13 @@ def check_over_events(indicators: Sequence[Indicator]) -> None:
         source = one.parameters["source"]
         if source != one.kind.defaults["source"]:
             raise InvalidParameter("source", source, "none over events: it is their price")
+
+
+def check_no_bars(query: Mapping[str, Any]) -> None:
+    """Raise `InvalidParameter` for a parameter that chooses bars and is not as by default."""
+    for name, value in query.items():
+        if value != BAR_DEFAULTS.get(name):
+            raise InvalidParameter(name, str(value), "only with over=bars")
 
 
 def read_event_indicators(

@@ -30,8 +30,7 @@ from tickplant.gateway.rest.candles import CANDLE_PARAMS, candle_head, candle_pa
 from tickplant.gateway.rest.pages import encode_token, fingerprint
 from tickplant.gateway.rest.params import AS_OF, END, PAGED, START, Param, check_range, choice, text
 from tickplant.gateway.rest.ticks import snapshot
-from tickplant.model.errors import InvalidParameter
-from tickplant.plant.event_indicators import read_event_indicators
+from tickplant.plant.event_indicators import check_no_bars, read_event_indicators
 from tickplant.plant.indicators import check_basis, values_of
 
 OVER = ("bars", "events")
@@ -67,7 +66,7 @@ def _over_bars(call: Call, indicators: Sequence[Indicator]) -> Page:
 
 def _over_events(call: Call, indicators: Sequence[Indicator]) -> Page:
     query = call.query
-    _check_no_bars(call.door.params, query)
+    check_no_bars({name: _said(query[name]) for name in _OF_BARS})
     check_range(query["start"], query["end"])
     instrument = call.plant.registry.resolve(call.path["symbol"])
     mark = fingerprint(call.door.path, {**query, "of": instrument.number})
@@ -102,13 +101,6 @@ def _over_events(call: Call, indicators: Sequence[Indicator]) -> Page:
         table=lambda: public_event_indicators(rows, columns, instrument, found.basis),
         next_token=token,
     )
-
-
-def _check_no_bars(params: Sequence[Param], query: Mapping[str, Any]) -> None:
-    """Refuse what chooses bars where there are none."""
-    for param in params:
-        if param not in _OF_EVENTS and query[param.name] != param.default:
-            raise InvalidParameter(param.name, str(query[param.name]), "only with over=bars")
 
 
 def described(indicators: Sequence[Indicator]) -> list[dict[str, Any]]:
@@ -155,9 +147,14 @@ OVER_PARAM = choice(
     "Rows are candles (`bars`), or the single trades or quotes of the basis (`events`).",
 )
 
+
+def _said(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
 _ASKED = (NAME, PERIOD, FAST, SLOW, SIGNAL, DEVIATIONS, SOURCE, OVER_PARAM)
-_BASIS = next(param for param in CANDLE_PARAMS if param.name == "basis")
-_OF_EVENTS = (*_ASKED, _BASIS, START, END, AS_OF, *PAGED)
+_OF_EVENTS = ("basis", *(param.name for param in (START, END, AS_OF, *PAGED)))
+_OF_BARS = tuple(param.name for param in CANDLE_PARAMS if param.name not in _OF_EVENTS)
 
 DOORS = (
     Door(
