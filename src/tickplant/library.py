@@ -157,8 +157,10 @@ class Folder:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str = "UTC",
-        day_start: str = "00:00",
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
         fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
@@ -166,12 +168,14 @@ class Folder:
 
         All of them where `limit` is None; with a limit the first ones from `start` on, or the
         newest where there is no `start`. `basis` is trade, mid, bid or ask; by default trade where
-        there are trades, else mid. Raises `UnknownSymbol`, `InvalidParameter`.
+        there are trades, else mid. Days begin at `day_start` (HH:MM) in the zone `timezone`, by
+        default at midnight UTC, or are those of an exchange `calendar` (XNYS), whose `session` is
+        regular, extended or all. Raises `UnknownSymbol`, `InvalidParameter`.
         """
         if fill not in FILLS:
             raise InvalidParameter("fill", fill, ", ".join(FILLS))
         instrument = self._history.registry.resolve(symbol)
-        grid = Grid(parse_interval(interval), timezone, day_start)
+        grid = Grid.of(parse_interval(interval), timezone, day_start, calendar, session)
         low, high = _range(start, end)
         candles = self._history.candles(
             instrument,
@@ -184,10 +188,10 @@ class Folder:
             as_of=self._as_of(as_of),
         )
         shown = str(grid.interval)
-        about = {"interval": shown, "basis": candles.basis, "timezone": grid.timezone}
+        about = {"interval": shown, "basis": candles.basis, **grid.origin}
         return Rows(
             public_candles(candles.table, instrument, shown, candles.basis),
-            _about(instrument) | about | {"day_start": grid.day_start},
+            _about(instrument) | about,
         )
 
     def indicators(
@@ -207,8 +211,10 @@ class Folder:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str = "UTC",
-        day_start: str = "00:00",
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
         fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
@@ -238,7 +244,8 @@ class Folder:
             "as_of": self._as_of(as_of),
         }
         instrument = self._history.registry.resolve(symbol)
-        of_bars = {"interval": interval, "timezone": timezone, "day_start": day_start, "fill": fill}
+        origin = {"timezone": timezone, "day_start": day_start, "calendar": calendar}
+        of_bars = {"interval": interval, **origin, "session": session, "fill": fill}
         if over == "events":
             check_no_bars(of_bars)
             return _indicated_events(
@@ -248,7 +255,7 @@ class Folder:
             raise InvalidParameter("over", over, "bars, events")
         if fill not in FILLS:
             raise InvalidParameter("fill", fill, ", ".join(FILLS))
-        grid = Grid(parse_interval(interval), timezone, day_start)
+        grid = Grid.of(parse_interval(interval), timezone, day_start, calendar, session)
         return _indicated(
             read_indicators(self._history, instrument, grid, chosen, fill=fill, **query)
         )
@@ -363,13 +370,13 @@ class Folder:
 
 def _indicated(found: Indicated) -> Rows:
     candles = found.candles
-    interval, grid = str(candles.grid.interval), candles.grid
-    about = {"interval": interval, "basis": candles.basis, "timezone": grid.timezone}
+    interval = str(candles.grid.interval)
+    about = {"interval": interval, "basis": candles.basis, **candles.grid.origin}
     return Rows(
         public_indicators(
             candles.table, found.columns, candles.instrument, interval, candles.basis
         ),
-        _about(candles.instrument) | about | {"day_start": grid.day_start},
+        _about(candles.instrument) | about,
     )
 
 

@@ -138,8 +138,10 @@ class AsyncClient:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str = "UTC",
-        day_start: str = "00:00",
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
         fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
@@ -154,6 +156,8 @@ class AsyncClient:
                 basis=basis,
                 timezone=timezone,
                 day_start=day_start,
+                calendar=calendar,
+                session=session,
                 fill=fill,
                 as_of=as_of,
             )
@@ -176,8 +180,10 @@ class AsyncClient:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str = "UTC",
-        day_start: str = "00:00",
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
         fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
@@ -204,6 +210,8 @@ class AsyncClient:
                 basis=basis,
                 timezone=timezone,
                 day_start=day_start,
+                calendar=calendar,
+                session=session,
                 fill=fill,
                 as_of=as_of,
             )
@@ -283,7 +291,7 @@ class AsyncClient:
         """Return an iterator of events; see `AsyncStream`.
 
         `from_` is a sequence number or a time; `options` are further fields of the subscription:
-        interval, basis, timezone, day_start, snapshot.
+        interval, basis, timezone, day_start, calendar, session, snapshot.
         """
         follower = Follower(channel, symbols, from_, **options)
         return AsyncStream(

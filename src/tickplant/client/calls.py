@@ -22,7 +22,7 @@ from tickplant.client.rows import (
     encode_bodies,
     merge_receipts,
 )
-from tickplant.formats.result import Rows
+from tickplant.formats.result import Rows, split_about, with_about
 from tickplant.model.errors import InvalidParameter
 
 PAGE_ROWS = 10_000
@@ -76,7 +76,7 @@ def read_rows(path: str, limit: int | None, **params: Any) -> Call[Rows]:
             left -= pages[-1].num_rows
         if token is None or left == 0:
             whole = pa.concat_tables(pages)
-            return Rows(whole, _about(path, whole))
+            return _rows(path, whole)
 
 
 def read_candles(
@@ -98,8 +98,7 @@ def read_candles(
     else:
         first = BEGINNING if start is None else start
         rows = yield from read_rows(path, limit, start=first, end=end, **params)
-    same = ("timezone", "day_start") if rows.about else ()
-    return Rows(rows.arrow(), {**rows.about, **{name: params[name] for name in same}})
+    return rows
 
 
 def read_indicators(
@@ -124,11 +123,11 @@ def _read_newest(path: str, limit: int, end: Any, params: Mapping[str, Any]) -> 
     while True:
         size = min(limit, PAGE_ROWS)
         rows = yield from read_rows(path, size, end=end, **params)
-        pages.insert(0, rows.arrow())
+        pages.insert(0, with_about(rows.arrow(), rows.about))
         limit -= size
         if len(rows) < size or not limit:
             whole = pa.concat_tables(pages)
-            return Rows(whole, _about(path, whole))
+            return _rows(path, whole)
         end = pages[0]["start"][0].value
 
 
@@ -183,12 +182,13 @@ def cancel_trade(symbol: str, seq: int) -> Call[dict[str, Any]]:
     return found
 
 
-def _about(path: str, table: pa.Table) -> dict[str, Any]:
-    """Return what is the same for all rows, where they are those of one instrument."""
-    if not table.num_rows or not path.startswith(_OF_ONE):
-        return {}
+def _rows(path: str, table: pa.Table) -> Rows:
+    """Return rows with what is the same for all of them, where they are of one instrument."""
+    table, about = split_about(table)
+    if about or not table.num_rows or not path.startswith(_OF_ONE):
+        return Rows(table, about)
     names = [name for name in _SAME if name in table.column_names]
-    return {name: table[name][0].as_py() for name in names}
+    return Rows(table, {name: table[name][0].as_py() for name in names})
 
 
 def _get(path: str, params: Mapping[str, Any], accept: str) -> Request:

@@ -136,8 +136,10 @@ class Client:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str = "UTC",
-        day_start: str = "00:00",
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
         fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
@@ -152,6 +154,8 @@ class Client:
                 basis=basis,
                 timezone=timezone,
                 day_start=day_start,
+                calendar=calendar,
+                session=session,
                 fill=fill,
                 as_of=as_of,
             )
@@ -174,8 +178,10 @@ class Client:
         end: Any = None,
         limit: int | None = None,
         basis: str | None = None,
-        timezone: str = "UTC",
-        day_start: str = "00:00",
+        timezone: str | None = None,
+        day_start: str | None = None,
+        calendar: str | None = None,
+        session: str | None = None,
         fill: str = "none",
         as_of: Any = None,
     ) -> Rows:
@@ -202,6 +208,8 @@ class Client:
                 basis=basis,
                 timezone=timezone,
                 day_start=day_start,
+                calendar=calendar,
+                session=session,
                 fill=fill,
                 as_of=as_of,
             )
@@ -281,7 +289,7 @@ class Client:
         """Return an iterator of events; see `Stream`.
 
         `from_` is a sequence number or a time; `options` are further fields of the subscription:
-        interval, basis, timezone, day_start, snapshot.
+        interval, basis, timezone, day_start, calendar, session, snapshot.
         """
         follower = Follower(channel, symbols, from_, **options)
         return Stream(

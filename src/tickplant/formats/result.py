@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 JSON_TEXT = {b"tickplant.text": b"json"}
 """Metadata of an Arrow field whose texts are JSON."""
+_ABOUT = b"tickplant.about"
+
+
+def with_about(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
+    """Return a table that says in its metadata what is the same for all rows, as JSON."""
+    return table.replace_schema_metadata({_ABOUT: msgspec.json.encode(about)})
+
+
+def split_about(table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    """Return a table without what `with_about` added, and that; empty where nothing was."""
+    found = (table.schema.metadata or {}).get(_ABOUT)
+    about = {} if found is None else msgspec.json.decode(found, type=dict[str, Any])
+    return table.replace_schema_metadata(None), about
 
 
 class Rows:

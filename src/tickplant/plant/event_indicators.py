@@ -26,7 +26,7 @@ from tickplant.store.contract import NOW, AsOf, Cursor
 
 Floats = NDArray[np.float64]
 
-BAR_DEFAULTS = {"interval": "1m", "timezone": "UTC", "day_start": "00:00", "fill": "none"}
+BAR_DEFAULTS = {"interval": "1m", "fill": "none"}
 """What chooses bars, which there are none of over events, by default."""
 
 NEWEST_MAX = 10_000

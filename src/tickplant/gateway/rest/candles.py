@@ -8,9 +8,11 @@ from typing import Any
 from starlette.responses import Response
 
 from tickplant.candles.basis import BASES
+from tickplant.candles.calendars import SESSIONS
 from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
+from tickplant.formats.result import with_about
 from tickplant.formats.rows import candle_structs, public_candles
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
@@ -52,7 +54,9 @@ def read_candles(call: Call) -> Response:
             key="candles",
             head=head,
             structs=lambda: candle_structs(rows),
-            table=lambda: public_candles(rows, candles.instrument, head["interval"], candles.basis),
+            table=lambda: with_about(
+                public_candles(rows, candles.instrument, head["interval"], candles.basis), head
+            ),
             next_token=page.token,
         ),
     )
@@ -67,7 +71,7 @@ def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
     query = call.query
     instrument = call.plant.registry.resolve(call.path["symbol"])
     check_range(query["start"], query["end"])
-    grid = Grid(query["interval"], query["timezone"], query["day_start"])
+    grid = Grid.of(query["interval"], *(query[param.name] for param in ORIGIN))
     mark = fingerprint(call.door.path, {**query, "of": instrument.number})
     seq_last = call.plant.history.seq_last
     start, as_of = _where(call, mark)
@@ -100,8 +104,7 @@ def candle_head(candles: Candles) -> dict[str, Any]:
         "venue": candles.instrument.venue,
         "interval": str(candles.grid.interval),
         "basis": candles.basis,
-        "timezone": candles.grid.timezone,
-        "day_start": candles.grid.day_start,
+        **candles.grid.origin,
     }
 
 
@@ -131,17 +134,30 @@ BASIS = choice(
 TIMEZONE = Param(
     "timezone",
     str.strip,
-    "IANA zone in which days, weeks and months begin.",
-    default="UTC",
+    "IANA zone in which days, weeks and months begin. Default: UTC, or the calendar's.",
     example="America/New_York",
 )
 DAY_START = Param(
     "day_start",
     str.strip,
-    "Start of the trading day, HH:MM on the clock of `timezone`.",
+    "Start of the trading day, HH:MM on `timezone`'s clock. Default: 00:00, or the calendar's.",
     {"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"},
-    "00:00",
 )
+CALENDAR = Param(
+    "calendar",
+    str.strip,
+    "Exchange calendar, by its name in exchange_calendars or an alias: its sessions are the days, "
+    "and bars begin and end with them.",
+    example="XNYS",
+)
+SESSION = choice(
+    "session",
+    SESSIONS,
+    None,
+    "Which hours of the calendar's sessions count: `regular` (the default), `extended` with those "
+    "before and after, or `all` events, on days that begin as the calendar's do.",
+)
+ORIGIN = (TIMEZONE, DAY_START, CALENDAR, SESSION)
 FILL = choice(
     "fill",
     FILLS,
@@ -150,7 +166,7 @@ FILL = choice(
     "before (`previous`), or with null prices (`null`).",
 )
 
-CANDLE_PARAMS = (INTERVAL, START, END, BASIS, TIMEZONE, DAY_START, FILL, AS_OF, *PAGED)
+CANDLE_PARAMS = (INTERVAL, START, END, BASIS, *ORIGIN, FILL, AS_OF, *PAGED)
 """What chooses candles, here and wherever something is made of them."""
 
 DOORS = (

@@ -23,6 +23,7 @@ from tickplant.formats.indicators import (
     public_event_indicators,
     public_indicators,
 )
+from tickplant.formats.result import with_about
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
@@ -57,8 +58,9 @@ def _over_bars(call: Call, indicators: Sequence[Indicator]) -> Page:
         key="values",
         head={**head, "indicators": described(indicators)},
         structs=lambda: indicator_rows(rows, columns),
-        table=lambda: public_indicators(
-            rows, columns, candles.instrument, head["interval"], candles.basis
+        table=lambda: with_about(
+            public_indicators(rows, columns, candles.instrument, head["interval"], candles.basis),
+            head,
         ),
         next_token=page.token,
     )

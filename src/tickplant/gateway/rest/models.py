@@ -142,8 +142,14 @@ class CandleModel(_Model):
         "a correction or cancel of one; null for a filled bar.",
         examples=[5077],
     )
-    state: Literal["forming"] | None = Field(
-        default=None, description="Only on a bar that no event has passed yet."
+    state: Literal["forming", "complete", "quiet", "partial", "gap"] = Field(
+        description="`forming` until the watermark has passed the end; then `complete` (events, "
+        "all covered), `quiet` (no events, all covered), `partial`, or `gap` (nothing covered)."
+    )
+    coverage: float = Field(
+        description="Part of the bar, so far, in which a feed of it was connected, subscribed and "
+        "alive: 0 to 1.",
+        examples=[1.0],
     )
 
 
@@ -156,6 +162,12 @@ class CandlesPage(_Model):
     basis: Literal["trade", "mid", "bid", "ask"]
     timezone: str = Field(examples=["UTC"])
     day_start: str = Field(examples=["00:00"])
+    calendar: str | None = Field(
+        default=None, description="Left out where none was asked for.", examples=["XNYS"]
+    )
+    session: Literal["regular", "extended", "all"] | None = Field(
+        default=None, description="Only beside a calendar."
+    )
     candles: list[CandleModel]
     next_page_token: str | None
 
