@@ -1,26 +1,30 @@
-"""Live candles: the newest few of each instrument, kept up with every batch.
+"""Live candles: the newest of each instrument, kept up with every batch.
 
-For each instrument the states of at most `keep` candles are held. What is not held is either
-known to be empty or unknown, and unknown candles are named to the caller, who recomputes them
-from the store and puts them in:
+For each instrument the states of the newest `keep` candles lie in slots, as columns over all
+instruments. With a pool, older ones follow in pages (see `pages.py`); else they are let go. What
+is not held is either known to be empty or unknown, and unknown candles are named to the caller,
+who recomputes them from the store and puts them in:
 
-    held          a state is in a slot                     merge the rows into it
+    held          a state is in a slot or a page           merge the rows into it
     empty         not held, start >= complete_from         the rows are the whole candle
     unknown       not held, start < complete_from,         report it
-                  or forgotten (a slot with count 0)
+                  or forgotten (a state with count 0)
 
 `complete_from` of an instrument is the first time from which every candle with events is held. It
 begins right behind `horizon`, the latest event that the store had before the first batch: no
-candle that starts later can have events that were not seen here. It moves up whenever a candle
-leaves its slot for a newer one.
+candle that starts later can have events that were not seen here. It moves up whenever a candle is
+let go for a newer one, and down when older ones are put in without a hole.
 """
 
 from __future__ import annotations
+
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
+from tickplant.candles.pages import Pool, Rings, pack, packable, unpack
 from tickplant.candles.runs import (
     COLUMNS,
     COUNT,
@@ -34,22 +38,34 @@ from tickplant.candles.states import States, build
 from tickplant.model.times import INT64_MIN
 
 Flags = NDArray[np.bool_]
+Pairs = list[tuple[int, int]]
 
 _NONE = INT64_MIN
+_BULK = 5
+"""From so many turns an instrument on, rewriting it as a whole is cheaper than adding bars."""
 
 
 class LiveBars:
-    """The newest `keep` candles of each instrument on one grid.
+    """The newest candles of each instrument on one grid.
 
     `horizon` is the latest `ts_event` in the store before the first `apply`, None for an empty
-    store; a later time than that is safe too, and only costs more recomputing. One thread owns
-    it. `height` is that of the blocks of states, which is another one for quotes (see
-    `basis.height_of`). Memory: about 200 bytes a candle, `keep` candles an instrument that was
-    seen.
+    store; a later time than that is safe too, and only costs more recomputing. `bars_max` candles
+    an instrument are kept in the pages of `pool`. `height` is that of the states' blocks (see
+    `basis.height_of`).
+
+    One thread changes it; any thread may `read` and take `newest`. Who wants to do several things
+    as one holds `lock`. Memory: about 200 bytes a candle in a slot, 136 in a page.
     """
 
     def __init__(
-        self, grid: Grid, *, horizon: int | None, keep: int = 3, height: int = COLUMNS
+        self,
+        grid: Grid,
+        *,
+        horizon: int | None,
+        keep: int = 3,
+        height: int = COLUMNS,
+        pool: Pool | None = None,
+        bars_max: int = 0,
     ) -> None:
         self.grid = grid
         self._keep = keep
@@ -59,6 +75,8 @@ class LiveBars:
         self._complete_from = np.empty(0, np.int64)
         self._starts = np.empty((0, keep), np.int64)
         self._block = np.empty((height, 0), np.int64)
+        self._older = None if pool is None else Rings(pool, bars_max, self._raise_floor)
+        self.lock = RLock() if pool is None else pool.lock
 
     def apply(
         self,
@@ -67,7 +85,7 @@ class LiveBars:
         seq: Ints,
         price: Floats,
         size: Floats | None,
-    ) -> tuple[States, list[tuple[int, int]]]:
+    ) -> tuple[States, Pairs]:
         """Take rows (as `states.build` does) and return (changed, unknown).
 
         `changed` are the whole states of the candles that the rows fall into and that are known;
@@ -75,7 +93,7 @@ class LiveBars:
         """
         return self.apply_states(build(self.grid, instrument, ts, seq, price, size))
 
-    def apply_states(self, new: States) -> tuple[States, list[tuple[int, int]]]:
+    def apply_states(self, new: States) -> tuple[States, Pairs]:
         """Take states built of rows that were not applied yet; otherwise as `apply`.
 
         Serves several grids from one build: `states.roll_up` the finest one to the others.
@@ -83,18 +101,19 @@ class LiveBars:
         block = new.block
         if not len(new):
             return new, []
-        rows = self._rows(block[INSTRUMENT])
-        slots, found = self._find(rows, block[START])
-        held = found & (self._block[COUNT, slots] > 0)
-        if held.all():
-            merged = merge_pairs(self._block.take(slots, axis=1), block)
-            self._block[:, slots] = merged
-            return States(merged), []
-        return self._apply_mixed(block.copy(), rows, slots, found, held)
+        with self.lock:
+            rows = self._rows(block[INSTRUMENT])
+            slots, found = self._find(rows, block[START])
+            held = found & (self._block[COUNT, slots] > 0)
+            if held.all():
+                merged = merge_pairs(self._block.take(slots, axis=1), block)
+                self._block[:, slots] = merged
+                return States(merged), []
+            return self._apply_mixed(block.copy(), rows, slots, found, held)
 
     def _apply_mixed(
         self, block: Ints, rows: Ints, slots: Ints, found: Flags, held: Flags
-    ) -> tuple[States, list[tuple[int, int]]]:
+    ) -> tuple[States, Pairs]:
         fresh = ~found & (block[START] >= self._complete_from[rows])
         if held.any():
             here = np.flatnonzero(held)
@@ -102,15 +121,48 @@ class LiveBars:
             merged = merge_pairs(self._block.take(kept, axis=1), block.take(here, axis=1))
             self._block[:, kept] = merged
             block[:, here] = merged
+        known = held | fresh
+        if self._older is not None:
+            late = fresh & self._behind(rows, block[START])
+            if late.any():
+                fresh &= ~late
+                here = np.flatnonzero(late)
+                block[:, here], known[here] = self._merge_older(rows[here], block[:, here])
         if fresh.any():
             here = np.flatnonzero(fresh)
             self._insert(rows[here], block.take(here, axis=1))
-        known = held | fresh
         if known.all():
             return States(block), []
         missing = block[: START + 1, ~known].T.tolist()
         changed = States(block.take(np.flatnonzero(known), axis=1))
         return changed, [(number, start) for number, start in missing]
+
+    def _merge_older(self, rows: Ints, block: Ints) -> tuple[Ints, Flags]:
+        """Merge candles into those in pages, or add them; return (merged, known)."""
+        assert self._older is not None
+        places = self._older.find(rows, block[START])
+        there = np.flatnonzero(places >= 0)
+        held = self._unpacked(places[there], block[:, there])
+        known = np.ones(rows.size, np.bool_)
+        known[there] = held[COUNT] > 0
+        there, held = there[known[there]], held[:, known[there]]
+        if there.size:
+            merged = merge_pairs(held, block[:, there])
+            block[:, there] = merged
+            self._older.replace(places[there], pack(merged))
+            self._let_go(rows[there], merged)
+        self._sink(rows[places < 0], block[:, places < 0])
+        return block, known
+
+    def _unpacked(self, places: Ints, named: Ints) -> Ints:
+        assert self._older is not None
+        return unpack(self._older.at(places), named[INSTRUMENT], named[START])
+
+    def _let_go(self, rows: Ints, block: Ints) -> None:
+        """Take candles that cannot be packed for unknown, and with them all older ones."""
+        wide = ~packable(block)
+        if wide.any():
+            self._raise_floor(rows[wide], block[START, wide])
 
     def put(self, states: States) -> None:
         """Take whole states, recomputed from the store; older ones than are kept are ignored.
@@ -120,34 +172,102 @@ class LiveBars:
         """
         if not len(states):
             return
-        block = states.block
-        rows = self._rows(block[INSTRUMENT])
-        slots, found = self._find(rows, block[START])
-        self._block[:, slots[found]] = block[:, found]
-        self._insert(rows[~found], block[:, ~found])
+        with self.lock:
+            block = states.block
+            rows = self._rows(block[INSTRUMENT])
+            slots, found = self._find(rows, block[START])
+            self._block[:, slots[found]] = block[:, found]
+            behind = ~found & self._behind(rows, block[START])
+            if self._older is not None and behind.any():
+                self._put_older(rows[behind], block[:, behind])
+            new = ~(found | behind)
+            self._insert(rows[new], block[:, new])
+            self._reach_down(rows[~behind], block[START, ~behind])
+
+    def _put_older(self, rows: Ints, block: Ints) -> None:
+        assert self._older is not None
+        places = self._older.find(rows, block[START])
+        there = places >= 0
+        self._older.replace(places[there], pack(block[:, there]))
+        self._let_go(rows[there], block[:, there])
+        new = ~there & (block[START] >= self._complete_from[rows])
+        self._sink(rows[new], block[:, new])
+
+    def _reach_down(self, rows: Ints, starts: Ints) -> None:
+        """Let everything be complete from the candles on that `complete_from` lies in."""
+        floor = self._complete_from[rows]
+        below = np.flatnonzero(starts < floor)
+        if below.size:
+            around = below[self.grid.ends(starts[below]) >= floor[below]]
+            self._complete_from[rows[around]] = starts[around]
+
+    def backfill(self, instrument: int, states: States, since: int) -> None:
+        """Take every candle of an instrument from `since` to where it is complete from.
+
+        They must be whole, as for `put`. Candles that are held already are left as they are.
+        """
+        with self.lock:
+            row = int(self._rows(np.array([instrument], np.int64))[0])
+            floor = int(self._complete_from[row])
+            if since >= floor:
+                return
+            mine = self._held_block(row)
+            old = states.block[:, states.start < floor]
+            old = old[:, ~np.isin(old[START], mine[START])]
+            self._complete_from[row] = since
+            self._rewrite(row, np.concatenate([old, mine], axis=1))
 
     def forget(self, instrument: int, start: int) -> None:
         """Make a candle unknown, because its events were corrected or cancelled."""
-        rows = self._rows(np.array([instrument], np.int64))
-        slots, found = self._find(rows, np.array([start], np.int64))
-        if found[0]:
-            self._block[COUNT, slots] = 0
-        elif start >= self._complete_from[rows[0]]:
-            block = np.zeros((len(self._block), 1), np.int64)
-            block[INSTRUMENT], block[START] = instrument, start
-            self._insert(rows, block)
+        with self.lock:
+            rows = self._rows(np.array([instrument], np.int64))
+            starts = np.array([start], np.int64)
+            slots, found = self._find(rows, starts)
+            nothing = np.zeros((len(self._block), 1), np.int64)
+            nothing[INSTRUMENT], nothing[START] = instrument, start
+            if found[0]:
+                self._block[COUNT, slots] = 0
+            elif self._older is not None and self._behind(rows, starts)[0]:
+                self._put_older(rows, nothing)
+            elif start >= self._complete_from[rows[0]]:
+                self._insert(rows, nothing)
+
+    def holds(self, instrument: int, start: int) -> bool:
+        """Say whether a state of this candle is held."""
+        with self.lock:
+            row = self._row(instrument)
+            return row >= 0 and bool((self._held_block(row)[START] == start).any())
 
     def held(self, instrument: int) -> States:
         """Return the states that are held of one instrument, by start; a copy."""
-        row = int(self._row_of[instrument]) if 0 <= instrument < self._row_of.size else -1
-        if row < 0:
-            return States(self._block[:, :0].copy())
-        first = row * self._keep
-        slots = first + np.argsort(self._starts[row])
-        known = (self._block[START, slots] != _NONE) & (self._block[COUNT, slots] > 0)
-        return States(self._block[:, slots[known]])
+        states, _ = self.read(instrument)
+        return states.take(states.count > 0)
 
-    def get(self, instruments: Ints, starts: Ints) -> tuple[States, list[tuple[int, int]]]:
+    def read(self, instrument: int) -> tuple[States, int]:
+        """Return (states, complete_from) of one instrument, by start; a copy, on any thread.
+
+        A state with count 0 stands for a candle that is unknown at present.
+        """
+        with self.lock:
+            row = self._row(instrument)
+            if row < 0:
+                return States(self._block[:, :0].copy()), self._complete_at_first
+            return States(self._held_block(row)), int(self._complete_from[row])
+
+    def newest(self) -> States:
+        """Return the newest state that is held of each instrument, in the order of their numbers.
+
+        A copy, on any thread. A state with count 0 stands for a candle that is unknown at present.
+        """
+        with self.lock:
+            if not self._seen:
+                return States(self._block[:, :0].copy())
+            places = self._starts[: self._seen].argmax(axis=1)
+            block = self._block[:, np.arange(self._seen) * self._keep + places]
+        block = block[:, block[START] != _NONE]
+        return States(block[:, np.argsort(block[INSTRUMENT])])
+
+    def get(self, instruments: Ints, starts: Ints) -> tuple[States, Pairs]:
         """Return (states, unknown) of one candle of each instrument, both shape (n,), rising.
 
         `states` leaves out candles that are known to have no events; `unknown` are (instrument,
@@ -160,28 +280,55 @@ class LiveBars:
         held = found.copy()
         held[found] = self._block[COUNT, slots[found]] > 0
         unknown = ~held & (found | (starts < self._complete_from[rows]))
+        if self._older is not None:
+            unknown |= ~found & self._behind(rows, starts)
         missing = zip(instruments[unknown].tolist(), starts[unknown].tolist(), strict=True)
         return States(self._block[:, slots[held]]), list(missing)
+
+    def _row(self, instrument: int) -> int:
+        return int(self._row_of[instrument]) if 0 <= instrument < self._row_of.size else -1
+
+    def _held_block(self, row: int) -> Ints:
+        """Return all states of a row by start, copied; older ones only where they are complete."""
+        first = row * self._keep
+        block: Ints = self._block[:, first : first + self._keep]
+        block = block[:, block[START] != _NONE]
+        if self._older is not None:
+            starts, bars = self._older.read(row)
+            whole = starts >= self._complete_from[row]
+            older = unpack(
+                bars[whole], int(block[INSTRUMENT, 0]) if block.size else 0, starts[whole]
+            )
+            block = np.concatenate([older, block], axis=1)
+        return block[:, np.argsort(block[START])]
 
     def _find(self, rows: Ints, starts: Ints) -> tuple[Ints, Flags]:
         """Return each candle's slot and whether it is in one; the slot is of no use otherwise."""
         match = self._starts[rows] == starts[:, None]
         return rows * self._keep + match.argmax(axis=1), match.any(axis=1)
 
+    def _behind(self, rows: Ints, starts: Ints) -> Flags:
+        """Say which candles are older than every one in a slot, where no slot is empty."""
+        behind: Flags = starts < self._starts[rows].min(axis=1)
+        return behind
+
     def _insert(self, rows: Ints, block: Ints) -> None:
         """Put candles that are in no slot, by (row, start), into the oldest or an empty one."""
         if not rows.size:
             return
-        again = rows[1:] == rows[:-1]
-        if not again.any():
-            self._replace_oldest(rows, block)
+        rank = _rank(rows)
+        turns = int(rank.max()) + 1
+        if self._older is None:
+            gone = rank >= self._keep
+            np.maximum.at(self._complete_from, rows[gone], block[START, gone] + 1)
+            turns = min(turns, self._keep)
+        elif turns > _BULK * np.count_nonzero(rank == 0):
+            for row in rows[rank == 0].tolist():
+                mine = np.concatenate([self._held_block(row), block[:, rows == row]], axis=1)
+                self._rewrite(row, mine)
             return
         # Candles of one instrument go in one after the other, the newest last.
-        last = np.flatnonzero(np.append(~again, True))
-        rank = last[np.searchsorted(last, np.arange(rows.size))] - np.arange(rows.size)
-        gone = rank >= self._keep
-        np.maximum.at(self._complete_from, rows[gone], block[START, gone] + 1)
-        for turn in range(min(int(rank.max()), self._keep - 1), -1, -1):
+        for turn in range(turns - 1, -1, -1):
             now = rank == turn
             self._replace_oldest(rows[now], block[:, now])
 
@@ -190,12 +337,43 @@ class LiveBars:
         held, new = self._starts[rows], block[START]
         slot = held.argmin(axis=1)
         oldest = held.min(axis=1)
-        left = np.minimum(oldest, new) + 1  # harmless for an empty slot
-        self._complete_from[rows] = np.maximum(self._complete_from[rows], left)
         newer = new > oldest
+        if self._older is None:
+            self._raise_floor(rows, np.minimum(oldest, new))  # harmless for an empty slot
+        else:
+            full = np.flatnonzero(newer & (oldest != _NONE))
+            self._sink(rows[full], self._block[:, rows[full] * self._keep + slot[full]])
         rows, slot = rows[newer], slot[newer]
         self._starts[rows, slot] = new[newer]
         self._block[:, rows * self._keep + slot] = block if newer.all() else block[:, newer]
+
+    def _sink(self, rows: Ints, block: Ints) -> None:
+        """Add candles to the pages, which do not have them."""
+        assert self._older is not None
+        if not rows.size:
+            return
+        self._let_go(rows, block)
+        rank = _rank(rows)
+        for turn in range(int(rank.max()), -1, -1):
+            now = rank == turn
+            self._older.append(rows[now], block[START, now], pack(block[:, now]))
+
+    def _rewrite(self, row: int, block: Ints) -> None:
+        """Let these, in any order, be all candles of a row."""
+        block = block[:, np.argsort(block[START])]
+        count = block.shape[1]
+        first, slots = row * self._keep, min(count, self._keep)
+        self._starts[row], self._block[START, first : first + self._keep] = _NONE, _NONE
+        self._starts[row, :slots] = block[START, count - slots :]
+        self._block[:, first : first + slots] = block[:, count - slots :]
+        if self._older is not None:
+            older = block[:, : count - slots]
+            self._older.rewrite(row, older[START], pack(older))
+            self._let_go(np.full(count - slots, row), older)
+
+    def _raise_floor(self, rows: Ints, starts: Ints) -> None:
+        """Let the rows be complete only behind these candles."""
+        np.maximum.at(self._complete_from, rows, starts + 1)
 
     def _rows(self, instruments: Ints) -> Ints:
         """Return the row of each instrument, with rows for those that are new."""
@@ -224,3 +402,12 @@ class LiveBars:
         block = np.zeros((len(self._block), more * self._keep), np.int64)
         block[START] = _NONE
         self._block = np.concatenate([self._block, block], axis=1)
+        if self._older is not None:
+            self._older.grow(have + more)
+
+
+def _rank(rows: Ints) -> Ints:
+    """Return how many equal rows follow each, in rows of which equal ones lie together."""
+    last = np.flatnonzero(np.append(rows[1:] != rows[:-1], True))
+    ranks: Ints = last[np.searchsorted(last, np.arange(rows.size))] - np.arange(rows.size)
+    return ranks
