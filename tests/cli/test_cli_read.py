@@ -56,6 +56,20 @@ def test_candles_take_the_parameters_of_the_route(
     assert starts("--start", minute(5)) == []
 
 
+def test_candles_of_an_exchanges_sessions(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    given = ("candles", "AAPL", "--data", folder, "--json", "--interval", "1d", "--calendar")
+    body = run(capfdbinary, *given, "nasdaq", "--session", "extended").json()
+    assert (body["calendar"], body["session"]) == ("XNYS", "extended")
+    assert (body["timezone"], body["day_start"]) == ("America/New_York", "00:00")
+    # BASE is at 17:00 in New York, after the close.
+    assert [b["start"] for b in body["candles"]] == ["2023-11-14T09:00:00Z"]
+    assert run(capfdbinary, *given, "XNYS").json()["candles"] == []
+    refused = run(capfdbinary, *given, "XNYZ")
+    assert (refused.code, "XNYS" in refused.err) == (2, True)
+
+
 def test_candles_for_people(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     lines = run(capfdbinary, "candles", "EURUSD", "--data", folder).out.splitlines()
     assert lines[0].split()[:6] == ["symbol", "venue", "interval", "basis", "start", "end"]

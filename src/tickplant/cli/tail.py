@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command, parse_count
+from tickplant.cli.read import Calendar, DayStart, Session, Timezone
 from tickplant.model.errors import InvalidParameter
 
 CHANNELS = ("trades", "quotes", "candles", "status")
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
             "tickplant tail",
             "tickplant tail quotes SYNTH:EURUSD SYNTH:GBPUSD --url http://127.0.0.1:8000",
             "tickplant tail candles SYNTH:BTC-USDT --interval 10s --json",
+            "tickplant tail candles NASDAQ:AAPL --interval 5m --calendar XNYS",
         ),
     )(tail)
 
@@ -61,6 +63,10 @@ def tail(
             metavar="BASIS", show_default=False, help="Of candles: trade, mid, bid or ask."
         ),
     ] = None,
+    timezone: Timezone = None,
+    day_start: DayStart = None,
+    calendar: Calendar = None,
+    session: Session = None,
     count: Annotated[
         str | None,
         typer.Option(metavar="N", show_default=False, help="End after so many events."),
@@ -74,10 +80,19 @@ def tail(
     channel = check_choice("CHANNEL", channel, CHANNELS)
     if channel == "candles":
         interval = interval or "1m"
-    elif interval is not None or basis is not None:
-        raise InvalidParameter("--interval", interval or basis, "nothing, except with candles")
+    options: dict[str, Any] = {
+        "interval": interval,
+        "basis": basis,
+        "timezone": timezone,
+        "day_start": day_start,
+        "calendar": calendar,
+        "session": session,
+    }
+    for name, value in options.items():
+        if value is not None and channel != "candles":
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidParameter(option, value, "nothing, except with candles")
     common.check_one_source()
-    options: dict[str, Any] = {"interval": interval, "basis": basis}
     shown = _JsonLines() if common.json else _Lines(channel)
     left = parse_count("--count", count)
 
