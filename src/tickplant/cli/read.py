@@ -15,6 +15,8 @@ from tickplant.model.errors import InvalidParameter
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tickplant.formats.result import Rows
+
 TABLES = ("trades", "quotes", "candles", "quarantine")
 
 Start = Annotated[
@@ -36,6 +38,36 @@ AsOf = Annotated[
 ]
 Interval = Annotated[
     str, typer.Option(metavar="INTERVAL", help="1s, 5m, 1h, 1d, 1w, 1mo, any whole number of them.")
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ZONE",
+        show_default=False,
+        help="IANA zone of days, weeks, months. Default: UTC, or the calendar's.",
+    ),
+]
+DayStart = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HH:MM",
+        show_default=False,
+        help="When a day begins. Default: 00:00, or as the calendar has it.",
+    ),
+]
+Calendar = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", show_default=False, help="Exchange calendar whose sessions are the days."
+    ),
+]
+Session = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOURS",
+        show_default=False,
+        help="Of the calendar: regular (the default), extended or all.",
+    ),
 ]
 Basis = Annotated[
     str | None,
@@ -72,6 +104,7 @@ def register(app: typer.Typer) -> None:
             "tickplant candles SYNTH:EURUSD --basis bid --start 2014-05-07T00:00:00Z "
             "--out bars.csv",
             "tickplant candles NASDAQ:AAPL --interval 1d --timezone America/New_York --json",
+            "tickplant candles NASDAQ:AAPL --interval 1h --calendar XNYS --session extended",
         ),
     )(candles)
     command(
@@ -116,10 +149,10 @@ def candles(
             help="Most bars: the first ones from --start on, else the newest. Default: all.",
         ),
     ] = None,
-    timezone: Annotated[
-        str, typer.Option(metavar="ZONE", help="IANA zone of days, weeks, months.")
-    ] = "UTC",
-    day_start: Annotated[str, typer.Option(metavar="HH:MM", help="When a day begins.")] = "00:00",
+    timezone: Timezone = None,
+    day_start: DayStart = None,
+    calendar: Calendar = None,
+    session: Session = None,
     fill: Annotated[
         str, typer.Option(metavar="FILL", help="Bars without an event: none, previous or null.")
     ] = "none",
@@ -144,13 +177,15 @@ def candles(
         "limit": parse_count("--limit", limit),
         "timezone": timezone,
         "day_start": day_start,
+        "calendar": calendar,
+        "session": session,
         "fill": fill,
         "as_of": as_of,
     }
     with open_source(common) as source:
         rows = source.candles(symbol, **{k: v for k, v in query.items() if v is not None})
     if chosen == JSON and out is None:
-        _print_document({"symbol": symbol.upper(), **query}, rows.arrow())
+        _print_document(rows)
     else:
         _write([rows.arrow()], chosen, out)
     return 0
@@ -278,21 +313,17 @@ def _chained(first: Any, rest: Any) -> Iterator[pa.Table]:
     yield from rest
 
 
-def _print_document(query: dict[str, Any], table: pa.Table) -> None:
+def _print_document(found: Rows) -> None:
     """Print the document that the API answers with: what the bars share, then the bars."""
     from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
     from tickplant.formats.result import plain_rows  # noqa: PLC0415 - heavy
 
-    shared = ("symbol", "venue", "interval", "basis")
-    first = table.slice(0, 1).select(shared).to_pylist()
-    about = first[0] if first else {name: query[name] for name in shared if query.get(name)}
-    rows = list(plain_rows(table.drop_columns(list(shared))))
+    table = found.arrow()
+    rows = list(plain_rows(table.drop_columns([n for n in found.about if n in table.column_names])))
     for row in rows:
         if row["state"] is None:
             del row["state"]
-    print_json(
-        {**about, "timezone": query["timezone"], "day_start": query["day_start"], "candles": rows}
-    )
+    print_json({**found.about, "candles": rows})
 
 
 def _show_progress(rows: int, began: float) -> None:
