@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, empty, merge
 from tickplant.plant.bars import states_between
@@ -20,6 +21,7 @@ class BarReader:
     basis: str
     as_of: AsOf
     span: tuple[int, int] | None
+    rules: InstrumentRules
 
     def read(self, start: int | None, end: int | None, limit: int | None) -> States:
         """Return the bars whose start lies in `[floor(start), end)`, ascending.
@@ -69,7 +71,7 @@ class BarReader:
 
     def _states(self, start: int, end: int) -> States:
         return states_between(
-            self.store, self.instrument, self.grid, self.basis, start, end, self.as_of
+            self.store, self.instrument, self.grid, self.basis, start, end, self.as_of, self.rules
         )
 
 

@@ -1,16 +1,18 @@
 """Candle states from stored events: the one way to make history, and late or amended bars.
 
-scan a chunk of time ──► prices of the basis ──► candles.build ──► merge ──► amendments' revisions
+scan a chunk of time ──► prices, and what each may update ──► candles.build ──► merge ──► revisions
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.basis import columns_of, rows_of, table_of
+from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import (
     CLOSE,
@@ -25,6 +27,7 @@ from tickplant.candles.states import (
     empty,
     merge,
 )
+from tickplant.model.events import TRADES
 from tickplant.model.times import NS_PER_DAY
 from tickplant.plant.newest import are_many
 from tickplant.store.contract import NOW, AsOf, Store
@@ -35,18 +38,26 @@ _READS_MAX = 4
 
 
 def states_between(
-    store: Store, instrument: int, grid: Grid, basis: str, start: int, end: int, as_of: AsOf = NOW
+    store: Store,
+    instrument: int,
+    grid: Grid,
+    basis: str,
+    start: int,
+    end: int,
+    as_of: AsOf = NOW,
+    rules: InstrumentRules = EVERY_TRADE,
 ) -> States:
     """Return the states of the events in `[start, end)`; both are boundaries of bars.
 
     A read that an amendment overtakes is made again, so that a bar's revision is that of its
     prices; after a few times it is taken as it is.
     """
+    chunks = partial(_chunks, store, instrument, grid, basis, start, end, as_of, rules)
     if basis != "trade":
-        return merge(list(_chunks(store, instrument, grid, basis, start, end, as_of)))
+        return merge(list(chunks()))
     amended = store.amendment_seqs(instrument, start, end, as_of)
     for _ in range(_READS_MAX):
-        states = merge(list(_chunks(store, instrument, grid, basis, start, end, as_of)))
+        states = merge(list(chunks()))
         before, amended = amended, store.amendment_seqs(instrument, start, end, as_of)
         if len(before[1]) == len(amended[1]):
             break
@@ -60,6 +71,7 @@ def states_of_bars(
     basis: str,
     starts: Sequence[int],
     as_of: AsOf = NOW,
+    rules: InstrumentRules = EVERY_TRADE,
 ) -> States:
     """Return the states of the named bars of one instrument, built anew from their events."""
     wanted = np.unique(np.asarray(starts, dtype=np.int64))
@@ -67,13 +79,17 @@ def states_of_bars(
     parts = []
     for first, last in _runs(wanted, ends):
         start, end = int(wanted[first]), int(ends[last])
-        states = states_between(store, instrument, grid, basis, start, end, as_of)
+        states = states_between(store, instrument, grid, basis, start, end, as_of, rules)
         parts.append(states.take(np.isin(states.start, wanted)))
     return merge(parts)
 
 
 def states_of_pairs(
-    store: Store, grid: Grid, basis: str, pairs: Sequence[tuple[int, int]]
+    store: Store,
+    grid: Grid,
+    basis: str,
+    pairs: Sequence[tuple[int, int]],
+    rules: InstrumentRules = EVERY_TRADE,
 ) -> States:
     """Return the states of the named bars, each an (instrument, start), built from their events.
 
@@ -86,22 +102,28 @@ def states_of_pairs(
     parts = []
     for first, last in _runs(wanted, grid.ends(wanted)):
         mine = (starts >= wanted[first]) & (starts <= wanted[last])
-        parts.append(_states_of_run(store, grid, basis, numbers[mine], starts[mine]))
+        parts.append(_states_of_run(store, grid, basis, numbers[mine], starts[mine], rules))
     return merge(parts)
 
 
 def _states_of_run(
-    store: Store, grid: Grid, basis: str, numbers: NDArray[np.int64], starts: NDArray[np.int64]
+    store: Store,
+    grid: Grid,
+    basis: str,
+    numbers: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    rules: InstrumentRules,
 ) -> States:
     distinct = np.unique(numbers)
     if are_many(distinct):
         low, high = int(starts.min()), grid.next(int(starts.max()))
-        states = _states_of_all(store, grid, basis, low, high)
+        columns = _columns(basis, rules, distinct)
+        states = _states_of_all(store, grid, basis, low, high, columns, rules)
         if states is not None:
             named = np.isin(_pair(states.instrument, states.start), _pair(numbers, starts))
             return _amended(store, states.take(named), distinct, grid, basis, low, high)
     parts = [
-        states_of_bars(store, number, grid, basis, starts[numbers == number])
+        states_of_bars(store, number, grid, basis, starts[numbers == number], NOW, rules)
         for number in distinct.tolist()
     ]
     return merge(parts)
@@ -113,12 +135,28 @@ def _pair(numbers: NDArray[np.integer], starts: NDArray[np.int64]) -> NDArray[np
     return pairs
 
 
-def _states_of_all(store: Store, grid: Grid, basis: str, start: int, end: int) -> States | None:
+def _columns(
+    basis: str, rules: InstrumentRules, instrument: int | NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Return the columns to read; conditions only where an instrument's venue has rules."""
+    conditions = table_of(basis) == TRADES and rules.concern(instrument)
+    return columns_of(basis, conditions=conditions)
+
+
+def _states_of_all(
+    store: Store,
+    grid: Grid,
+    basis: str,
+    start: int,
+    end: int,
+    columns: tuple[str, ...],
+    rules: InstrumentRules,
+) -> States | None:
     """Return the states of every instrument in the span; None where it has too many rows."""
-    rows = store.scan(
-        table_of(basis), start=start, end=end, columns=columns_of(basis), limit=_CHUNK_ROWS_MAX
-    )
-    return rows_of(basis, rows).build(grid) if rows.num_rows < _CHUNK_ROWS_MAX else None
+    rows = store.scan(table_of(basis), start=start, end=end, columns=columns, limit=_CHUNK_ROWS_MAX)
+    if rows.num_rows == _CHUNK_ROWS_MAX:
+        return None
+    return rows_of(basis, rows, rules).build(grid)
 
 
 def _amended(
@@ -164,18 +202,26 @@ def _runs(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[tuple[
 
 
 def _chunks(
-    store: Store, instrument: int, grid: Grid, basis: str, start: int, end: int, as_of: AsOf
+    store: Store,
+    instrument: int,
+    grid: Grid,
+    basis: str,
+    start: int,
+    end: int,
+    as_of: AsOf,
+    rules: InstrumentRules,
 ) -> Iterator[States]:
     """Yield states of successive chunks of time whose length follows the number of rows in them."""
+    columns = _columns(basis, rules, instrument)
     width = NS_PER_DAY
     at = start
     while at < end:
         until = min(at + width, end)
         rows = store.scan(
-            table_of(basis), instrument, start=at, end=until, columns=columns_of(basis), as_of=as_of
+            table_of(basis), instrument, start=at, end=until, columns=columns, as_of=as_of
         )
         if rows.num_rows:
-            yield rows_of(basis, rows).build(grid, instrument)
+            yield rows_of(basis, rows, rules).build(grid, instrument)
         if rows.num_rows < _CHUNK_ROWS_MIN:
             width *= 2
         elif rows.num_rows > _CHUNK_ROWS_MAX:

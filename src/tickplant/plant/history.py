@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickplant.candles.basis import BASES, table_of
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.fill import fill_gaps
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.candles.states import FinishedBars, empty
+from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import MARKET_TABLES, QUARANTINE, QUOTES, TRADES
 from tickplant.model.instruments import Instrument, Registry
@@ -48,10 +50,18 @@ class Candles:
 class History:
     """Reads of a store. `seq_last` is the last sequence number that is visible."""
 
-    def __init__(self, store: Store, registry: Registry, seq_last: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        seq_last: Callable[[], int],
+        trade_rules: TradeRules | None = None,
+    ) -> None:
         self.store = store
         self.registry = registry
         self._seq_last = seq_last
+        trade_rules = TradeRules() if trade_rules is None else trade_rules
+        self.rules = InstrumentRules(trade_rules, lambda number: registry.number(number).venue)
 
     @property
     def seq_last(self) -> int:
@@ -192,7 +202,7 @@ class History:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
         watermark = self.watermark(instrument.number, as_of)
         span = self.store.span(table_of(basis), instrument.number)
-        reader = BarReader(self.store, instrument.number, grid, basis, as_of, span)
+        reader = BarReader(self.store, instrument.number, grid, basis, as_of, span, self.rules)
         if fill == "none":
             bars = reader.read(start, end, limit).finish()
         else:

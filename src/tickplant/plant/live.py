@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.candles.basis import height_of, rows_of, table_of
+from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
@@ -47,8 +48,9 @@ class _Watch:
 class LiveCandles:
     """The watched candles and the event-time watermark of each instrument."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, rules: InstrumentRules = EVERY_TRADE) -> None:
         self._store = store
+        self._rules = rules
         self._watches: dict[Watched, _Watch] = {}
         self._watermarks = Watermarks(store)
 
@@ -130,19 +132,21 @@ class LiveCandles:
         starts = what.grid.bars_at(np.asarray(times, np.int64)).tolist()
         for start in starts:
             watch.bars.forget(instrument, start)
-        states = states_of_bars(self._store, instrument, what.grid, what.basis, starts)
+        states = states_of_bars(
+            self._store, instrument, what.grid, what.basis, starts, rules=self._rules
+        )
         watch.bars.put(states)
         gone = sorted(set(starts) - set(states.start.tolist()))
         return merge([states, emptied_states(instrument, gone, [seq] * len(gone))])
 
     def _changed(self, what: Watched, watch: _Watch, rows: pa.RecordBatch) -> States:
-        new = rows_of(what.basis, rows).build(what.grid)
+        new = rows_of(what.basis, rows, self._rules).build(what.grid)
         changed, unknown = watch.bars.apply_states(new)
         return merge([changed, self._build(what, watch, unknown)])
 
     def _build(self, what: Watched, watch: _Watch, unknown: list[tuple[int, int]]) -> States:
         """Build bars anew from the store, and let the watch hold them."""
-        states = states_of_pairs(self._store, what.grid, what.basis, unknown)
+        states = states_of_pairs(self._store, what.grid, what.basis, unknown, self._rules)
         watch.bars.put(states)
         return states
 

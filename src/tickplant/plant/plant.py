@@ -86,11 +86,13 @@ class Plant:
         self.catalog = catalog
         self.registry = catalog.registry
         self.seq_last = log.seq_next - 1
-        self.history = History(store, catalog.registry, lambda: self.seq_last)
+        self.history = History(
+            store, catalog.registry, lambda: self.seq_last, trade_rules=settings.conditions
+        )
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
-        self._candles = LiveCandles(store)
+        self._candles = LiveCandles(store, rules=self.history.rules)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
         self._working: list[Item] = []
         self._state = "starting"

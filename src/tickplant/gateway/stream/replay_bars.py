@@ -202,7 +202,8 @@ class ChangedBarReader:
     ) -> pa.Table:
         """Return the named bars as they stood at `upto`, those that were emptied included."""
         grid, as_of = self._query.grid, AsOf(seq_max=self._upto)
-        states = states_of_bars(self._source.history.store, number, grid, basis, starts, as_of)
+        history = self._source.history
+        states = states_of_bars(history.store, number, grid, basis, starts, as_of, history.rules)
         gone = sorted(amended.keys() & set(starts) - set(states.start.tolist()))
         emptied = emptied_states(number, gone, [amended[start] for start in gone])
         return finish(merge([states, emptied]).finish(), grid, basis, last)
