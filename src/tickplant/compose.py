@@ -16,6 +16,7 @@ from tickplant.feeds.synthetic import SyntheticFeed
 from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
+from tickplant.model.conditions import TradeRules
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.folder import JOURNAL, FolderLock
@@ -136,27 +137,30 @@ class OpenFolder:
     catalog: Catalog
 
 
-def open_folder(path: Path) -> OpenFolder:
+def open_folder(path: Path, trade_rules: TradeRules | None = None) -> OpenFolder:
     """Return a reader of a data folder, whether a plant runs on it or not.
 
-    It sees what was durable when it was opened.
+    It sees what was durable when it was opened. `trade_rules` None are the built-in ones.
     """
     for _ in range(OPEN_ATTEMPTS):
         try:
-            return _read_folder(path, whole=True)
+            return _read_folder(path, trade_rules, whole=True)
         except JournalTrimmed:
             continue  # the plant archived rows, and trimmed them from its journal, in between
-    return _read_folder(path, whole=False)
+    return _read_folder(path, trade_rules, whole=False)
 
 
-def _read_folder(path: Path, *, whole: bool) -> OpenFolder:
+def _read_folder(path: Path, trade_rules: TradeRules | None, *, whole: bool) -> OpenFolder:
     """Read manifest and journal; with `whole` raise `JournalTrimmed` where they do not meet."""
     store = TieredStore.open_read_only(path)
     catalog = Catalog()
     load_catalog(store, catalog)
     records = read_folder(path / JOURNAL, store.seq_archived + 1 if whole else None)
     recovered = replay(records, store, catalog)
-    return OpenFolder(History(store, catalog.registry, lambda: recovered.seq_last), catalog)
+    history = History(
+        store, catalog.registry, lambda: recovered.seq_last, trade_rules=trade_rules
+    )
+    return OpenFolder(history, catalog)
 
 
 def open_history(path: Path) -> History:

@@ -20,6 +20,7 @@ from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
+from tickplant.config import load
 from tickplant.formats.indicators import public_event_indicators, public_indicators
 from tickplant.formats.instruments import is_wanted, public_instruments
 from tickplant.formats.latest import public_latest
@@ -30,6 +31,7 @@ from tickplant.formats.rows import (
     public_quotes,
     public_trades,
 )
+from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter, NotFound
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
@@ -49,24 +51,32 @@ CHUNK_ROWS = 200_000
 ARCHIVE = "archive"
 
 
-def open_data(path: str | Path) -> Folder:
+def open_data(path: str | Path, *, config: str | Path | None = None) -> Folder:
     """Open a data folder for reading; known as `tickplant.open`.
 
-    Raises `NotFound` where there is no such folder or it holds no data.
+    `config` is the plant's settings file: what it says of trade conditions shapes candles. Raises
+    `NotFound` where there is no such folder or it holds no data, `ConfigError` for bad settings.
     """
     folder = Path(path)
     if not (folder / JOURNAL).is_dir() and not (folder / ARCHIVE).is_dir():
         raise NotFound(f"data: {folder} holds no data of a plant")
-    return Folder(folder)
+    rules = None if config is None else load(file=Path(config)).conditions
+    return Folder(folder, trade_rules=rules)
 
 
 class Folder:
     """The data of one folder. Safe for several threads; usable in a `with` statement."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        trade_rules: TradeRules | None = None,
+    ) -> None:
         self.path = path
         self._clock = clock
-        opened = open_folder(path)
+        opened = open_folder(path, trade_rules)
         self._history = opened.history
         self._catalog = opened.catalog
 

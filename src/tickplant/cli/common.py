@@ -109,11 +109,15 @@ class Common:
         """Return the settings: file, environment, `--set`, then `flags`. Raises `ConfigError`."""
         from tickplant.config import load  # noqa: PLC0415 - heavy
 
-        file = Path(self.config) if self.config is not None else None
-        if file is None and CONFIG_FILE.is_file():
-            file = CONFIG_FILE
+        file = self.config_file()
         given = {"data": self.data, **dict(map(_split_setting, self.set)), **(flags or {})}
         return load(file=file, environ=os.environ, flags=given)
+
+    def config_file(self) -> Path | None:
+        """Return the file with the settings; None where there is none."""
+        if self.config is not None:
+            return Path(self.config)
+        return CONFIG_FILE if CONFIG_FILE.is_file() else None
 
     def folder(self) -> Path:
         """Return the data folder."""

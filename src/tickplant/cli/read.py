@@ -276,7 +276,7 @@ def sql(
     from tickplant.library import open_data  # noqa: PLC0415 - heavy
 
     chosen = choose_format(form, out, as_json=common.json, default="table")
-    with open_data(common.folder()) as folder:
+    with open_data(common.folder(), config=common.config_file()) as folder:
         reader = folder.sql_batches(text)
         if "explain_value" in reader.schema.names and chosen not in (JSON, NDJSON):
             print("\n".join(reader.read_all()["explain_value"].to_pylist()))

@@ -56,4 +56,4 @@ def open_source(common: Common) -> Any:
         return Remote(common.url)
     from tickplant.library import open_data  # noqa: PLC0415 - heavy
 
-    return open_data(common.folder())
+    return open_data(common.folder(), config=common.config_file())
