@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tickplant.config import Settings, SyntheticSettings
@@ -23,12 +24,14 @@ from tickplant.plant.folder import JOURNAL, FolderLock
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.plant import Plant
-from tickplant.plant.recovery import Replay, load_catalog, replay
+from tickplant.plant.records import check_kinds
+from tickplant.plant.recovery import fill_holes, load_catalog, replay, restore, take_names
 from tickplant.store.disk import Disk as StoreDisk
 from tickplant.store.tiered import TieredStore
 
 Clock = Callable[[], int]
 OPEN_ATTEMPTS = 5
+BEHIND_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class World:
     """What a plant reaches outside of itself, so that a test can make any of it fail.
 
     `log_disk` and `store_disk` None is the real disk. `monotonic` gives seconds; `pause` waits
-    between attempts to write to a disk that refuses, None for real time.
+    between attempts to write to a disk that refuses, None for real time. With more than
+    `behind_bytes` in the journal, the plant accepts before all of it is in memory again.
     """
 
     log_disk: LogDisk | None = None
@@ -44,6 +48,7 @@ class World:
     monotonic: Callable[[], float] = time.monotonic
     pause: Callable[[float], object] | None = None
     prepare_ahead: bool = True
+    behind_bytes: int = BEHIND_BYTES
 
 
 class OpenPlant:
@@ -102,7 +107,6 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
     store = TieredStore.open(folder, settings.store, clock=clock, disk=world.store_disk)
     catalog = Catalog(settings.checks.instruments_max)
     load_catalog(store, catalog)
-    replaying = Replay(store, catalog)
     log = Journal(
         folder / JOURNAL,
         settings.log,
@@ -113,9 +117,14 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
         prepare_ahead=world.prepare_ahead,
         seq_floor=store.seq_archived,
         observe_sync=metrics.fsync_observer(),
-        on_records=replaying.take,
+        on_unnumbered=take_names(catalog),
     )
-    replaying.finish()
+    check_kinds(log.kinds)
+    store.expect_restore()
+    bring_back: Callable[[], object] | None = partial(restore, store, log.replay)
+    if log.bytes_to_replay(store.seq_archived + 1) <= world.behind_bytes or not _named(log, store):
+        fill_holes(store, catalog, restore(store, log.replay).number_max)
+        bring_back = None
     catalog.begin_run(log.seq_next - 1)
     hub = Hub(settings.stream.ring_rows, seq=log.seq_next - 1)
     return Plant(
@@ -126,7 +135,13 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
         catalog=catalog,
         hub=hub,
         metrics=metrics,
+        bring_back=bring_back,
     )
+
+
+def _named(log: Journal, store: TieredStore) -> bool:
+    """Say whether no damage can have taken the name of an instrument that has rows."""
+    return log.torn_only and (store.catalog is not None or not store.seq_archived)
 
 
 @dataclass(frozen=True, slots=True)

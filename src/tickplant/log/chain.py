@@ -53,20 +53,31 @@ class Chain:
         self.ordinal_next: int | None = None
         self.records = 0
         self.segment: Segment | None = None
+        self.kinds: set[int] = set()  # of the records that `check` met
         self._on_records: OnRecords | None = None
+        self._all_records = False
 
-    def check(self, *, growing: bool = False, on_records: OnRecords | None = None) -> None:
-        """Walk everything, note what the segments hold, report the faults.
+    def check(
+        self,
+        from_seq: int | None = None,
+        *,
+        on_records: OnRecords | None = None,
+        on_unnumbered: OnRecords | None = None,
+    ) -> None:
+        """Walk everything from `from_seq` or a little before it, note what the segments hold.
 
         Several times faster than `walk` where records are small and nothing is wrong.
-        `on_records` is handed every record once, in order, some at a time; payloads as in `walk`.
+        `on_records` is handed every record once, in order, some at a time; `on_unnumbered`, in its
+        place, those that cover no sequence number. Payloads as in `walk`.
         """
-        self._on_records = on_records
-        for item in self._walk(None, growing, checking=True):
+        tell = self._on_records = on_records or on_unnumbered
+        self._all_records = on_records is not None
+        for item in self._walk(from_seq, False, checking=True):
             assert self.segment is not None
             self.segment.note(item.seq_first, item.count, item.ordinal, item.offset, item.end)
-            if on_records is not None:
-                on_records([LogRecord(item.kind, item.seq_first, item.count, item.payload)])
+            self.kinds.add(item.kind)
+            if tell is not None and (self._all_records or not item.count):
+                tell([LogRecord(item.kind, item.seq_first, item.count, item.payload)])
 
     def walk(self, from_seq: int | None = None, *, growing: bool = False) -> Iterator[Whole]:
         """Yield every record once, from `from_seq` or a little before it.
@@ -143,8 +154,8 @@ class Chain:
         """Take the records from `offset` on that leave nothing to say; return where they end."""
         while not self._pending and self.ordinal_next is not None and self.seq_next is not None:
             ordinal, seq = self.ordinal_next, self.seq_next
-            found: list[LogRecord] | None = None if self._on_records is None else []
-            run = scanner.run(offset, ordinal, seq, found)
+            found: list[LogRecord] = []
+            run = scanner.run(offset, ordinal, seq, found, all_records=self._all_records)
             if not run.records or (limit is not None and run.ordinal_next > limit):
                 break
             if self._on_records is not None and found:
@@ -153,6 +164,7 @@ class Chain:
             self.seq_next, self.ordinal_next = run.seq_next, run.ordinal_next
             self.records += run.records
             offset = run.end
+        self.kinds |= scanner.kinds
         return offset
 
     def _take_broken(self, segment: Segment, item: Broken, scanner: Scanner) -> None:

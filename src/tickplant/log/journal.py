@@ -37,9 +37,10 @@ class Journal:
     be made or listed (`OSError`). `seq_floor` is the last number that the archive has: numbering
     goes on behind it, and segments below it are not checked. `clock` gives ns UTC, `monotonic`
     seconds; `pause` waits between attempts to write to a disk that refuses; `observe_sync` is told
-    the duration of each sync, seconds; `on_records` is handed, before this returns, every record of
-    the segments that were checked, in order, so that a start reads them once. Payloads that are
-    handed in must not change before they are durable.
+    the duration of each sync, seconds; `on_unnumbered` is handed, before this returns, those
+    records of the checked segments that cover no sequence number, in order. Payloads that are
+    handed in must not change before they are durable. `kinds` are those of the records that were
+    checked; `torn_only` says that at most a tail was damaged: no record is lost that others follow.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class Journal:
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
         observe_sync: Callable[[float], object] = lambda seconds: None,
-        on_records: OnRecords | None = None,
+        on_unnumbered: OnRecords | None = None,
     ) -> None:
         settings = settings or LogSettings()
         self._disk = disk or RealDisk()
         self._folder = str(folder)
-        recovered = recover(self._disk, self._folder, seq_floor, on_records)
+        recovered = recover(self._disk, self._folder, seq_floor, on_unnumbered)
         self._writer = Writer(
             self._disk,
             self._folder,
@@ -74,6 +75,9 @@ class Journal:
             pause=pause,
             observe_sync=observe_sync,
         )
+        self._found = self._writer.files.snapshot()
+        self.kinds = recovered.kinds
+        self.torn_only = recovered.torn_only
         self._read_faults: dict[tuple[str, int], Damage] = {}
         self._known = {(d.path, d.offset) for d in recovered.damage}
 
@@ -102,6 +106,19 @@ class Journal:
         segments = skip_below(self._writer.files.snapshot(), from_seq)
         chain = Chain(self._disk, segments, self._note_fault)
         yield from select(chain.walk(from_seq), from_seq, to_seq)
+
+    def replay(self, from_seq: int, on_records: OnRecords) -> None:
+        """Hand over the records from `from_seq` on, or a little before, that opening found.
+
+        In order, some at a time, several times faster than `read`; what was appended since is left
+        out. Once only; payloads, damage and `JournalTrimmed` as in `read`.
+        """
+        segments, self._found = skip_below(self._found, from_seq), []
+        Chain(self._disk, segments, self._note_fault).check(from_seq, on_records=on_records)
+
+    def bytes_to_replay(self, from_seq: int) -> int:
+        """Return how many bytes `replay` would read, or a little less."""
+        return sum(segment.end for segment in skip_below(self._found, from_seq))
 
     def trim(self, upto_seq: int) -> int:
         """Drop whole segments whose numbers are all <= `upto_seq`; return how many.

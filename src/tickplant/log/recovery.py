@@ -25,29 +25,36 @@ DAMAGED_FOLDER = "damaged"
 
 @dataclass(slots=True)
 class Recovered:
-    """What a folder holds. The next record has `seq_next` and `ordinal_next`."""
+    """What a folder holds. The next record has `seq_next` and `ordinal_next`.
+
+    `kinds` are those of the records that were checked. `torn_only` says that nothing was damaged
+    but, at most, a tail: no record is lost that others follow.
+    """
 
     segments: list[Segment]
     damage: list[Damage]
     number_next: int
     seq_next: int
     ordinal_next: int
+    kinds: frozenset[int]
+    torn_only: bool
 
 
 def recover(
-    disk: Disk, folder: str, seq_floor: int, on_records: OnRecords | None = None
+    disk: Disk, folder: str, seq_floor: int, on_unnumbered: OnRecords | None = None
 ) -> Recovered:
     """Check every segment that holds numbers above `seq_floor`, mend the tail, say what was wrong.
 
-    `on_records` is handed the records of those segments, which begin somewhere before the floor.
+    `on_unnumbered` is handed those of their records that cover no sequence number.
     Raises `OSError` only where the folder itself cannot be made or listed.
     """
     disk.make_folder(folder)
     _remove_leftovers(disk, folder)
     listed = list_segments(disk, folder)
     segments = [open_segment(disk, *item) for item in listed]
-    chain, faults, walked = _walk_needed(disk, segments, seq_floor, on_records)
-    damage = _missing_head(segments, seq_floor)
+    chain, faults, walked = _walk_needed(disk, segments, seq_floor, on_unnumbered)
+    missing = _missing_head(segments, seq_floor)
+    damage = list(missing)
     mender = _Mender(disk, folder)
     damage.extend(mender.mend(fault) for fault in faults)
     for segment in walked:
@@ -60,6 +67,8 @@ def recover(
         number_next=max((number for _, number, _ in listed), default=0) + 1,
         seq_next=max(seq_floor + 1, chain.seq_next or 1),
         ordinal_next=chain.ordinal_next or 1,
+        kinds=frozenset(chain.kinds),
+        torn_only=not missing and all(fault.tail or fault.harmless for fault in faults),
     )
 
 
@@ -71,7 +80,7 @@ def _remove_leftovers(disk: Disk, folder: str) -> None:
 
 
 def _walk_needed(
-    disk: Disk, segments: list[Segment], seq_floor: int, on_records: OnRecords | None
+    disk: Disk, segments: list[Segment], seq_floor: int, on_unnumbered: OnRecords | None
 ) -> tuple[Chain, list[Fault], list[Segment]]:
     """Walk the segments above the floor; further back where those hold no record at all."""
     start = 0
@@ -82,7 +91,7 @@ def _walk_needed(
         faults: list[Fault] = []
         walked = segments[start:]
         chain = Chain(disk, walked, faults.append)
-        chain.check(on_records=on_records)
+        chain.check(on_unnumbered=on_unnumbered)
         if chain.records or start == 0:
             return chain, faults, walked
         start -= 1

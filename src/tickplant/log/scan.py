@@ -84,6 +84,7 @@ class Scanner:
         self._window = memoryview(b"")
         self.closed = False  # an end mark was met
         self.unreadable = False  # the disk refused somewhere, so what follows may be whole
+        self.kinds: set[int] = set()  # of the records that `run` met
 
     def scan(self, offset: int) -> Iterator[Whole | Broken]:
         """Yield what is found from `offset` on, in order of offsets, without gaps.
@@ -107,18 +108,21 @@ class Scanner:
             yield Broken(offset, following, what)
             offset = following
 
-    def run(self, offset: int, ordinal: int, seq: int, found: list[LogRecord] | None = None) -> Run:
+    def run(
+        self, offset: int, ordinal: int, seq: int, found: list[LogRecord], *, all_records: bool
+    ) -> Run:
         """Return how far whole records follow one another from `offset` on, within one window.
 
         The first has to have these numbers. Does what `scan` does for the case that nothing is
-        wrong, without an object for each record, except where they are to be added to `found`.
+        wrong, without an object for each record, except for those that are added to `found`: all,
+        or those that cover no sequence number.
         """
         first, count, begin = ordinal, 1, offset
         self._bytes = b""  # the last window ended within a record
         if offset >= self._size or not self._load(offset, RECORD_HEADER_BYTES):
             return Run(offset, ordinal, seq, seq, 0)
         segment, unpack, crc32 = self._segment, RECORD_HEADER.unpack_from, zlib.crc32
-        window, base = self._window, self._base
+        window, base, add_kind = self._window, self._base, self.kinds.add
         size = len(window)
         at, last = offset - base, size - RECORD_HEADER_BYTES
         while at <= last:
@@ -135,7 +139,8 @@ class Scanner:
                 break
             if end > size:
                 break
-            if found is not None:
+            add_kind(kind)
+            if all_records or not covers:
                 payload = window[at + RECORD_HEADER_BYTES : stop]
                 found.append(LogRecord(kind, number, covers, payload))
             at, ordinal, seq, count = end, ordinal + 1, seq + covers, covers

@@ -11,6 +11,7 @@ the message's last column, `key`: 16 bytes a row, two little-endian uint64.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -75,6 +76,13 @@ def decode_rows(record: LogRecord) -> tuple[str, pa.RecordBatch, Keys | None]:
     table, header, message = split(record)
     rows = pa.ipc.read_record_batch(pa.py_buffer(message), message_schema(table, header))
     return table, _restored(table, record, header, rows), unpack_keys(header, rows)
+
+
+def check_kinds(kinds: Iterable[int]) -> None:
+    """Raise `ValueError` where a log has records of a kind that nobody knows."""
+    unknown = sorted(set(kinds) - _TABLES.keys() - {CATALOG_KIND})
+    if unknown:
+        raise ValueError(f"a log record of kind {unknown[0]} is not known to this version")
 
 
 def split(record: LogRecord) -> tuple[str, Header, memoryview]:

@@ -1,18 +1,23 @@
 """Start-up: the archive as its manifest says, then the log from where the archive ends.
 
-    manifest ─► catalog ─┐
-    archive  ─► store ───┼─► replay of the log after `seq_archived` ─► blocks ─► ready
-    journal  ─► log ─────┘
+    manifest ─► catalog ◄─ names ─┐
+    archive  ─► store             ├─ journal, checked ─► ready
+                  ▲               │
+                  └──── rows, read again and decoded ◄┘   readers wait for the end of it
 
-Only what the archive lacks is replayed. A record that reaches over the archive's end is cut. The
-journal is read once: as it is checked, its records go on to the store.
+The journal is checked record by record before anything else, which also finds the names in it. Its
+rows are then decoded while the plant accepts already: who reads waits until all are back, so that
+nobody is shown less than was acknowledged. Where little is to be replayed, or where a record is
+damaged that may have held a name, they are brought back first.
+
+Only what the archive lacks is replayed. A record that reaches over the archive's end is cut.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -30,19 +35,40 @@ _LOG = logging.getLogger(__name__)
 BULK_BYTES = 16 << 20  # of records that are decoded together
 DECODERS = 2
 
+OnRecords = Callable[[Sequence[LogRecord]], object]
+
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a replay brought: rows by table, and the last number that was seen."""
+    """What a replay brought: rows by table, the last number and the highest instrument's."""
 
     rows: dict[str, int]
     seq_last: int
+    number_max: int
 
 
 def load_catalog(store: Store, catalog: Catalog) -> None:
     """Take in the catalog of the archive's manifest."""
     if store.catalog is not None:
         catalog.absorb(store.catalog)
+
+
+def take_names(catalog: Catalog) -> OnRecords:
+    """Return what takes in the names in records of the log; other records are passed over."""
+
+    def take(records: Iterable[LogRecord]) -> None:
+        for record in records:
+            if record.kind == CATALOG_KIND:
+                catalog.absorb(record.payload)
+
+    return take
+
+
+def fill_holes(store: Store, catalog: Catalog, number_max: int) -> None:
+    """See that every number of an instrument up to the highest one has a name; say what is lost."""
+    lost = catalog.fill_holes(max(number_max, _archived_number_max(store)))
+    if lost:
+        _LOG.error("the names of %d instruments are lost; they are now DAMAGED:LOST-…", lost)
 
 
 def _archived_number_max(store: Store) -> int:
@@ -57,49 +83,41 @@ def _archived_number_max(store: Store) -> int:
 
 
 class Replay:
-    """Takes the log's records in order; `finish` ends it. One use, one thread.
+    """Takes the log's records in order until `finish`, then `close`. One use, one thread.
 
-    `index_keys` says whether anybody will ask the store for keys.
     Rows go to the store some hundred thousand at a time. They are decoded on other threads, mostly
     outside of the interpreter's lock, while this one reads and checks what follows.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, *, index_keys: bool = True) -> None:
-        self._index_keys = index_keys
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._catalog = catalog
         self._floor = self._seq_last = store.seq_archived
-        self._number_max = _archived_number_max(store)
+        self._number_max = 0
         self._rows: Counter[str] = Counter()
         self._bulk = Bulk()
         self._workers = ThreadPoolExecutor(DECODERS, "replay")
         self._decoding: deque[Future[list[Part]]] = deque()
 
     def take(self, records: Iterable[LogRecord]) -> None:
-        """Take records that follow those before; what the archive has is left out."""
+        """Take records that follow those before; names, and what the archive has, are left out."""
         for record in records:
-            if record.kind == CATALOG_KIND:
-                self._catalog.absorb(record.payload)
-            elif record.seq_first + record.count - 1 > self._floor:
+            last = record.seq_first + record.count - 1
+            if record.kind != CATALOG_KIND and last > self._floor:
                 self._bulk.add(record)
-                self._seq_last = record.seq_first + record.count - 1
+                self._seq_last = last
                 if self._bulk.bytes >= BULK_BYTES:
                     self._hand_over(DECODERS)
 
     def finish(self) -> Recovered:
-        """Bring the last rows to the store; see that every number has a name."""
-        try:
-            self._hand_over(0)
-        finally:
-            if self._index_keys:  # nobody waits for it: who asks before it is done, does it
-                self._workers.submit(self._store.index_keys)
-            self._workers.shutdown(wait=False)
-        lost = self._catalog.fill_holes(self._number_max)
-        if lost:
-            _LOG.error("the names of %d instruments are lost; they are now DAMAGED:LOST-…", lost)
+        """Bring the last rows to the store."""
+        self._hand_over(0)
         if self._rows:
             _LOG.info("replayed %s from the journal", dict(self._rows))
-        return Recovered(dict(self._rows), self._seq_last)
+        return Recovered(dict(self._rows), self._seq_last, self._number_max)
+
+    def close(self) -> None:
+        """End the decoding threads."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _hand_over(self, ahead: int) -> None:
         """Let what was collected be decoded; restore what is, until `ahead` bulks are under way."""
@@ -120,9 +138,29 @@ class Replay:
 
 def replay(records: Iterable[LogRecord], store: Store, catalog: Catalog) -> Recovered:
     """Append the rows that the archive lacks to a store that is only read, and take in names."""
-    taking = Replay(store, catalog, index_keys=False)
+    taking, names = Replay(store), take_names(catalog)
     try:
-        taking.take(records)
-    finally:
+        for record in records:
+            names((record,))
+            taking.take((record,))
         recovered = taking.finish()
+    finally:
+        taking.close()
+    fill_holes(store, catalog, recovered.number_max)
+    return recovered
+
+
+def restore(store: Store, read: Callable[[int, OnRecords], object]) -> Recovered:
+    """Bring to the store what `read(from_seq, on_records)` finds, then let its readers in.
+
+    The store expects it. Raises what reading and decoding raise, which readers are told as well.
+    """
+    with store.restoring():
+        taking = Replay(store)
+        try:
+            read(store.seq_archived + 1, taking.take)
+            recovered = taking.finish()
+        finally:
+            taking.close()
+    store.index_keys()  # nobody waits for it: who asks before it is done, does it
     return recovered

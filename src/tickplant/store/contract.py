@@ -9,6 +9,7 @@ returned, its last correction is. `as_of` goes back to what was known then.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,6 +92,17 @@ class Store(Protocol):
         """Take (table, rows, keys) of several appends at once, as a replay of the log has them.
 
         The rows of a part are in sequence order; those of different tables may alternate.
+        """
+        ...
+
+    def expect_restore(self) -> None:
+        """Hold whoever reads until `restoring` has ended; what is appended meanwhile waits."""
+        ...
+
+    def restoring(self) -> AbstractContextManager[None]:
+        """Return the context in which one thread calls `restore`, any number of times.
+
+        Its end lets the readers in; where it ends by an exception they are told so.
         """
         ...
 

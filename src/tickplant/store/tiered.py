@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ from tickplant.store.blocks import Run
 from tickplant.store.columns import Ints, ints
 from tickplant.store.contract import NOW, AsOf, Cursor, Keys, StoreStatus, TableStatus
 from tickplant.store.disk import Disk
+from tickplant.store.gate import Gate
 from tickplant.store.keys import HOT_KEY_BYTES, TableKeys
 from tickplant.store.manifest import FileEntry, by_table
 from tickplant.store.reader import FileCache
@@ -62,6 +64,8 @@ class TieredStore:
         self._clock = clock
         self._memory_max = settings.memory_mb << 20
         self._changed = threading.Condition()
+        self._gate = Gate()
+        self._waiting: list[tuple[str, pa.RecordBatch, Keys | None]] = []
         self._archive = Archive(data, clock=clock, disk=disk, read_only=read_only)
         self._cache = FileCache(self._archive.folder)
         self._replays = SeqReader(self._cache)
@@ -141,6 +145,7 @@ class TieredStore:
 
     def cut(self, choose: Callable[[dict[str, View]], int]) -> tuple[int, dict[str, list[Run]]]:
         """Seal what is active; return the boundary that `choose` finds and the runs up to it."""
+        self._gate.wait()
         with self._changed:
             boundary = choose(self._views)
             if boundary == 0:  # no row is in memory
@@ -170,6 +175,7 @@ class TieredStore:
                 self._views[table] = moved.with_files(files.get(table, []))
             self._bytes = sum(run.bytes for v in self._views.values() for run in v.tail.runs)
             self._bytes += sum(keys.bytes for keys in self._keys.values())
+            self._bytes += sum(rows.nbytes for _, rows, _ in self._waiting)
             self._seq_archived = self._archive.manifest.seq_archived
             self._seq_last = max(self._seq_last, self._seq_archived)
             self._catalog = self._catalog if catalog is None else catalog
@@ -194,6 +200,13 @@ class TieredStore:
         those of every call before. Rows that are archived already are left out, so that a log may
         be replayed from anywhere before `seq_archived`. Raises `Stopping` when the store is closed.
         """
+        with self._changed:
+            if not self._gate.is_open:  # rows with lower numbers are still to come
+                if self._closed:
+                    raise Stopping("the store is closed")
+                self._waiting.append((table, rows, keys))
+                self._bytes += rows.nbytes
+                return
         self._take([(table, rows, keys)], TableKeys.add)
 
     def restore(self, parts: Sequence[tuple[str, pa.RecordBatch, Keys | None]]) -> None:
@@ -203,6 +216,29 @@ class TieredStore:
         as `append`. The keys cost their time when `index_keys` is called or `seen` first is.
         """
         self._take(parts, TableKeys.add_later)
+
+    def expect_restore(self) -> None:
+        """Hold whoever reads until `restoring` has ended; what is appended meanwhile waits."""
+        self._gate.shut()
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Return the context in which one thread calls `restore`, any number of times.
+
+        Its end lets the readers in; where it ends by an exception they are told so.
+        """
+        self._gate.enter()
+        try:
+            yield
+            with self._changed:  # nothing may come between what waits and the open gate
+                for table, rows, keys in self._waiting:
+                    self._bytes -= rows.nbytes
+                    self._take([(table, rows, keys)], TableKeys.add)
+                self._waiting.clear()
+                self._gate.open()
+        except BaseException as fault:
+            self._gate.fail(fault)
+            raise
 
     def index_keys(self) -> None:
         """Prepare the look-up of the keys that `restore` took; any thread, once."""
@@ -275,6 +311,7 @@ class TieredStore:
 
     def seen(self, table: str, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key, shape (n,), whether a stored row of the table has it."""
+        self._gate.wait()
         return self._keys[table].seen(keys)
 
     def scan(
@@ -342,6 +379,7 @@ class TieredStore:
         A correction touches the time of the row that it replaces and its own; a cancel the time of
         the row that it cancels.
         """
+        self._gate.wait()
         return self._amendments.touched(instrument, start, end, as_of)
 
     def find_trade(self, seq: int) -> pa.Table:
@@ -349,6 +387,7 @@ class TieredStore:
 
         One row, or none where there is no such trade or it was cancelled.
         """
+        self._gate.wait()
         last = self._amendments.last_of(self._amendments.root_of(seq))
         if last is None:
             return self._guarded(TRADES, lambda view: lookup.row_of(view, TRADES, seq, self._cache))
@@ -360,6 +399,7 @@ class TieredStore:
 
     def span(self, table: str, instrument: int | None = None) -> tuple[int, int] | None:
         """Return the first and last `ts_event`, or None where there are no rows."""
+        self._gate.wait()
         if instrument is None:
             return self._views[table].ts_span()
         return self._guarded(table, lambda view: lookup.span_of(view, instrument, self._cache))
@@ -379,6 +419,8 @@ class TieredStore:
         self._maintained = True
         told = -1
         try:
+            while not (stop() or self._closed or self._gate.wait(MAINTENANCE_WAIT_S)):
+                pass
             while not stop() and not self._closed:
                 worked = self.maintain(catalog)
                 if self._seq_archived > told:
@@ -439,6 +481,7 @@ class TieredStore:
 
         A file that is gone because it was replaced meanwhile costs a second look, nothing else.
         """
+        self._gate.wait()
         while True:
             view = self._views[table]
             try:
