@@ -46,7 +46,6 @@ _TEXTS = {
     QUOTES: _QUOTE_TEXTS,
 }
 
-_NO_NUMBER = pa.scalar(None, pa.float64())
 _EMPTY = "bid_price, ask_price: both missing or 0; allowed is at least one price"
 
 __all__ = ["Bounds", "Checked", "check_batch"]
@@ -127,8 +126,8 @@ def _check_quotes(findings: Findings, rows: pa.RecordBatch, bounds: Bounds) -> d
         absent = _absent(price)
         absences.append(absent)
         if absent.any():
-            mask = pa.array(absent)
-            price, size = (pc.if_else(mask, _NO_NUMBER, column) for column in (price, size))
+            mask, none = pa.array(absent), pa.scalar(None, pa.float64())
+            price, size = (pc.if_else(mask, none, column) for column in (price, size))
             changed |= {price_name: price, size_name: size}
         check_price(findings, price_name, price, bounds)
         check_size(findings, size_name, size, bounds)
