@@ -11,6 +11,7 @@ import pytest
 import tickplant
 from cli_kit import BASE, SECOND, fill, make_folder
 from plant_kit import NOW, Clock, open_plant, submit
+from tickplant.formats.rows import with_spreads
 from tickplant.library import Folder
 from tickplant.sql import TABLES, query
 from tickplant.sql.guard import BadQuery
@@ -53,7 +54,7 @@ def test_trades_show_as_they_stand(folder: Folder) -> None:
 
 def test_candles_are_those_of_the_other_readers(folder: Folder) -> None:
     for symbol in ("EURUSD", "AAPL"):
-        expected = folder.candles(symbol).arrow().drop_columns("interval")
+        expected = with_spreads(folder.candles(symbol).arrow().drop_columns("interval"))
         text = f"FROM candles_1m WHERE symbol = '{symbol}' ORDER BY start"
         found = folder.sql(text).arrow()
         assert found.column_names == expected.column_names

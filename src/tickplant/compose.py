@@ -172,9 +172,7 @@ def _read_folder(path: Path, trade_rules: TradeRules | None, *, whole: bool) -> 
     load_catalog(store, catalog)
     records = read_folder(path / JOURNAL, store.seq_archived + 1 if whole else None)
     recovered = replay(records, store, catalog)
-    history = History(
-        store, catalog.registry, lambda: recovered.seq_last, trade_rules=trade_rules
-    )
+    history = History(store, catalog.registry, lambda: recovered.seq_last, trade_rules=trade_rules)
     return OpenFolder(history, catalog)
 
 

@@ -245,6 +245,8 @@ def _export_parts(
     interval: str,
     basis: str | None,
 ) -> Iterator[pa.Table]:
+    from tickplant.formats.rows import with_spreads  # noqa: PLC0415 - heavy
+
     given = {name: value for name, value in query.items() if value is not None}
     if table == "quarantine":
         yield source.quarantine(**given).arrow()
@@ -256,7 +258,9 @@ def _export_parts(
     for symbol in symbols:
         if table == "candles":
             chosen = {} if basis is None else {"basis": basis}
-            yield source.candles(symbol, interval=interval, **given, **chosen).arrow()
+            bars = source.candles(symbol, interval=interval, **given, **chosen).arrow()
+            # One file has one set of columns, and bars of trades and of quotes may share it.
+            yield with_spreads(bars) if basis is None and len(symbols) > 1 else bars
         else:
             yield from source.row_chunks(table, symbol, **given)
 

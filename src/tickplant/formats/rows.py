@@ -22,6 +22,9 @@ from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_times
 
 TIMESTAMP = pa.timestamp("ns", tz="UTC")
+
+SPREAD_COLUMNS = ("spread_min", "spread_max", "spread_mean", "spread_bps")
+"""What candles of quotes have and those of trades have not."""
 FORMING = "forming"
 
 _SIDE_NAMES = pa.array(SIDES, pa.string())
@@ -58,7 +61,8 @@ class QuoteRow(msgspec.Struct, gc=False):
 
 
 class CandleRow(msgspec.Struct, gc=False):
-    """A candle as JSON shows it; `state` is there only while the bar is forming."""
+    """A candle as JSON shows it; `state` is there only while the bar is forming, spreads only for
+    candles of quotes."""
 
     start: str
     end: str
@@ -71,6 +75,10 @@ class CandleRow(msgspec.Struct, gc=False):
     count: int
     revision: int | None
     state: str | msgspec.UnsetType = msgspec.UNSET
+    spread_min: float | msgspec.UnsetType = msgspec.UNSET
+    spread_max: float | msgspec.UnsetType = msgspec.UNSET
+    spread_mean: float | msgspec.UnsetType = msgspec.UNSET
+    spread_bps: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class QuarantineRow(msgspec.Struct, gc=False):
@@ -130,10 +138,8 @@ def candle_structs(rows: pa.Table) -> list[CandleRow]:
         rows["count"].to_numpy().tolist(),
         rows["revision"].to_pylist(),
     )
-    forming = rows["forming"].to_pylist()
-    if any(forming):
-        return list(map(CandleRow, *columns, [FORMING if f else msgspec.UNSET for f in forming]))
-    return list(map(CandleRow, *columns))
+    states = [FORMING if f else msgspec.UNSET for f in rows["forming"].to_pylist()]
+    return list(map(CandleRow, *columns, states, *(_floats(rows[name]) for name in _spreads(rows))))
 
 
 def quarantine_structs(rows: pa.Table, feeds: Sequence[str]) -> list[QuarantineRow]:
@@ -195,8 +201,17 @@ def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis:
             "end": rows["end"].cast(TIMESTAMP),
             **{name: rows[name] for name in kept},
             "state": pc.if_else(rows["forming"], forming, pa.scalar(None, pa.string())),
+            **{name: rows[name] for name in _spreads(rows)},
         }
     )
+
+
+def with_spreads(candles: pa.Table) -> pa.Table:
+    """Return candles as columns with those of spreads, null for trades, so that all are alike."""
+    for name in SPREAD_COLUMNS:
+        if name not in candles.column_names:
+            candles = candles.append_column(name, pa.nulls(candles.num_rows, pa.float64()))
+    return candles
 
 
 def public_quarantine(rows: pa.Table, feeds: Sequence[str]) -> pa.Table:
@@ -224,6 +239,10 @@ def public_records(records: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.T
             values = [_as_text(value) for value in values]
         columns.append(pa.array(values, field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _spreads(rows: pa.Table) -> tuple[str, ...]:
+    return SPREAD_COLUMNS if SPREAD_COLUMNS[0] in rows.column_names else ()
 
 
 def _stamps(rows: pa.Table) -> tuple[list[str], list[str], list[int]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tickplant.candles.basis import has_volume
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import FinishedBars
+from tickplant.formats.rows import SPREAD_COLUMNS
 
 CANDLE_SCHEMA = pa.schema(
     [
@@ -28,6 +29,11 @@ CANDLE_SCHEMA = pa.schema(
 """Candles as columns, by `start`. `volume` and `vwap` are null for bars of quotes, `vwap` also
 where nothing was traded with a size; prices and `revision` are null for bars made by `fill`."""
 
+QUOTE_SCHEMA = pa.schema(
+    [*CANDLE_SCHEMA, *(pa.field(name, pa.float64()) for name in SPREAD_COLUMNS)]
+)
+"""Candles of quotes as columns; spreads are null where no quote had two sides."""
+
 UPDATE_SCHEMA = pa.schema([pa.field("instrument", pa.int32(), nullable=False), *CANDLE_SCHEMA])
 """Candles of several instruments that changed; a `count` of 0, with no prices, says that the bar's
 last event was cancelled."""
@@ -36,7 +42,7 @@ last event was cancelled."""
 def finish(
     bars: FinishedBars, grid: Grid, basis: str, watermark: int | NDArray[np.int64]
 ) -> pa.Table:
-    """Return finished bars as a table of `CANDLE_SCHEMA`.
+    """Return finished bars as a table of `CANDLE_SCHEMA`, bars of quotes of `QUOTE_SCHEMA`.
 
     A bar is forming while no event of its instrument, of any age, has reached its end.
     """
@@ -56,4 +62,9 @@ def finish(
         pa.array(bars.revision, mask=bars.revision == 0),
         pa.array(ends > watermark),
     ]
-    return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)
+    if sized:
+        return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)
+    spreads = [nothing] * len(SPREAD_COLUMNS)
+    if bars.spreads is not None:
+        spreads = [pa.array(column, from_pandas=True) for column in bars.spreads]
+    return pa.Table.from_arrays([*columns, *spreads], schema=QUOTE_SCHEMA)

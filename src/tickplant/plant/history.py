@@ -238,8 +238,7 @@ class History:
             raise InvalidParameter("limit", "none", allowed)
         close = np.nan
         if fill == "previous":
-            before = reader.read(None, since, 1)
-            close = float(before.close[-1]) if len(before) else np.nan
+            close = _close_before(reader, since)
         bars = reader.read(since, until, count).finish()
         return fill_gaps(bars, grid, since, until, fill, limit=count, previous_close=close)
 
@@ -255,6 +254,17 @@ class History:
         watermark = self.watermark(number)
         rows["ts_event"] = None if watermark == INT64_MIN else watermark
         return rows
+
+
+def _close_before(reader: BarReader, at: int) -> float:
+    """Return the last close before a time, NaN for none; not every bar has one."""
+    limit = 1
+    while True:
+        before = reader.read(None, at, limit)
+        known = before.close[~np.isnan(before.close)]
+        if len(known) or len(before) < limit:
+            return float(known[-1]) if len(known) else np.nan
+        at, limit = int(before.start[0]), 4 * limit
 
 
 def _matching(rows: pa.Table, reason: str | None, table: str | None) -> pa.Table:

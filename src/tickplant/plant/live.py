@@ -179,8 +179,9 @@ class LiveCandles:
             return
         bars = states.finish()
         table = finish(bars, what.grid, what.basis, self._watermarks.of(bars.instrument))
-        columns = [pa.array(bars.instrument), *(c.combine_chunks() for c in table.columns)]
-        updates.append((what, pa.RecordBatch.from_arrays(columns, schema=UPDATE_SCHEMA)))
+        numbers = pa.array(bars.instrument)
+        whole = table.add_column(0, UPDATE_SCHEMA.field("instrument"), numbers)
+        updates.append((what, whole.combine_chunks().to_batches()[0]))
 
 
 def _newer_of_each(closing: States, changed: States) -> States:

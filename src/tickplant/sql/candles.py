@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from tickplant.formats.rows import public_candles
+from tickplant.formats.rows import public_candles, with_spreads
 from tickplant.model.instruments import Instrument
 from tickplant.plant.history import MINUTE, History
 
@@ -38,10 +38,13 @@ _NOBODY = Instrument(number=0, symbol="", venue="")
 def bars_of(history: History, instrument: Instrument) -> pa.Table:
     """Return all 1-minute bars of an instrument in the API's columns; the same as `/v1/candles`."""
     candles = history.candles(instrument, MINUTE)
-    return public_candles(candles.table, instrument, "1m", candles.basis).drop_columns("interval")
+    bars = public_candles(candles.table, instrument, "1m", candles.basis)
+    return with_spreads(bars.drop_columns("interval"))
 
 
-SCHEMA: pa.Schema = public_candles(_EMPTY, _NOBODY, "1m", "trade").drop_columns("interval").schema
+SCHEMA: pa.Schema = with_spreads(
+    public_candles(_EMPTY, _NOBODY, "1m", "trade").drop_columns("interval")
+).schema
 
 
 class CandleTable(ds.InMemoryDataset):  # type: ignore[misc]

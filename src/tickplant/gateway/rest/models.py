@@ -151,6 +151,24 @@ class CandleModel(_Model):
         "alive: 0 to 1.",
         examples=[1.0],
     )
+    spread_min: float | None = Field(
+        default=None,
+        description="Least spread, ask - bid, of the quotes in the bar that have two sides; below "
+        "0 where they crossed. Spreads are only there for bars of quotes, and null without such a "
+        "quote.",
+        examples=[0.0001],
+    )
+    spread_max: float | None = Field(
+        default=None, description="Greatest spread of these quotes.", examples=[0.0003]
+    )
+    spread_mean: float | None = Field(
+        default=None, description="Sum of their spreads over their number.", examples=[0.00015]
+    )
+    spread_bps: float | None = Field(
+        default=None,
+        description="Mean spread over mean middle, in basis points.",
+        examples=[1.08],
+    )
 
 
 class CandlesPage(_Model):

@@ -11,6 +11,7 @@ import pyarrow as pa
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from tickplant.formats.rows import SPREAD_COLUMNS
 from tickplant.gateway.stream.protocol import CandleEvent, Codec, QuoteEvent, TradeEvent
 from tickplant.model.events import QUOTES, SIDES, TRADES, flag_names
 from tickplant.model.instruments import Registry
@@ -134,6 +135,7 @@ def _candles(rows: pa.RecordBatch, registry: Registry, key: CandleKey) -> Iterat
         [FORMING if forming else UNSET for forming in get("forming")],
         repeat(key.calendar or UNSET),
         repeat(key.session or UNSET),
+        *(map(get, SPREAD_COLUMNS) if key.basis != "trade" else ()),
     )
 
 

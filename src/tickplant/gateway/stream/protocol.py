@@ -133,6 +133,10 @@ class CandleEvent(msgspec.Struct, gc=False):
     state: str | UnsetType = UNSET
     calendar: str | UnsetType = UNSET
     session: str | UnsetType = UNSET
+    spread_min: float | UnsetType | None = UNSET
+    spread_max: float | UnsetType | None = UNSET
+    spread_mean: float | UnsetType | None = UNSET
+    spread_bps: float | UnsetType | None = UNSET
 
 
 @dataclass(frozen=True, slots=True)
