@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tickplant.formats.values import ARROW_TYPES, SIDE_CODES, Kind
 from tickplant.model.errors import InvalidBody
@@ -82,10 +83,15 @@ FROM_LIST: dict[Kind, Callable[[Sequence[Any]], pa.Array]] = {
 
 def _without_empty(text: pa.Array) -> pa.Array:
     """Return the strings with null for the empty ones."""
-    lengths = pc.binary_length(text)
-    if len(text) == text.null_count or pc.min(lengths).as_py() > 0:
+    if len(text) == text.null_count or _lengths(text).min() > 0:
         return text
-    return pc.if_else(pc.equal(lengths, 0), pa.scalar(None, pa.string()), text)
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def _lengths(text: pa.Array) -> NDArray[np.int32]:
+    """Return the lengths in bytes; that of a null is nearly always 0."""
+    offsets = np.frombuffer(text.buffers()[1], np.int32, len(text) + 1, 4 * text.offset)
+    return np.asarray(offsets[1:] - offsets[:-1])
 
 
 def _text_numbers(text: pa.Array) -> pa.Array:
@@ -96,7 +102,8 @@ def _text_times(text: pa.Array) -> pa.Array:
     text = _without_empty(text)
     if text.null_count == len(text):
         return pa.nulls(len(text), pa.int64())
-    if text.drop_null()[0].as_py().lstrip("-").isdigit():
+    first = text[0] if text[0].is_valid else text.drop_null()[0]
+    if first.as_py().lstrip("-").isdigit():
         if pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
             raise TypeError  # Arrow would read hexadecimal digits
         return text.cast(pa.int64())
@@ -104,7 +111,8 @@ def _text_times(text: pa.Array) -> pa.Array:
 
 
 def _zoned_times(text: pa.Array) -> pa.Array:
-    if pc.min(pc.binary_length(text)).as_py() < _ZONED_LENGTH_MIN:
+    present = text.drop_null() if text.null_count else text
+    if len(present) and _lengths(present).min() < _ZONED_LENGTH_MIN:
         raise TypeError
     return text.cast(_UTC_NS).view(pa.int64())
 
@@ -112,7 +120,8 @@ def _zoned_times(text: pa.Array) -> pa.Array:
 def _text_sides(text: pa.Array) -> pa.Array:
     found = text.dictionary_encode()
     codes = _sides(found.dictionary.to_pylist())
-    return pc.fill_null(codes.take(found.indices), 0)
+    sides = codes.take(found.indices)
+    return pc.fill_null(sides, 0) if sides.null_count else sides
 
 
 FROM_TEXT: dict[Kind, Callable[[pa.Array], pa.Array]] = {

@@ -53,7 +53,7 @@ def read_list(kind: Kind, name: str, values: Sequence[Any]) -> Column:
     except REFUSALS:
         pass
     try:
-        return _read_text(kind, name, pa.array(values, pa.string()))
+        return read_text(kind, name, pa.array(values, pa.string()))
     except REFUSALS:
         return _read_slowly(kind, name, values)
 
@@ -69,7 +69,7 @@ def read_array(kind: Kind, name: str, array: pa.Array) -> Column:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if is_text(array.type):
-        return _read_text(kind, name, array)
+        return read_text(kind, name, array)
     if not pa.types.is_null(array.type):
         check_type(kind, name, array.type)
     if pa.types.is_timestamp(array.type):
@@ -99,7 +99,8 @@ def _read_slowly(kind: Kind, name: str, values: Sequence[Any]) -> Column:
     return pa.array(found, ARROW_TYPES[kind]), faults
 
 
-def _read_text(kind: Kind, name: str, array: pa.Array) -> Column:
+def read_text(kind: Kind, name: str, array: pa.Array) -> Column:
+    """Coerce an Arrow array of text; empty text is a missing value."""
     text = array if array.type == pa.string() else array.cast(pa.string())
     pieces = list(_cast_pieces(kind, name, text))
     arrays = [piece for _, (piece, _) in pieces]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -15,8 +16,11 @@ from tickplant.formats.json_rows import (
     row_reader,
 )
 from tickplant.formats.parsed import Parsed, assemble, check_text
+from tickplant.formats.regular import read_regular
 from tickplant.model.errors import InvalidBody
 from tickplant.model.events import MARKET_TABLES
+
+_WRAPPER = re.compile(rb'\{[ \t\r\n]*"([a-z]+)"[ \t\r\n]*:[ \t\r\n]*\[')
 
 
 def parse_json(table: str, body: bytes) -> Parsed:
@@ -26,8 +30,9 @@ def parse_json(table: str, body: bytes) -> Parsed:
     """
     body = check_text(body)
     reader = row_reader(table)
+    columns = read_regular(_list_in(body, table), reader.fields, reader.keys, lines=False)
     try:
-        rows = _decode_rows(reader, body)
+        columns = columns or reader.columns(_decode_rows(reader, body))
     except UNREADABLE:
         return parse_items(reader, _split_items(reader, body))
     items: list[msgspec.Raw] = []
@@ -36,7 +41,19 @@ def parse_json(table: str, body: bytes) -> Parsed:
         items.extend(() if items else _split_items(reader, body))
         return raw_text(items[place])
 
-    return assemble(table, reader.columns(rows), show)
+    return assemble(table, columns, show)
+
+
+def _list_in(body: bytes, table: str) -> bytes:
+    """Return what is between the brackets of a list of rows, nothing where it is none."""
+    text = body.strip(b" \t\r\n")
+    if text[:1] == b"{" and text[-1:] == b"}":
+        wrapper = _WRAPPER.match(text)
+        if wrapper is None or wrapper[1] != table.encode():
+            return b""
+        text = text[wrapper.end() : -1].rstrip(b" \t\r\n")
+        return text[:-1] if text[-1:] == b"]" else b""
+    return text[1:-1] if text[:1] == b"[" and text[-1:] == b"]" else b""
 
 
 def _decode_rows(reader: RowReader, body: bytes) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tickplant.formats.json_rows import UNREADABLE, ReadTimes, parse_items, raw_text, row_reader
 from tickplant.formats.parsed import Parsed, assemble, check_text
+from tickplant.formats.regular import read_regular
 
 
 def parse_ndjson(
@@ -22,8 +23,9 @@ def parse_ndjson(
     """
     body = check_text(body)
     reader = row_reader(table, names)
+    columns = None if times else read_regular(body, reader.fields, reader.keys, lines=True)
     try:
-        rows = reader.one.decode_lines(body)
+        columns = columns or reader.columns(reader.one.decode_lines(body), times)
     except UNREADABLE:
         lines = list(enumerate(body.split(b"\n"), line_first))
         filled = [(number, line) for number, line in lines if line.strip()]
@@ -37,4 +39,4 @@ def parse_ndjson(
         filled_lines.extend(line for line in lines if line.strip())
         return raw_text(filled_lines[place])
 
-    return assemble(table, reader.columns(rows, times), show)
+    return assemble(table, columns, show)
