@@ -64,8 +64,14 @@ NUMBERS = st.one_of(
     st.sampled_from([0, -0.0, 0.1, 1e22, 2**53 + 1, 123456789.12345678, 5e-324]),
 )
 TIMES = st.sampled_from(
-    ["2023-11-15T00:00:00Z", "2023-11-15T00:00:00.000000001+01:00", "2023-11-15", ""]
-    + ["1700000000000000000", "2023-11-15T00:00Z"]
+    [
+        "2023-11-15T00:00:00Z",
+        "2023-11-15T00:00:00.000000001+01:00",
+        "2023-11-15T00:00Z",
+        "2023-11-15",
+        "1700000000000000000",
+        "",
+    ]
 ) | st.integers(-(2**64), 2**64)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "symbol": TEXTS,
@@ -113,8 +119,8 @@ def test_every_body_is_read_as_the_general_readers_read_it(made: tuple[str, byte
     assert quick == general
 
 
-PIECES = [b'"', b"\\", b",", b"{", b"}", b"[", b"]", b":", b"0", b".", b"-", b"e5", b" ", b"\n",
-          b"\x01", b"\xc3\xa9", b"\xff", b"null", b"true", b'"x":1,', b'","a":"', b"+", b"N"]  # fmt: skip
+_PIECES = '" \\ , { } [ ] : 0 . - e5 null true "x":1, ","a":" + N é'
+PIECES = [*_PIECES.encode().split(), b" ", b"\n", b"\x01", b"\xff"]
 
 
 @given(st.integers(0, 2**32))
@@ -144,8 +150,11 @@ def test_numbers_as_programs_write_them_are_read_at_once(price: str) -> None:
 
 @pytest.mark.parametrize(
     "price",
-    ["01", "1.", ".5", "-", "-.5", "--1", "1-", "1.2.3", "1..2", "+1", "00", "-01", "NaN", "true"]
-    + ["null", "1e5", "1E-5", "Infinity", "0x10", "1_000", '"1.5"', "[1]", "{}", " 1", "1 ", ""],
+    [
+        *("01", "1.", ".5", "-", "-.5", "--1", "1-", "1.2.3", "1..2", "+1", "00", "-01", "1e5"),
+        *("NaN", "true", "null", "1E-5", "Infinity", "0x10", "1_000", '"1.5"', "[1]", "{}", ""),
+        *(" 1", "1 "),
+    ],
 )
 def test_other_words_are_left_to_the_general_reader(price: str) -> None:
     assert not taken(JSON, rows_of("1.5", price, "2.5"))
