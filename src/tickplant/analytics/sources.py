@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +35,11 @@ def source_column(bars: Mapping[str, Floats], source: str) -> Floats:
         total /= len(columns)
     total[np.isnan(bars["close"])] = np.nan
     return total
+
+
+def columns_for(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of a bar that `source_column` reads for these sources."""
+    needed = {"close"}
+    for source in sources:
+        needed.update(_MEANS.get(source, (source,)))
+    return tuple(name for name in BAR_COLUMNS if name in needed)

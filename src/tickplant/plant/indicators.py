@@ -5,8 +5,9 @@ wanted bars ──► the bars before them, as far as the windows reach ──�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -110,30 +111,102 @@ def values_of(
 
 def _before(history: History, candles: Candles, count: int, fill: str, as_of: AsOf) -> pa.Table:
     """Return the last `count` bars before the first of these."""
-    if count <= 0:
-        return candles.table.slice(0, 0)
-    return history.candles(
-        candles.instrument,
-        candles.grid,
-        basis=candles.basis,
-        end=candles.table["start"][0].as_py(),
-        limit=count,
-        fill=fill,
-        as_of=as_of,
-    ).table
+    first, key = candles.table["start"][0].as_py(), bar_keys(candles.table)[0]
+    asked = count
+    while asked > 0:
+        # Bars by activity may begin at the same time, so there the first itself is read, too.
+        shared = key != first
+        found = history.candles(
+            candles.instrument,
+            candles.grid,
+            basis=candles.basis,
+            end=first + shared,
+            limit=asked,
+            fill=fill,
+            as_of=as_of,
+        ).table
+        earlier = found.slice(0, int(np.searchsorted(bar_keys(found), key)))
+        if earlier.num_rows >= count or found.num_rows < asked:
+            return earlier.slice(max(earlier.num_rows - count, 0))
+        asked += count + found.num_rows - earlier.num_rows
+    return candles.table.slice(0, 0)
 
 
 def _day_before(history: History, candles: Candles, as_of: AsOf) -> pa.Table:
     """Return the bars of the first bar's trading day that are before it."""
-    first = candles.table["start"][0].as_py()
-    return history.candles(
+    first, key = candles.table["start"][0].as_py(), bar_keys(candles.table)[0]
+    found = history.candles(
         candles.instrument,
         candles.grid,
         basis=candles.basis,
         start=int(trading_days(candles.grid, np.array([first]))[0]),
-        end=first,
+        end=first + (key != first),
         as_of=as_of,
     ).table
+    return found.slice(0, int(np.searchsorted(bar_keys(found), key)))
+
+
+def read_affected(
+    history: History,
+    instrument: Instrument,
+    grid: Grid,
+    indicators: Sequence[Indicator],
+    changed: Sequence[tuple[int, int]],
+    *,
+    basis: str,
+    as_of: AsOf,
+) -> Iterator[Indicated]:
+    """Yield the bars whose values depend on bars that changed, each run of them with its values.
+
+    `changed` are (start, end) of the bars, rising; some may be gone. A few more bars may be
+    among the answers, and one may come twice. Blocks.
+    """
+    reach = max((one.window or 1) - 1 for one in indicators)
+    daily = any_daily(indicators)
+    read = partial(history.candles, instrument, grid, basis=basis, as_of=as_of)
+    for low, high in _runs(changed, reach * grid.length_ns_max):
+        # Bars by activity end with their last event, others right after.
+        tables = [read(start=low, end=high + 1).table, _after(read, high, reach)]
+        if daily:
+            day = int(trading_days(grid, np.array([high - 1]))[0])
+            tables.append(read(start=high, end=replace(grid, interval=_DAY).next(day)).table)
+        whole = pa.concat_tables(tables)
+        whole = whole.take(pa.array(np.unique(bar_keys(whole), return_index=True)[1]))
+        candles = Candles(instrument, grid, basis, whole)
+        yield Indicated(candles, values_of(history, candles, indicators, "none", as_of))
+
+
+def _after(read: Callable[..., Candles], start: int, count: int) -> pa.Table:
+    """Return at least `count` bars that begin after a time, or all, and those that end there."""
+    asked = count
+    while True:
+        found = read(start=start, limit=asked).table
+        later = int((found["start"].to_numpy() > start).sum())
+        if later >= count or found.num_rows < asked:
+            return found
+        asked += max(count, found.num_rows)
+
+
+def _runs(changed: Sequence[tuple[int, int]], gap: int) -> Iterator[tuple[int, int]]:
+    """Yield spans of bars that are so near to each other that they affect the same ones."""
+    low, high = changed[0]
+    for start, end in changed[1:]:
+        if start - high > gap:
+            yield low, high
+            low = start
+        high = max(high, end)
+    yield low, high
+
+
+def bar_keys(table: pa.Table | pa.RecordBatch) -> Ints:
+    """Return what tells the bars of an instrument apart, rising with time, shape (n,).
+
+    It is a bar's start, or for bars by activity the start of its day plus its number in it.
+    """
+    if "index" not in table.schema.names:
+        return np.asarray(table.column("start").to_numpy())
+    days, indexes = table.column("day").to_numpy(), table.column("index").to_numpy()
+    return np.asarray(days + indexes)
 
 
 def any_daily(indicators: Sequence[Indicator]) -> bool:
@@ -152,3 +225,10 @@ def bar_columns(table: pa.Table) -> Columns:
         name: np.asarray(table[name].to_numpy(zero_copy_only=False), np.float64)
         for name in BAR_COLUMNS
     }
+
+
+def bar_states(table: pa.Table | pa.RecordBatch) -> list[str | None]:
+    """Return the state of each bar as the stream tells it."""
+    if "state" in table.schema.names:
+        return list(table.column("state").to_pylist())
+    return ["forming" if forming else None for forming in table.column("forming").to_pylist()]

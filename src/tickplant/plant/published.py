@@ -17,8 +17,9 @@ from tickplant.candles.grid import Grid
 from tickplant.model.events import MARKET_TABLES
 
 CANDLES = "candles"
+INDICATORS = "indicators"
 STATUS = "status"
-CHANNELS = (*MARKET_TABLES, CANDLES, STATUS)
+CHANNELS = (*MARKET_TABLES, CANDLES, INDICATORS, STATUS)
 
 ENTRY_ROWS = 20
 """What an entry costs in memory besides its rows, in rows: many entries of one row stay bounded."""

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from tickplant.analytics.ask import parse_indicators
+from tickplant.analytics.catalogue import PARAMETERS, Indicator
+from tickplant.analytics.library import talib
 from tickplant.candles.basis import BASES
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.gateway.stream.defaults import DefaultBases
+from tickplant.gateway.stream.indicators import IndicatorQuery, IndicatorSubscription
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Id, ProtocolError, Subscribe
 from tickplant.gateway.stream.replay import (
@@ -38,7 +42,8 @@ from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import parse_time
 from tickplant.plant.history import SEQ_MAX
 from tickplant.plant.hub import Cursor
-from tickplant.plant.published import CANDLES, CHANNELS, STATUS
+from tickplant.plant.indicators import check_basis
+from tickplant.plant.published import CANDLES, CHANNELS, INDICATORS, STATUS
 from tickplant.store.contract import NOW
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
@@ -93,13 +98,15 @@ async def open_subscription(
     query = await asyncio.to_thread(find_query, message) if slow else find_query(message)
     selection = Selection("*" if message.channel == STATUS else message.symbols, plant.registry)
     watched: list[tuple[Grid, str]] = []
+    if isinstance(query, IndicatorQuery):
+        await _prepare(query)
     try:
         await _watch(plant, query, watched)
         source = Source(plant.history, codec, _numbers(selection))
         start = await _start(message.channel, origin, source, plant)
         defaults = await _find_defaults(query, selection, plant)
         reader = _reader(message, origin, query, selection, source, start)
-        kind = StatusSubscription if message.channel == STATUS else Subscription
+        kind = _KINDS.get(message.channel, Subscription)
         subscription = kind(
             id,
             message.channel,
@@ -127,7 +134,12 @@ async def open_subscription(
     }
     if query is not None:
         answer |= {"interval": str(query.grid.interval), "basis": query.basis}
+    if isinstance(query, IndicatorQuery):
+        answer["name"] = [one.label for one in query.indicators]
     return Opened(subscription, answer, watched)
+
+
+_KINDS = {STATUS: StatusSubscription, INDICATORS: IndicatorSubscription}
 
 
 def check_channel(message: Subscribe) -> None:
@@ -143,6 +155,8 @@ def check_channel(message: Subscribe) -> None:
         )
     if message.snapshot and message.from_ is not None:
         raise ProtocolError("bad_snapshot", "snapshot: is allowed only without from")
+    if message.channel != INDICATORS and message.name is not None:
+        raise ProtocolError("bad_indicator", "name: is allowed only for the channel indicators")
     if message.channel == STATUS and (message.from_ is not None or message.snapshot):
         raise ProtocolError("bad_from", "from, snapshot: are not allowed for the channel status")
 
@@ -191,10 +205,10 @@ def _known_seq(seq: int, run: int | None, plant: StreamPlant) -> int:
 
 def find_query(message: Subscribe) -> CandleQuery | None:
     """Return which candles are asked for, None on the other channels."""
-    if message.channel != CANDLES:
+    if message.channel not in (CANDLES, INDICATORS):
         return None
     if message.interval is None:
-        raise ProtocolError("bad_interval", "interval: is needed for candles, for example 1m")
+        raise ProtocolError("bad_interval", "interval: is needed for bars, for example 1m")
     try:
         interval = parse_interval(message.interval)
     except InvalidParameter as fault:
@@ -208,9 +222,31 @@ def find_query(message: Subscribe) -> CandleQuery | None:
         grid = Grid.of(
             interval, message.timezone, message.day_start, message.calendar, message.session
         )
-        return CandleQuery(grid, message.basis)
     except UserError as fault:
         raise ProtocolError("bad_grid", fault.detail) from None
+    if message.channel == CANDLES:
+        return CandleQuery(grid, message.basis)
+    return IndicatorQuery(grid, message.basis, _find_indicators(message))
+
+
+def _find_indicators(message: Subscribe) -> tuple[Indicator, ...]:
+    try:
+        given = {name: getattr(message, name) for name in PARAMETERS}
+        found = parse_indicators(message.name, given)
+        check_basis(found, message.basis)
+    except UserError as fault:
+        raise ProtocolError("bad_indicator", fault.detail) from None
+    return found
+
+
+async def _prepare(query: IndicatorQuery) -> None:
+    """Import the library in a thread: it takes long, and may be missing."""
+    if all(one.kind.formula is None for one in query.indicators):
+        return
+    try:
+        await asyncio.to_thread(talib)
+    except UserError as fault:
+        raise ProtocolError("bad_indicator", fault.detail) from None
 
 
 def _give_back(plant: StreamPlant, what: tuple[Grid, str], done: asyncio.Future[None]) -> None:

@@ -52,6 +52,13 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     day_start: str | None = None
     calendar: str | None = None
     session: str | None = None
+    name: list[str] | str | None = None
+    period: int | None = None
+    fast: int | None = None
+    slow: int | None = None
+    signal: int | None = None
+    deviations: float | None = None
+    source: str | None = None
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

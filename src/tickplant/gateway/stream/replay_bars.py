@@ -38,6 +38,18 @@ class CandleQuery:
         """Return the key under which the plant publishes these bars."""
         return CandleKey.of(self.grid, basis)
 
+    def encode(
+        self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
+    ) -> list[bytes]:
+        """Return bars that follow each other, as they stood at `upto`, as events."""
+        return _encode_bars(source, self, instrument, basis, table)
+
+    def encode_changed(
+        self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
+    ) -> list[bytes]:
+        """Return bars that changed until `upto`, rising, as events."""
+        return self.encode(source, instrument, basis, table, upto)
+
     @property
     def bases(self) -> tuple[str, ...]:
         """The bases to watch: where none was chosen, trades, or mid prices where there are none."""
@@ -88,7 +100,7 @@ class BarReader:
                     at,
                     BARS_PAGE if limit is None else limit,
                 )
-                yield _encode_bars(self._source, self._query, instrument, *page)
+                yield self._query.encode(self._source, instrument, *page, self._upto)
                 if at is None or page[1].num_rows < BARS_PAGE:
                     break
                 at = page[1]["end"][-1].as_py()
@@ -178,8 +190,9 @@ class ChangedBarReader:
             for first in range(0, len(starts), BARS_PAGE):
                 page = starts[first : first + BARS_PAGE]
                 table = self._stood(number, basis, page, touched.amended, last)
-                yield _encode_bars(
-                    self._source, self._query, instrument, basis, self._news(table, closed)
+                news = self._news(table, closed)
+                yield self._query.encode_changed(
+                    self._source, instrument, basis, news, self._upto
                 )
 
     def _basis(self, number: int) -> str:

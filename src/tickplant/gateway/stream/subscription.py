@@ -37,7 +37,7 @@ from tickplant.gateway.stream.replay_bars import CandleQuery, ChangedBarReader
 from tickplant.gateway.stream.selection import Selection
 from tickplant.model.events import MARKET_TABLES, QUOTES
 from tickplant.plant.hub import Cursor, Lagged
-from tickplant.plant.published import CANDLES, CandleKey, Published
+from tickplant.plant.published import CandleKey, Published
 
 TURN_ROWS = 5_000
 """Rows that a subscription takes from the ring in one turn, so that others get theirs."""
@@ -271,7 +271,7 @@ class Subscription:
             self._cursor = None
             self.more = True
             return
-        if self.channel not in (QUOTES, CANDLES):
+        if self.query is None and self.channel != QUOTES:
             raise TooSlowError(self.id, self.channel, self.seq, lagged.rows)
         self._cursor = self._plant.hub.tail()
         upto = self._cursor.seq
