@@ -40,7 +40,7 @@ class InstrumentRules:
     def updates(
         self, instrument: NDArray[np.integer], conditions: pa.Array | pa.ChunkedArray
     ) -> Bits | None:
-        """Return the bits of `Update` of trades, shape (n,); None where all update everything."""
+        """Return the bits of `Update` of trades, shape (n,); None where no rule takes any away."""
         places = self._places(instrument)
         if not places.any():
             return None
