@@ -151,6 +151,20 @@ def test_range_is_a_walk_from_start_to_start(text, zone, day_start, start, lengt
     # Apia had no 2011-12-30: midnight of the 29th to that of the 31st are 24 hours apart.
     ("Pacific/Apia", "00:00", "2011-12-30T09:00Z", "2011-12-29T10:00Z", "2011-12-30T10:00Z"),
     ("Pacific/Apia", "00:00", "2011-12-30T10:00Z", "2011-12-30T10:00Z", "2011-12-31T10:00Z"),
+    # Moscow stayed on summer time in 2011 and went back for good in 2014.
+    ("Europe/Moscow", "00:00", "2011-03-27T12:00Z", "2011-03-26T21:00Z", "2011-03-27T20:00Z"),
+    ("Europe/Moscow", "00:00", "2012-01-15T12:00Z", "2012-01-14T20:00Z", "2012-01-15T20:00Z"),
+    ("Europe/Moscow", "00:00", "2014-10-26T12:00Z", "2014-10-25T20:00Z", "2014-10-26T21:00Z"),
+    ("Europe/Moscow", "17:00", "2014-10-26T12:00Z", "2014-10-25T13:00Z", "2014-10-26T14:00Z"),
+    # Kathmandu went from UTC+5:30 to +5:45 when 1986 began: that midnight was not shown.
+    ("Asia/Kathmandu", "00:00", "1985-12-31T12:00Z", "1985-12-30T18:30Z", "1985-12-31T18:30Z"),
+    ("Asia/Kathmandu", "00:00", "1986-01-01T12:00Z", "1985-12-31T18:30Z", "1986-01-01T18:15Z"),
+    # Casablanca is at UTC+1, in Ramadan at UTC: 2024-03-10 to 2024-04-14.
+    ("Africa/Casablanca", "00:00", "2024-03-10T12:00Z", "2024-03-09T23:00Z",
+     "2024-03-11T00:00Z"),
+    ("Africa/Casablanca", "00:00", "2024-04-14T12:00Z", "2024-04-14T00:00Z",
+     "2024-04-14T23:00Z"),
+    ("Asia/Kolkata", "00:00", "2024-05-06T12:00Z", "2024-05-05T18:30Z", "2024-05-06T18:30Z"),
     ("Asia/Kolkata", "09:15", "2024-05-06T12:00Z", "2024-05-06T03:45Z", "2024-05-07T03:45Z"),
     ("UTC", "22:00", "2014-05-07T23:00Z", "2014-05-07T22:00Z", "2014-05-08T22:00Z"),
 ])  # fmt: skip
@@ -183,6 +197,21 @@ def test_intraday_candles_restart_with_the_day_and_the_last_is_cut_short():
     starts = grid.range(ns("2024-03-09T22:00Z"), ns("2024-03-10T21:00Z"))
     hours = np.diff(np.append(starts, grid.ends(starts[-1:]))) / (3_600 * NS)
     assert hours.tolist() == [7, 7, 7, 2]
+
+
+@pytest.mark.parametrize(("interval", "zone", "day_start", "first", "hours"), [
+    ("5h", "UTC", "22:00", "2024-05-06T22:00Z", [5, 5, 5, 5, 4]),
+    ("5h", "Asia/Kolkata", "09:15", "2024-05-06T03:45Z", [5, 5, 5, 5, 4]),
+    ("7h", "Europe/Moscow", "00:00", "2014-10-25T20:00Z", [7, 7, 7, 4]),
+    ("11h", "Pacific/Apia", "00:00", "2011-12-29T10:00Z", [11, 11, 2]),
+    ("9h", "Asia/Kathmandu", "00:00", "1985-12-31T18:30Z", [9, 9, 5.75]),
+])  # fmt: skip
+def test_each_day_begins_with_a_whole_candle(interval, zone, day_start, first, hours):
+    grid = Grid(parse_interval(interval), zone, day_start)
+    day = Grid(parse_interval("1d"), zone, day_start)
+    starts = grid.range(ns(first), day.next(ns(first)))
+    assert starts[0] == ns(first)
+    assert ((grid.ends(starts) - starts) / (3_600 * NS)).tolist() == hours
 
 
 def test_equal_grids_are_equal_keys():

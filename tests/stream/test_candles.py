@@ -59,6 +59,35 @@ async def test_a_bar_forms_and_closes() -> None:
         assert plant.watches == []
 
 
+async def test_bars_of_an_exchanges_extended_hours_then_none_behind_them() -> None:
+    plant = FakePlant()
+    hour = 60 * MINUTE
+    asked = {"interval": "1h", "calendar": "nasdaq", "session": "extended"}
+    plant.trade(1.0, ts=START)  # 17:13 in New York
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("candles", "EURUSD", **asked, **{"from": "2023-11-14T00:00:00Z"})
+        [bar], _ = await peer.until_live()
+        origin = {name: bar[name] for name in ("timezone", "day_start", "calendar", "session")}
+        assert origin == {
+            "timezone": "America/New_York",
+            "day_start": "00:00",
+            "calendar": "XNYS",
+            "session": "extended",
+        }
+        assert (bar["start"], bar["end"]) == ("2023-11-14T22:00:00Z", "2023-11-14T23:00:00Z")
+        plant.trade(2.0, ts=START + 2 * hour)
+        plant.trade(9.0, ts=START + 3 * hour)  # 20:13, when it is over
+        plant.trade(3.0, ts=START + 2 * hour + 1)
+        told = [(e["start"][11:13], e["close"], e.get("state")) for e in await peer.events(5)]
+        assert told == [
+            ("22", 1.0, None),
+            ("00", 2.0, "forming"),
+            ("00", 2.0, None),
+            ("00", 3.0, None),
+        ]
+
+
 async def test_history_comes_first_from_a_time_then_live() -> None:
     plant = FakePlant()
     for minute in range(5):

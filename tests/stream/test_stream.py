@@ -260,6 +260,18 @@ ERRORS: list[tuple[Any, str, Any]] = [
         5,
     ),
     (
+        {
+            "op": "subscribe",
+            "id": 5,
+            "channel": "candles",
+            "symbols": ["*"],
+            "interval": "1m",
+            "calendar": "XNYZ",
+        },
+        "bad_grid",
+        5,
+    ),
+    (
         {"op": "subscribe", "id": 5, "channel": "trades", "symbols": ["*"], "from": "yesterday"},
         "bad_from",
         5,

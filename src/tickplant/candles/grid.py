@@ -103,7 +103,8 @@ class Grid:
         if calendar is None:
             if session is not None:
                 raise InvalidParameter("session", session, "a session only beside a calendar")
-            return cls(interval, timezone or "UTC", day_start or "00:00")
+            timezone = "UTC" if timezone is None else timezone
+            return cls(interval, timezone, "00:00" if day_start is None else day_start)
         session = REGULAR if session is None else session
         if session not in SESSIONS:
             raise InvalidParameter("session", session, ", ".join(SESSIONS))
