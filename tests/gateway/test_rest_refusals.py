@@ -43,9 +43,6 @@ CASES = [
     ("/v1/candles/X", "calendar", "", "the nearest are"),
     ("/v1/candles/X", "session", "night", "regular, extended, all"),
     ("/v1/candles/X", "session", "all", "beside a calendar"),
-    ("/v1/candles/X?calendar=XHKG", "session", "extended", "known of XNYS"),
-    ("/v1/candles/X?calendar=XNYS", "timezone", "UTC", "America/New_York"),
-    ("/v1/candles/X?calendar=CMES", "day_start", "00:00", "17:00"),
     ("/v1/quarantine", "table", "books", "trades, quotes"),
     ("/v1/quarantine", "reason", "", "1 to 64"),
     ("/v1/instruments", "venue", "", "1 to 32"),
@@ -78,6 +75,20 @@ async def test_a_bad_value_is_named_with_what_is_allowed(
     (error,) = body["errors"]
     assert error["loc"] == ["query", name]
     assert len(str(error["value"])) <= 100
+
+
+@pytest.mark.parametrize(("calendar", "name", "value", "allowed"), [
+    ("XHKG", "session", "extended", "known of XNYS"),
+    ("XNYS", "timezone", "UTC", "America/New_York"),
+    ("CMES", "day_start", "00:00", "17:00"),
+])  # fmt: skip
+async def test_what_a_calendar_does_not_have_is_refused(
+    client: Client, calendar: str, name: str, value: str, allowed: str
+) -> None:
+    params = {"calendar": calendar, name: value}
+    body = check_problem(await client.get("/v1/candles/X", params=params), 400)
+    assert allowed in body["detail"]
+    assert body["errors"][0]["loc"] == ["query", name]
 
 
 @pytest.mark.parametrize("path", [

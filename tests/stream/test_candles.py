@@ -79,7 +79,7 @@ async def test_bars_of_an_exchanges_extended_hours_then_none_behind_them() -> No
         plant.trade(2.0, ts=START + 2 * hour)
         plant.trade(9.0, ts=START + 3 * hour)  # 20:13, when it is over
         plant.trade(3.0, ts=START + 2 * hour + 1)
-        told = [(e["start"][11:13], e["close"], e.get("state")) for e in await peer.events(5)]
+        told = [(e["start"][11:13], e["close"], e.get("state")) for e in await peer.events(4)]
         assert told == [
             ("22", 1.0, None),
             ("00", 2.0, "forming"),
