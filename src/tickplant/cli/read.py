@@ -185,9 +185,9 @@ def candles(
     with open_source(common) as source:
         rows = source.candles(symbol, **{k: v for k, v in query.items() if v is not None})
     if chosen == JSON and out is None:
-        _print_document(rows)
+        print_document(rows, "candles")
     else:
-        _write([rows.arrow()], chosen, out)
+        write_rows([rows.arrow()], chosen, out)
     return 0
 
 
@@ -285,7 +285,7 @@ def sql(
         if "explain_value" in reader.schema.names and chosen not in (JSON, NDJSON):
             print("\n".join(reader.read_all()["explain_value"].to_pylist()))
             return 0
-        _write(_tables(reader), chosen, out, reader.schema)
+        write_rows(_tables(reader), chosen, out, reader.schema)
     return 0
 
 
@@ -296,7 +296,8 @@ def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch])
 
 
-def _write(tables: Any, form: str, out: str | None, schema: pa.Schema | None = None) -> None:
+def write_rows(tables: Any, form: str, out: str | None, schema: pa.Schema | None = None) -> None:
+    """Print tables, or write them to a file, in a format; `schema` where there may be none."""
     from tickplant.cli.output import TABLE, Output, print_table  # noqa: PLC0415 - heavy
 
     if form == TABLE:
@@ -317,17 +318,17 @@ def _chained(first: Any, rest: Any) -> Iterator[pa.Table]:
     yield from rest
 
 
-def _print_document(found: Rows) -> None:
-    """Print the document that the API answers with: what the bars share, then the bars."""
+def print_document(found: Rows, key: str) -> None:
+    """Print the document that the API answers with: what the rows share, then the rows."""
     from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
     from tickplant.formats.result import plain_rows  # noqa: PLC0415 - heavy
 
     table = found.arrow()
     rows = list(plain_rows(table.drop_columns([n for n in found.about if n in table.column_names])))
     for row in rows:
-        if row["state"] is None:
+        if row.get("state", "") is None:
             del row["state"]
-    print_json({**found.about, "candles": rows})
+    print_json({**found.about, key: rows})
 
 
 def _show_progress(rows: int, began: float) -> None:

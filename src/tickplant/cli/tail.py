@@ -13,7 +13,8 @@ from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command, par
 from tickplant.cli.read import Calendar, DayStart, Session, Timezone
 from tickplant.model.errors import InvalidParameter
 
-CHANNELS = ("trades", "quotes", "candles", "status")
+CHANNELS = ("trades", "quotes", "candles", "indicators", "status")
+OF_BARS = ("candles", "indicators")
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 GREEN, RED, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
             "tickplant tail quotes SYNTH:EURUSD SYNTH:GBPUSD --url http://127.0.0.1:8000",
             "tickplant tail candles SYNTH:BTC-USDT --interval 10s --json",
             "tickplant tail candles NASDAQ:AAPL --interval 5m --calendar XNYS",
+            "tickplant tail indicators SYNTH:EURUSD --name sma:20,rsi --interval 10s",
         ),
     )(tail)
 
@@ -39,7 +41,7 @@ def register(app: typer.Typer) -> None:
 def tail(
     common: Common,
     channel: Annotated[
-        str, typer.Argument(metavar="[CHANNEL]", help="trades, quotes, candles or status.")
+        str, typer.Argument(metavar="[CHANNEL]", help="trades, quotes, candles, indicators, status")
     ] = "trades",
     symbols: Annotated[
         list[str] | None,
@@ -67,18 +69,24 @@ def tail(
     day_start: DayStart = None,
     calendar: Calendar = None,
     session: Session = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", show_default=False, help="Of indicators: sma:20,ema:50,macd."
+        ),
+    ] = None,
     count: Annotated[
         str | None,
         typer.Option(metavar="N", show_default=False, help="End after so many events."),
     ] = None,
 ) -> int:
-    """Watch trades, quotes, candles or the status as they come, one line an event, until Ctrl-C.
+    """Watch trades, quotes, bars or the status as they come, one line an event, until Ctrl-C.
 
     Without --url it is the plant that runs on the data folder, else the one at the default address.
     A lost connection is made again and goes on where it was, without a hole or a double.
     """
     channel = check_choice("CHANNEL", channel, CHANNELS)
-    if channel == "candles":
+    if channel in OF_BARS:
         interval = interval or "1m"
     options: dict[str, Any] = {
         "interval": interval,
@@ -88,12 +96,15 @@ def tail(
         "calendar": calendar,
         "session": session,
     }
-    for name, value in options.items():
-        if value is not None and channel != "candles":
-            option = f"--{name.replace('_', '-')}"
-            raise InvalidParameter(option, value, "nothing, except with candles")
+    for option, value in options.items():
+        if value is not None and channel not in OF_BARS:
+            shown = f"--{option.replace('_', '-')}"
+            raise InvalidParameter(shown, value, "nothing, except with candles and indicators")
+    if (name is None) == (channel == "indicators"):
+        raise InvalidParameter("--name", name or "", "names of indicators, and only with them")
+    options["name"] = name
     common.check_one_source()
-    shown = _JsonLines() if common.json else _Lines(channel)
+    screen = _JsonLines() if common.json else _Lines(channel)
     left = parse_count("--count", count)
 
     from tickplant.client import Client  # noqa: PLC0415 - heavy
@@ -111,7 +122,7 @@ def tail(
             try:
                 for events in stream.batches():
                     part = events if left is None else events[:left]
-                    shown.show(part)
+                    screen.show(part)
                     left = None if left is None else left - len(part)
                     if left == 0:
                         break
@@ -162,9 +173,12 @@ class _Lines:
         from tickplant.cli.output import use_colour  # noqa: PLC0415 - heavy
 
         self._colour = use_colour()
-        self._line = {"trades": self._trade, "quotes": self._quote, "candles": self._candle}.get(
-            channel, self._other
-        )
+        self._line = {
+            "trades": self._trade,
+            "quotes": self._quote,
+            "candles": self._candle,
+            "indicators": self._indicator,
+        }.get(channel, self._other)
         self._last: dict[str, float] = {}
 
     def show(self, events: list[dict[str, Any]]) -> None:
@@ -191,6 +205,13 @@ class _Lines:
         state = self._dim(event.get("state") or "")
         close = self._moved(event, event["close"] or 0.0, prices)
         return f"{self._head(event, 'start')}  {close}  V {volume:<10}  {state}".rstrip()
+
+    def _indicator(self, event: dict[str, Any]) -> str:
+        # The source and the values stand behind the revision.
+        values = list(event.items())[list(event).index("revision") + 1 :]
+        shown = "  ".join(f"{name} {_number(value)}" for name, value in values)
+        state = self._dim(event.get("state") or "")
+        return f"{self._head(event, 'start')}  {shown}  {state}".rstrip()
 
     def _other(self, event: dict[str, Any]) -> str:
         return "  ".join(f"{name}={value}" for name, value in event.items())

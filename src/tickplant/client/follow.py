@@ -135,7 +135,7 @@ class Follower:
 
     def _take_events(self, message: dict[str, Any]) -> list[Event]:
         events: list[Event] = message["events"]
-        if self._wish["channel"] == "candles":
+        if self._wish["channel"] in ("candles", "indicators"):
             events = [event for event in events if self._is_news(event)]
         elif events and "seq" in events[0]:
             if self._resumed:
@@ -153,7 +153,12 @@ class Follower:
 
     def _is_news(self, bar: Event) -> bool:
         key = (bar["venue"], bar["symbol"], bar["basis"], bar["start"])
+        if self._wish["channel"] == "indicators":
+            return self._note(key, tuple(bar.values()))
         form = (bar["revision"], bar.get("state"), bar["close"], bar["count"])
+        return self._note(key, form)
+
+    def _note(self, key: tuple[Any, ...], form: tuple[Any, ...]) -> bool:
         if self._bars.get(key) == form:
             return False
         self._bars[key] = form

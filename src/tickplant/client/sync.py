@@ -289,7 +289,8 @@ class Client:
         """Return an iterator of events; see `Stream`.
 
         `from_` is a sequence number or a time; `options` are further fields of the subscription:
-        interval, basis, timezone, day_start, calendar, session, snapshot.
+        interval, basis, timezone, day_start, calendar, session, snapshot, and
+        for indicators name and their parameters.
         """
         follower = Follower(channel, symbols, from_, **options)
         return Stream(

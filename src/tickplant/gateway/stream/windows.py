@@ -170,9 +170,12 @@ class Window:
         return place >= self._plan.reach
 
     def show(self, keys: Iterable[int]) -> list[Shown]:
-        """Return bars with their values, rising; `apply` has said that their windows are held."""
+        """Return those of these bars that are still there, rising, with their values.
+
+        `apply` has said that their windows are held.
+        """
         held = self._ints[KEY, self._low : self._high]
-        places = np.unique(np.searchsorted(held, np.fromiter(keys, np.int64)))
+        places = np.flatnonzero(np.isin(held, np.fromiter(keys, np.int64)))
         if not len(places):
             return []
         first = max(int(places[0]) - self._plan.reach, 0)
