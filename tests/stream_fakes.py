@@ -182,8 +182,7 @@ class FakePlant:
             updates = self.candles.apply(table, rows)
             self.hub.publish(Published.of_rows(table, rows))
             for what, bars in updates:
-                grid = what.grid
-                key = CandleKey(str(grid.interval), what.basis, grid.timezone, grid.day_start)
+                key = CandleKey.of(what.grid, what.basis)
                 self.hub.publish(Published.of_candles(key, bars, seqs[-1]))
             return seqs
 
