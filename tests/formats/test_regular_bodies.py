@@ -33,7 +33,7 @@ def taken(media: str, body: bytes) -> bool:
     fields = FIELDS["trades"]
     names = {name: name for name in fields}
     with sizes_of_tests():
-        return regular.read_regular(inner, fields, names, lines=media == NDJSON) is not None
+        return regular.read_regular([inner], fields, names, lines=media == NDJSON) is not None
 
 
 def both(media: str, body: bytes, table: str = "trades") -> tuple[Any, Any]:

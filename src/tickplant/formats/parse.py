@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
+from tickplant.formats.json_rows import row_reader
 from tickplant.formats.parse_arrow import parse_arrow
 from tickplant.formats.parse_csv import parse_csv
-from tickplant.formats.parse_json import parse_json
+from tickplant.formats.parse_json import list_in, parse_json
 from tickplant.formats.parse_ndjson import parse_ndjson
-from tickplant.formats.parsed import Parsed
+from tickplant.formats.parsed import Parsed, assemble
+from tickplant.formats.regular import read_regular
 from tickplant.model.errors import Complaint, UnsupportedMedia, shorten
 
 Parser = Callable[[str, bytes], Parsed]
@@ -58,3 +61,25 @@ def parse_body(table: str, media_type: str | None, body: bytes) -> Parsed:
     thread may call it.
     """
     return find_parser(media_type)(table, body)
+
+
+def parse_together(table: str, media_type: str | None, bodies: Sequence[bytes]) -> list[Parsed]:
+    """Parse bodies of one media type in one go; the list is empty where they cannot be.
+
+    What is in the list is what `parse_body` returns for each. Bodies that are laid out alike are
+    read as one, which costs less than each by itself; others have to be parsed one by one.
+    """
+    parser = find_parser(media_type)
+    if parser not in (parse_json, parse_ndjson):
+        return []
+    if not all(body.isascii() for body in bodies):  # so none has a byte order mark
+        return []
+    reader = row_reader(table)
+    lines = parser is parse_ndjson
+    texts = bodies if lines else [list_in(body, table) for body in bodies]
+    found = read_regular(texts, reader.fields, reader.keys, lines=lines)
+    if found is None or any(faults for _, faults in found.columns.values()):
+        return []
+    rows = assemble(table, found.columns, lambda place: "").rows
+    ends = list(accumulate(found.counts))
+    return [Parsed(rows.slice(end - n, n)) for end, n in zip(ends, found.counts, strict=True)]

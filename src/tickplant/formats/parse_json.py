@@ -30,9 +30,9 @@ def parse_json(table: str, body: bytes) -> Parsed:
     """
     body = check_text(body)
     reader = row_reader(table)
-    columns = read_regular(_list_in(body, table), reader.fields, reader.keys, lines=False)
+    found = read_regular([list_in(body, table)], reader.fields, reader.keys, lines=False)
     try:
-        columns = columns or reader.columns(_decode_rows(reader, body))
+        columns = found.columns if found else reader.columns(_decode_rows(reader, body))
     except UNREADABLE:
         return parse_items(reader, _split_items(reader, body))
     items: list[msgspec.Raw] = []
@@ -44,7 +44,7 @@ def parse_json(table: str, body: bytes) -> Parsed:
     return assemble(table, columns, show)
 
 
-def _list_in(body: bytes, table: str) -> bytes:
+def list_in(body: bytes, table: str) -> bytes:
     """Return what is between the brackets of a list of rows, nothing where it is none."""
     text = body.strip(b" \t\r\n")
     if text[:1] == b"{" and text[-1:] == b"}":

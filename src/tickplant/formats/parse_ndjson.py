@@ -23,9 +23,9 @@ def parse_ndjson(
     """
     body = check_text(body)
     reader = row_reader(table, names)
-    columns = None if times else read_regular(body, reader.fields, reader.keys, lines=True)
+    found = None if times else read_regular([body], reader.fields, reader.keys, lines=True)
     try:
-        columns = columns or reader.columns(reader.one.decode_lines(body), times)
+        columns = found.columns if found else reader.columns(reader.one.decode_lines(body), times)
     except UNREADABLE:
         lines = list(enumerate(body.split(b"\n"), line_first))
         filled = [(number, line) for number, line in lines if line.strip()]

@@ -17,7 +17,7 @@ and say what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,8 @@ class Template:
 
     `keys` are those of its values in order, `quoted` says which values are strings. `first` is the
     text before the first value of the body, `gaps[k]` the text behind value k; the last gap leads
-    to the first value of the next row, of which `tail` is the part that the last row lacks.
+    to the first value of the next row, of which `tail` is the part that the last row lacks, and
+    `between` what is between two rows.
     """
 
     keys: tuple[str, ...]
@@ -64,25 +65,54 @@ class Template:
     first: bytes
     gaps: tuple[bytes, ...]
     tail: bytes
+    between: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Regular:
+    """Columns of one or more bodies, one after the other, and how many rows each body has."""
+
+    columns: dict[str, Column]
+    counts: tuple[int, ...]
 
 
 def read_regular(
-    text: bytes, kinds: Mapping[str, Kind], keys: Mapping[str, str], *, lines: bool
-) -> dict[str, Column] | None:
-    """Return the columns of `text`, objects with commas (`lines`: line breaks) between them.
+    bodies: Sequence[bytes], kinds: Mapping[str, Kind], keys: Mapping[str, str], *, lines: bool
+) -> Regular | None:
+    """Read bodies of objects with commas (`lines`: line breaks) between them.
 
-    `text` is valid UTF-8 without a byte order mark. `kinds` are the fields to read, `keys` the JSON
-    key of each. None where its rows are not all alike, are few, or are not surely valid JSON.
+    They are valid UTF-8 without a byte order mark. `kinds` are the fields to read, `keys` the JSON
+    key of each. None where their rows are not all alike, are few, or are not surely valid JSON.
     """
-    text = text.strip(_BLANKS)
-    if not BYTES_MIN <= len(text) <= BYTES_MAX or text[-1:] != b"}" or b"\\" in text:
+    texts = [body.strip(_BLANKS) for body in bodies]
+    if not all(text[:1] == b"{" and text[-1:] == b"}" for text in texts):
         return None
-    template = _template(text, _LINE_BREAK if lines else _LIST_BREAK)
+    template = _template(texts[0], _LINE_BREAK if lines else _LIST_BREAK)
     fields = None if template is None else _fields(template, kinds, keys)
     if template is None or fields is None or (lines and _breaks_inside(template)):
         return None
-    pieces = _cut(text + template.tail, template)
-    return None if pieces is None else _columns(pieces, template, fields, kinds)
+    # With the tail, the last row ends as every other one does.
+    text = template.between.join(texts) + template.tail
+    if not BYTES_MIN <= len(text) <= BYTES_MAX or b"\\" in text:
+        return None
+    pieces = _cut(text, template)
+    counts = None if pieces is None else _counts(pieces, texts, template)
+    columns = None if counts is None else _columns(pieces, template, fields, kinds)
+    return None if columns is None or counts is None else Regular(columns, counts)
+
+
+def _counts(pieces: pa.Array, texts: list[bytes], template: Template) -> tuple[int, ...] | None:
+    """Return the rows of each body, None where one does not begin where a row does."""
+    edges = np.frombuffer(pieces.buffers()[1], np.int32, len(pieces) + 1)
+    rows = edges[:: 2 * len(template.gaps)] - len(template.first)  # the last one is behind the end
+    if len(texts) == 1:
+        return (len(rows) - 1,)
+    lengths = np.array([len(text) + len(template.between) for text in texts])
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    found = np.searchsorted(rows, begins)
+    if (rows[found] != begins).any():
+        return None
+    return tuple(np.diff(found).tolist())
 
 
 def _columns(
@@ -114,8 +144,6 @@ def _columns(
 
 def _template(text: bytes, row_break: re.Pattern[bytes]) -> Template | None:
     """Return the layout of the first row, None where it is not of strings and words alone."""
-    if text[:1] != b"{":
-        return None
     keys, quoted, before, after = [], [], [], []
     at, end = 1, b","
     while end == b",":
@@ -137,7 +165,7 @@ def _template(text: bytes, row_break: re.Pattern[bytes]) -> Template | None:
     tail = found[0] + before[0]
     following = [*before[1:], tail]
     gaps = tuple(one + other for one, other in zip(after, following, strict=True))
-    return Template(tuple(keys), tuple(quoted), b"{" + before[0], gaps, tail)
+    return Template(tuple(keys), tuple(quoted), b"{" + before[0], gaps, tail, found[0][:-1])
 
 
 def _breaks_inside(template: Template) -> bool:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from tickplant.gateway.doors import Door, Gate, route_of
+from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
@@ -26,6 +26,7 @@ from tickplant.gateway.rest import (
     write,
 )
 from tickplant.gateway.rest.bodies import BodyRoom
+from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
 from tickplant.gateway.site import page_routes
 from tickplant.gateway.stream.routes import router as stream_router
@@ -57,13 +58,14 @@ def create_app(plant: Plant) -> FastAPI:
 
     One application belongs to one event loop.
     """
-    readers = Readers()
+    readers, parser = Readers(), BodyParser()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await streams_of(app).close()
         readers.close()
+        parser.close()
 
     app = FastAPI(
         title="Tickplant",
@@ -76,7 +78,7 @@ def create_app(plant: Plant) -> FastAPI:
     )
     document = openapi_document(DOORS)
     bodies = BodyRoom(BODIES_AT_ONCE * plant.settings.server.body_mb_max << 20)
-    gate = Gate(plant, readers, bodies)
+    gate = Gate(plant, readers, bodies, parser)
     app.state.plant = plant
     # Routes are tried in turn, so the ones that producers hammer come first.
     ordered = sorted(DOORS, key=lambda door: door.method != "POST")
@@ -86,6 +88,7 @@ def create_app(plant: Plant) -> FastAPI:
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(ShortWay, doors=write.DOORS, gate=gate)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
     app.add_middleware(Envelope, metrics=plant.metrics)
     return app

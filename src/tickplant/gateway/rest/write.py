@@ -5,7 +5,6 @@ body (bounded) ─► parse ─► Plant.submit ─► durable ─► 201 with w
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -37,7 +36,7 @@ async def post_rows(table: str, request: Request, gate: Gate, query: Mapping[str
         body = await read_body(request, plant.settings.server.body_mb_max << 20, take)
         content_type = request.headers.get("content-type", "")
         if len(body) > THREAD_BYTES:
-            parsed = await asyncio.to_thread(parse_body, table, content_type, body)
+            parsed = await gate.parser.parse(table, content_type, body)
         else:
             parsed = parse_body(table, content_type, body)
         del body
