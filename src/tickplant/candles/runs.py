@@ -22,6 +22,7 @@ from tickplant.model.conditions import Update
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bits = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 
 INSTRUMENT, START = 0, 1
 OPEN, OPEN_TS, OPEN_SEQ = 2, 3, 4
@@ -78,7 +79,7 @@ def fill_prices(block: Ints, groups: Ints, ts: Ints, seq: Ints, price: Floats) -
     """Reduce prices and numbers of rows in runs that begin at `groups`."""
     counts = lengths_of(groups, ts.size)
     block[COUNT] = counts
-    if (seq[1:] > seq[:-1]).all() and (ts[1:] >= ts[:-1]).all():
+    if _rising(ts, seq):
         opens, closes = groups, groups + counts - 1
         block[SEQ_MAX] = seq[closes]
     else:
@@ -98,13 +99,13 @@ def fill_some_prices(
     block[COUNT] = counts
     block[SEQ_MAX] = np.maximum.reduceat(seq, groups)
     on = updates & int(Update.OPEN) != 0
-    times, numbers = np.where(on, ts, _LATEST), np.where(on, seq, _LATEST)
-    opens = _extreme(np.minimum, groups, counts, times, numbers)
-    _fill_open(block, times[opens], numbers[opens], np.where(on[opens], price[opens], np.nan))
+    rows, some = _chosen(np.minimum, on, groups, counts, ts, seq)
+    times, numbers = np.where(some, ts[rows], _LATEST), np.where(some, seq[rows], _LATEST)
+    _fill_open(block, times, numbers, np.where(some, price[rows], np.nan))
     on = updates & int(Update.LAST) != 0
-    times, numbers = np.where(on, ts, _EARLIEST), np.where(on, seq, _EARLIEST)
-    closes = _extreme(np.maximum, groups, counts, times, numbers)
-    _fill_close(block, times[closes], numbers[closes], np.where(on[closes], price[closes], np.nan))
+    rows, some = _chosen(np.maximum, on, groups, counts, ts, seq)
+    times, numbers = np.where(some, ts[rows], _EARLIEST), np.where(some, seq[rows], _EARLIEST)
+    _fill_close(block, times, numbers, np.where(some, price[rows], np.nan))
     on = updates & int(Update.HIGH_LOW) != 0
     _fill_extremes(block, groups, np.where(on, price, -np.inf), np.where(on, price, np.inf))
 
@@ -149,6 +150,24 @@ def _extreme(least: np.ufunc, groups: Ints, counts: Ints, ts: Ints, seq: Ints) -
     hits, run = hits[best], run[best]
     rows: Ints = hits[find_runs(run[:1], run)]
     return rows
+
+
+def _chosen(
+    least: np.ufunc, on: Flags, groups: Ints, counts: Ints, ts: Ints, seq: Ints
+) -> tuple[Ints, Flags]:
+    """Do as `_extreme` among the rows that are `on`; also say whether a run has one."""
+    if _rising(ts, seq):
+        worst = ts.size if least is np.minimum else -1
+        rows: Ints = least.reduceat(np.where(on, np.arange(ts.size), worst), groups)
+        some: Flags = rows != worst
+        return np.where(some, rows, 0), some
+    worst = _LATEST if least is np.minimum else _EARLIEST
+    rows = _extreme(least, groups, counts, np.where(on, ts, worst), np.where(on, seq, worst))
+    return rows, on[rows]
+
+
+def _rising(ts: Ints, seq: Ints) -> bool:
+    return bool((seq[1:] > seq[:-1]).all() and (ts[1:] >= ts[:-1]).all())
 
 
 def sum_sizes(block: Ints, groups: Ints, price: Floats, size: Floats | None) -> None:
