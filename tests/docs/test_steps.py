@@ -30,6 +30,7 @@ GUIDES = (
     "back-up",
     "quarantine",
     "doctor",
+    "sessions-and-time-zones",
 )
 NEEDED = ("bash", "curl")
 
