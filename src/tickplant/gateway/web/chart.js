@@ -55,7 +55,7 @@ function niceStep(span, count) {
 // pointer, or the last one.
 export function drawCandles(canvas, bars, pointer) {
   const { pen, width, height } = prepare(canvas);
-  const shown = bars.filter((bar) => bar.close != null);
+  const shown = bars.filter((bar) => ![bar.open, bar.high, bar.low, bar.close].includes(null));
   if (!shown.length) return null;
   const right = 74, foot = 22, body = height - foot, prices = body * 0.82;
   const top = Math.max(...shown.map((b) => b.high)), bottom = Math.min(...shown.map((b) => b.low));
