@@ -179,6 +179,29 @@ class StreamSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CandleSettings:
+    """Candles that are kept in memory, so that reading them costs no read of the store."""
+
+    served: str = _setting(
+        "1s,1m,5m,1h,1d", "Intervals that are kept, with commas between; empty for none."
+    )
+    bases: str = _setting("trade", "Bases that are kept: trade, mid, bid, ask, with commas between.")
+    timezone: str = _setting("", "Zone of their days, as in a query; empty for UTC.")
+    day_start: str = _setting("", "Start of their days, HH:MM; empty for 00:00.")
+    calendar: str = _setting("", "Exchange calendar of their days, such as XNYS; empty for none.")
+    session: str = _setting("", "Session of the calendar; empty for `regular`.")
+    bars: int = _setting(
+        1_000, "Newest bars of each instrument, interval and basis that are kept.", low=500
+    )
+    memory_mb: int = _setting(
+        1_024,
+        "Most memory for them, MiB: 136 bytes a bar, taken as bars come. Where it is short, fewer "
+        "bars of each instrument are kept.",
+        low=8,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlantSettings:
     """The flow from producer to log, store and stream."""
 
@@ -202,6 +225,7 @@ class Settings:
     push: PushSettings = field(default_factory=PushSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
+    candles: CandleSettings = field(default_factory=CandleSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
     conditions: TradeRules = field(default_factory=TradeRules)
 

@@ -18,6 +18,7 @@ from tickplant.model.times import INT64_MIN
 
 SECOND = grid_of("1s", "UTC", "00:00")
 ROOMY = 1 << 22
+NOTHING = np.empty(0, np.int64)
 
 
 def paged(grid, *, bytes_max=ROOMY, bars_max=500, horizon=None, keep=2):
@@ -166,10 +167,10 @@ def test_older_bars_are_put_in_front_without_a_hole():
     bars, _ = paged(SECOND, horizon=rows[199].ts)
     bars.apply(*columns(rows[200:]))
     assert bars.read(1)[1] == rows[199].ts + 1
-    bars.backfill(1, built(SECOND, rows[50:200]), rows[50].ts)
+    bars.restore(1, built(SECOND, rows[50:200]), rows[50].ts, NOTHING)
     states, since = bars.read(1)
     assert (len(states), since) == (250, rows[50].ts)
-    bars.backfill(1, built(SECOND, rows[:50]), INT64_MIN)
+    bars.restore(1, built(SECOND, rows[:50]), INT64_MIN, NOTHING)
     assert bars.read(1)[1] == INT64_MIN
     check(bars, rows, [1])
     assert len(bars.read(1)[0]) == 300

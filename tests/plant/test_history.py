@@ -67,7 +67,7 @@ def test_a_read_that_an_amendment_overtakes_is_made_again(
             return rows
 
         monkeypatch.setattr(plant.store, "scan", overtaken)
-        grid = Grid(parse_interval("1m"))
+        grid = Grid(parse_interval("2m"))
         bar = plant.history.candles(plant.registry.resolve("A"), grid).table.to_pylist()[0]
         assert (bar["close"], bar["revision"]) == (5.0, 2)
         assert len(scans) == 2

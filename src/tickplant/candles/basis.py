@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.candles.cells import Cells
 from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.runs import COLUMNS, QUOTE_COLUMNS, Bits
@@ -71,7 +72,7 @@ class Rows:
             self.ts, self.seq, self.price, self.size, self.updates, self.spread, self.middle
         )
 
-    def build(self, grid: Grid, instrument: int | None = None) -> States:
+    def build(self, grid: Grid | Cells, instrument: int | None = None) -> States:
         """Return the states of these rows; `instrument` where all are of one."""
         return build(
             grid,

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
-from tickplant.candles.pages import Pool, Rings, pack, packable, unpack
+from tickplant.candles.pages import Pool, Rings, pack, packable, table_bytes, unpack
 from tickplant.candles.runs import (
     COLUMNS,
     COUNT,
@@ -41,6 +41,7 @@ Flags = NDArray[np.bool_]
 Pairs = list[tuple[int, int]]
 
 _NONE = INT64_MIN
+_GROWTH = 4  # room for new instruments grows by one part in this many
 _BULK = 5
 """From so many turns an instrument on, rewriting it as a whole is cheaper than adding bars."""
 
@@ -201,21 +202,28 @@ class LiveBars:
             around = below[self.grid.ends(starts[below]) >= floor[below]]
             self._complete_from[rows[around]] = starts[around]
 
-    def backfill(self, instrument: int, states: States, since: int) -> None:
-        """Take every candle of an instrument from `since` to where it is complete from.
+    def restore(self, instrument: int, states: States, since: int, named: Ints) -> None:
+        """Let these be the candles from `since` to where an instrument is complete from.
 
-        They must be whole, as for `put`. Candles that are held already are left as they are.
+        And, wherever they start, those that start at `named`, which may also be without events.
+        They must be whole, as for `put`. Other candles that are held are left as they are.
         """
         with self.lock:
             row = int(self._rows(np.array([instrument], np.int64))[0])
             floor = int(self._complete_from[row])
-            if since >= floor:
-                return
             mine = self._held_block(row)
-            old = states.block[:, states.start < floor]
-            old = old[:, ~np.isin(old[START], mine[START])]
-            self._complete_from[row] = since
-            self._rewrite(row, np.concatenate([old, mine], axis=1))
+            mine = mine[:, ~np.isin(mine[START], named)]
+            new = states.block
+            wanted = (new[START] >= since) & (new[START] < floor)
+            wanted &= ~np.isin(new[START], mine[START])
+            wanted |= np.isin(new[START], named)
+            self._complete_from[row] = min(since, floor)
+            self._rewrite(row, np.concatenate([new[:, wanted], mine], axis=1))
+
+    def close(self) -> None:
+        """Give the memory back; the bars are of no use then."""
+        if self._older is not None:
+            self._older.close()
 
     def forget(self, instrument: int, start: int) -> None:
         """Make a candle unknown, because its events were corrected or cancelled."""
@@ -394,7 +402,7 @@ class LiveBars:
         have = self._complete_from.size
         if needed <= have:
             return
-        more = max(needed, 2 * have, 16) - have
+        more = max(needed, have + have // _GROWTH, 16) - have
         self._complete_from = np.append(
             self._complete_from, np.full(more, self._complete_at_first, np.int64)
         )
@@ -404,6 +412,12 @@ class LiveBars:
         self._block = np.concatenate([self._block, block], axis=1)
         if self._older is not None:
             self._older.grow(have + more)
+
+
+def row_bytes(height: int, keep: int, bars_max: int) -> int:
+    """Return how many bytes an instrument takes besides its pages, at most."""
+    own = 8 * (keep * (height + 1) + 2) + table_bytes(bars_max)
+    return own + own // _GROWTH
 
 
 def _rank(rows: Ints) -> Ints:

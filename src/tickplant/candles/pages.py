@@ -12,6 +12,7 @@ then on and the oldest ones are given back, so that short memory shortens all al
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import RLock
 
 import numpy as np
@@ -23,6 +24,7 @@ from tickplant.model.times import INT64_MIN
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Lock = AbstractContextManager[bool]
 RaiseFloor = Callable[[Ints, Ints], None]
 
 PAGE = 16
@@ -78,14 +80,15 @@ def unpack(bars: Ints, instrument: int | Ints, starts: Ints) -> Ints:
 
 
 class Pool:
-    """Memory for pages of bars of one height. `lock` is held by whoever changes or reads bars.
+    """Memory for pages of bars of one height.
 
-    The memory is reserved at once and taken from the system page by page as it is used.
+    `lock`, one that its holder may take again, is held by whoever changes or reads bars. The
+    memory is reserved at once and taken from the system page by page as it is used.
     """
 
-    def __init__(self, bytes_max: int, height: int = COLUMNS) -> None:
+    def __init__(self, bytes_max: int, height: int = COLUMNS, lock: Lock | None = None) -> None:
         width = packed_width(height)
-        self.lock = RLock()
+        self.lock = RLock() if lock is None else lock
         self.page_bytes = PAGE * (width + 1) * 8
         self._pages_max = max(bytes_max // self.page_bytes, 1)
         self.starts = np.empty((self._pages_max, PAGE), np.int64)
@@ -109,9 +112,8 @@ class Pool:
         self._rings.append(rings)
 
     def remove(self, rings: Rings) -> None:
-        """Take the pages of rings that nobody uses any more back."""
+        """Forget rings that nobody uses any more."""
         self._rings = [other for other in self._rings if other is not rings]
-        self.give(rings.pages())
 
     def take(self, count: int) -> Ints:
         """Return `count` pages, or as many as can be had."""
@@ -134,6 +136,15 @@ class Pool:
         self._free += pages.tolist()
 
 
+def _pages_of(bars_max: int) -> int:
+    return -(-bars_max // PAGE) + 1  # the oldest and the newest page are not full
+
+
+def table_bytes(bars_max: int) -> int:
+    """Return how many bytes a row takes in the table of pages."""
+    return 4 * _pages_of(bars_max) + 16
+
+
 class Rings:
     """The older bars of the rows of one grid, at most about `bars_max` of each.
 
@@ -144,7 +155,7 @@ class Rings:
     def __init__(self, pool: Pool, bars_max: int, raise_floor: RaiseFloor) -> None:
         self._pool = pool
         self._raise_floor = raise_floor
-        self._span = -(-bars_max // PAGE) + 1  # the oldest and the newest page are not full
+        self._span = _pages_of(bars_max)
         self._keep = self._span
         self._table = np.empty((0, self._span), np.int32)
         self._first = np.empty(0, np.int64)
@@ -288,8 +299,10 @@ class Rings:
         pages: Ints = self._table[row, numbers].astype(np.int64)
         return pages
 
-    def pages(self) -> Ints:
-        """Return every page in use."""
-        return np.concatenate(
-            [np.empty(0, np.int64), *(self._held(row) for row in range(len(self._first)))]
-        )
+    def close(self) -> None:
+        """Give all pages back."""
+        with self._pool.lock:
+            self._pool.remove(self)
+            for row in range(len(self._first)):
+                self._pool.give(self._held(row))
+            self._first[:] = self._next[:] = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, empty, merge
-from tickplant.plant.bars import states_between
+from tickplant.plant.bars import states_between, states_of_bars
 from tickplant.store.contract import AsOf, Store
 
 
@@ -28,20 +29,37 @@ class BarReader:
 
         The first `limit` of them, or without `start` the newest `limit`.
         """
-        if self.span is None or limit == 0:
+        bounds = self.bounds(start, end, limit)
+        if bounds is None:
             return empty()
+        if limit is None:
+            return self._states(*bounds)
+        return self._newest(*bounds, limit) if start is None else self._oldest(*bounds, limit)
+
+    def bounds(
+        self, start: int | None, end: int | None, limit: int | None
+    ) -> tuple[int, int] | None:
+        """Return the starts, `[low, high)`, that `read` looks at; None where it looks at none.
+
+        Raises `InvalidParameter` for times that the grid's calendar does not know.
+        """
+        if self.span is None or limit == 0:
+            return None
         grid = self.grid
         first = self.span[0] if start is None else max(self.span[0], start)
         low = grid.floor(first)
         last = self.span[1] if end is None else min(self.span[1], end - 1)
         if last < low:
-            return empty()
+            return None
         newest = start is None and limit is not None
         grid.check_known(last if newest else first, last)
-        high = grid.next(grid.floor(last))
-        if limit is None:
-            return self._states(low, high)
-        return self._newest(low, high, limit) if start is None else self._oldest(low, high, limit)
+        return low, grid.next(grid.floor(last))
+
+    def rebuilt(self, starts: Sequence[int]) -> States:
+        """Return the bars that start at these times, built from the store; empty ones left out."""
+        return states_of_bars(
+            self.store, self.instrument, self.grid, self.basis, starts, self.as_of, self.rules
+        )
 
     def _oldest(self, low: int, high: int, limit: int) -> States:
         parts: list[States] = []

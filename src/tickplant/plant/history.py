@@ -27,7 +27,11 @@ from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MIN, parse_time
 from tickplant.plant.bar_reader import BarReader
 from tickplant.plant.bar_table import finish
+from tickplant.plant.served import ServedCandles
+from tickplant.plant.served_reader import Offered, ServedReader
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
+
+Bars = BarReader | ServedReader
 
 MINUTE = Grid(parse_interval("1m"))
 SEQ_MAX = 10**15
@@ -61,7 +65,12 @@ class History:
         self.registry = registry
         self._seq_last = seq_last
         trade_rules = TradeRules() if trade_rules is None else trade_rules
+        self._served: tuple[ServedCandles, Offered] | None = None
         self.rules = InstrumentRules(trade_rules, lambda number: registry.number(number).venue)
+
+    def serve(self, served: ServedCandles, offer: Offered) -> None:
+        """Read served bars from memory from now on; `offer` gets those that memory lacks."""
+        self._served = served, offer
 
     @property
     def seq_last(self) -> int:
@@ -202,7 +211,9 @@ class History:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
         watermark = self.watermark(instrument.number, as_of)
         span = self.store.span(table_of(basis), instrument.number)
-        reader = BarReader(self.store, instrument.number, grid, basis, as_of, span, self.rules)
+        stored = BarReader(self.store, instrument.number, grid, basis, as_of, span, self.rules)
+        served = self._served if as_of == NOW else None
+        reader: Bars = stored if served is None else ServedReader(stored, *served)
         if fill == "none":
             bars = reader.read(start, end, limit).finish()
         else:
@@ -211,7 +222,7 @@ class History:
 
     def _filled(
         self,
-        reader: BarReader,
+        reader: Bars,
         start: int | None,
         end: int | None,
         limit: int | None,
@@ -256,7 +267,7 @@ class History:
         return rows
 
 
-def _close_before(reader: BarReader, at: int) -> float:
+def _close_before(reader: Bars, at: int) -> float:
     """Return the last close before a time, NaN for none; not every bar has one."""
     limit = 1
     while True:

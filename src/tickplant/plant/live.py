@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tickplant.candles.basis import height_of, rows_of, table_of
+from tickplant.candles.basis import height_of, table_of
 from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
@@ -25,10 +25,15 @@ from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, states_of_bars, states_of_pairs
+from tickplant.plant.served import ServedCandles, build_all
+from tickplant.plant.serving import Served
 from tickplant.plant.watermarks import NO_EVENT, Moved, Watermarks
 from tickplant.store.contract import Store
 
 Ints = NDArray[np.int64]
+
+_OWED_MAX = 15
+"""Batches whose updates are still made when those of a later one can be; a fault may last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,28 @@ class _Watch:
     users: int = 0
 
 
+@dataclass(slots=True)
+class _Batch:
+    """A batch whose updates are to be made; `moved` is None where that could not be found out."""
+
+    table: str
+    rows: pa.RecordBatch
+    moved: Moved | None = None
+
+
 class LiveCandles:
     """The watched candles and the event-time watermark of each instrument."""
 
-    def __init__(self, store: Store, rules: InstrumentRules = EVERY_TRADE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rules: InstrumentRules = EVERY_TRADE,
+        served: ServedCandles | None = None,
+    ) -> None:
         self._store = store
         self._rules = rules
+        self._served = ServedCandles(store, Served(), rules) if served is None else served
+        self._owed: list[_Batch] = []
         self._watches: dict[Watched, _Watch] = {}
         self._watermarks = Watermarks(store)
 
@@ -58,7 +79,7 @@ class LiveCandles:
         """Begin to publish these candles; each call wants its `unwatch`."""
         watch = self._watches.get(what)
         if watch is None:
-            watch = self._watches[what] = _Watch(self._no_bars(what))
+            watch = self._watches[what] = _Watch(self._bars(what))
         watch.users += 1
 
     def unwatch(self, what: Watched) -> None:
@@ -69,16 +90,26 @@ class LiveCandles:
         watch.users -= 1
         if watch.users <= 0:
             del self._watches[what]
+            self._served.give_back((what.grid, what.basis))
         if not self._watches:  # nobody keeps the watermarks up from now on
             self._watermarks.forget()
+            self._owed.clear()
 
     def forget(self) -> None:
-        """Drop every bar and watermark that is held; they are built anew from the store."""
+        """Drop every bar and watermark that is held; they are built anew from the store.
+
+        The updates of a batch that could not be made are owed until they are.
+        """
+        self._served.begin()
         for what, watch in self._watches.items():
-            watch.bars = self._no_bars(what)
+            watch.bars = self._bars(what)
         self._watermarks.forget()
 
-    def _no_bars(self, what: Watched) -> LiveBars:
+    def _bars(self, what: Watched) -> LiveBars:
+        """Return the bars of a served kind, or new ones."""
+        bars = self._served.bars_of((what.grid, what.basis))
+        if bars is not None:
+            return bars
         span = self._store.span(table_of(what.basis))
         horizon = span[1] if span else None
         return LiveBars(what.grid, horizon=horizon, height=height_of(what.basis))
@@ -92,19 +123,34 @@ class LiveCandles:
         """Take a stored batch of original rows; return the changed candles of each watch."""
         if table not in MARKET_TABLES or not self._watches:
             return []
-        moved = self._watermarks.advance(
+        batch = _Batch(table, rows)
+        self._owed = [*self._owed[-_OWED_MAX:], batch]
+        batch.moved = self._watermarks.advance(
             rows.column("instrument").to_numpy(),
             rows.column("ts_event").to_numpy(),
             rows.column("seq")[0].as_py(),
         )
         updates: list[tuple[Watched, pa.RecordBatch]] = []
+        built = self._built(self._owed)
         for what, watch in self._watches.items():
-            mine = table_of(what.basis) == table
             # First the rows: what closing builds from the store has them in it already.
-            changed = self._changed(what, watch, rows) if mine else empty()
-            closing = self._closing(what, watch, moved)
+            changed = self._changed(what, watch, built[what]) if what in built else empty()
+            closing = merge([self._closing(what, watch, one.moved) for one in self._owed])
             self._collect(updates, what, closing, changed)
+        self._owed.clear()
         return updates
+
+    def _built(self, batches: list[_Batch]) -> dict[Watched, States]:
+        """Return the states of the batches' rows by what they concern, built once a basis."""
+        built: dict[Watched, States] = {}
+        for basis in {what.basis for what in self._watches}:
+            mine = [one.rows for one in batches if one.table == table_of(basis)]
+            if mine:
+                whats = [what for what in self._watches if what.basis == basis]
+                rows = mine[0] if len(mine) == 1 else pa.Table.from_batches(mine)
+                states = build_all(rows, basis, [what.grid for what in whats], self._rules)
+                built.update(zip(whats, states, strict=True))
+        return built
 
     def amend(
         self, instrument: int, times: list[int], seq: int
@@ -139,9 +185,10 @@ class LiveCandles:
         gone = sorted(set(starts) - set(states.start.tolist()))
         return merge([states, emptied_states(instrument, gone, [seq] * len(gone))])
 
-    def _changed(self, what: Watched, watch: _Watch, rows: pa.RecordBatch) -> States:
-        new = rows_of(what.basis, rows, self._rules).build(what.grid)
-        changed, unknown = watch.bars.apply_states(new)
+    def _changed(self, what: Watched, watch: _Watch, new: States) -> States:
+        with watch.bars.lock:
+            changed, unknown = watch.bars.apply_states(new)
+            self._served.brought_up((what.grid, what.basis))
         return merge([changed, self._build(what, watch, unknown)])
 
     def _build(self, what: Watched, watch: _Watch, unknown: list[tuple[int, int]]) -> States:
@@ -150,11 +197,13 @@ class LiveCandles:
         watch.bars.put(states)
         return states
 
-    def _closing(self, what: Watched, watch: _Watch, moved: Moved) -> States:
+    def _closing(self, what: Watched, watch: _Watch, moved: Moved | None) -> States:
         """Return the bars that were forming until the watermark has now passed their end.
 
         Only the bar that the watermark was in can have been forming.
         """
+        if moved is None:
+            return empty()
         on = (moved.after > moved.before) & (moved.before != NO_EVENT)
         numbers, before, after = moved.numbers[on], moved.before[on], moved.after[on]
         if not len(numbers):

@@ -46,6 +46,9 @@ from tickplant.plant.inbox import (
 from tickplant.plant.live import LiveCandles, Watched
 from tickplant.plant.published import CandleKey, Published
 from tickplant.plant.records import catalog_record, encode_rows
+from tickplant.plant.served import ServedCandles
+from tickplant.plant.served_reader import Offers
+from tickplant.plant.serving import read_served
 from tickplant.plant.submission import Receipt, Submission
 from tickplant.store.contract import Store
 
@@ -92,8 +95,10 @@ class Plant:
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
-        self._candles = LiveCandles(store, rules=self.history.rules)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
+        self.served = ServedCandles(store, read_served(settings.candles), self.history.rules)
+        self.history.serve(self.served, Offers(self._inbox, self.served))
+        self._candles = LiveCandles(store, rules=self.history.rules, served=self.served)
         self._working: list[Item] = []
         self._state = "starting"
         self._fault: str | None = None
@@ -263,8 +268,10 @@ class Plant:
     def _run(self) -> None:
         try:
             self._begin()
+            if self._bring_back is None:
+                self._serve()
             while self._work(self._inbox.take(self.settings.plant.batch_rows_max)):
-                pass
+                self._fold()
         except BaseException as fault:
             self._fault = f"the plant's thread ended: {fault!r}"
             _LOG.exception("the plant's thread ended; nothing is accepted any more")
@@ -411,10 +418,28 @@ class Plant:
             except BaseException as fault:
                 raise _Apart(f"seq {batch.seq_last} is logged but not stored: {fault!r}") from fault
             self.seq_last = batch.seq_last
+            if amended is not None:
+                self.served.amend(*amended, batch.seq_last)
+            else:
+                self.served.note(batch.table, batch.rows)
         acknowledgement.readable()
         for batch in batches:
             self.hub.publish(Published.of_rows(batch.table, batch.rows))
             self._publish_candles(batch, amended)
+
+    def _serve(self) -> None:
+        """Keep the served candles from now on."""
+        self.served.begin(self.seq_last)
+
+    def _fold(self) -> None:
+        """Bring the served candles up to the rows that they lag behind, if there are enough."""
+        if not self.served.is_due(idle=not self._inbox.rows):
+            return
+        try:
+            self.served.fold()
+        except Exception:
+            _LOG.exception("the served candles begin anew")
+            self._candles.forget()
 
     def _publish_candles(self, batch: Batch, amended: tuple[int, list[int]] | None) -> None:
         """Publish the bars that a stored batch changed.
@@ -455,6 +480,7 @@ class Plant:
         try:
             if self._bring_back is not None:
                 self._bring_back()
+                self._inbox.call(self._serve, new_future())
         except BaseException as fault:
             self._fault = f"the journal's rows could not be restored: {fault!r}"
             _LOG.exception("the journal's rows could not be restored; restart the plant")

@@ -1,0 +1,92 @@
+"""The batches of events that came last, for what has not taken them yet.
+
+Bars need not be brought up to every batch at once: whoever reads them takes what is still missing
+from here. So thousands of instruments are brought up with few array operations, and yet a reader
+sees every event that was stored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+
+class Noted(NamedTuple):
+    """A stored batch of original rows of one table; `position` rises by one with each."""
+
+    position: int
+    table: str
+    rows: pa.RecordBatch
+    seq_last: int
+
+
+class Recent:
+    """The newest batches. Whoever calls holds the lock of the bars that are made of them.
+
+    Besides those that something waits for, about `rows_max` rows are kept; the memory is shared
+    with the store. `seq` is the last number before the first of them.
+    """
+
+    def __init__(self, rows_max: int, seq: int) -> None:
+        self._rows_max = rows_max
+        self._batches: deque[Noted] = deque()
+        self._rows = 0
+        self.position = 0
+        self.seq_lost = seq
+        """The last number of what is here no more."""
+
+    def add(self, table: str, rows: pa.RecordBatch, *, waiting: int) -> None:
+        """Add a batch; what comes after the position `waiting` is not let go."""
+        self.position += 1
+        seq_last = int(rows.column("seq")[-1].as_py())
+        self._batches.append(Noted(self.position, table, rows, seq_last))
+        self._rows += rows.num_rows
+        while self._rows > self._rows_max and self._batches[0].position <= waiting:
+            gone = self._batches.popleft()
+            self._rows -= gone.rows.num_rows
+            self.seq_lost = gone.seq_last
+
+    def after(self, position: int, table: str) -> list[pa.RecordBatch]:
+        """Return the batches of a table that came after a position."""
+        found = []
+        for batch in reversed(self._batches):
+            if batch.position <= position:
+                break
+            if batch.table == table:
+                found.append(batch.rows)
+        return found[::-1]
+
+    def rows_after(self, position: int) -> int:
+        """Return how many rows came after a position."""
+        rows = 0
+        for batch in reversed(self._batches):
+            if batch.position <= position:
+                break
+            rows += batch.rows.num_rows
+        return rows
+
+    def after_seq(self, seq: int, table: str) -> list[pa.RecordBatch]:
+        """Return the rows of a table with higher numbers, in batches; those in `seq_lost` not."""
+        found = []
+        for batch in reversed(self._batches):
+            if batch.seq_last <= seq:
+                break
+            if batch.table == table:
+                first = np.searchsorted(batch.rows.column("seq").to_numpy(), seq, "right")
+                found.append(batch.rows.slice(int(first)))
+        return found[::-1]
+
+
+def rows_of_one(
+    batches: list[pa.RecordBatch], instrument: int, columns: tuple[str, ...]
+) -> pa.Table | None:
+    """Return the rows of one instrument, in the order in which they came; None if it has none."""
+    found = []
+    for rows in batches:
+        places = np.flatnonzero(rows.column("instrument").to_numpy() == instrument)
+        if len(places):
+            found.append(rows.select(columns).take(pa.array(places)))
+    return pa.Table.from_batches(found) if found else None
