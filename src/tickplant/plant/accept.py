@@ -123,10 +123,10 @@ class Acceptor:
         duplicate = np.zeros(len(fresh), dtype=np.bool_)
         if keys is None:
             return duplicate
-        keyed = np.flatnonzero(fresh & (keys != 0).any(axis=1))
+        keyed = np.flatnonzero(fresh & _present(keys))
         if not len(keyed):
             return duplicate
-        mine = np.ascontiguousarray(keys[keyed])
+        mine = keys if len(keyed) == len(keys) else keys[keyed]
         duplicate[keyed] = self._store.seen(table, mine) | _repeated(mine)
         return duplicate
 
@@ -158,8 +158,13 @@ def _keys(table: str, rows: pa.RecordBatch, instrument: NDArray[np.int32]) -> Ke
         if source.null_count == len(source):
             continue
         made = key_of_text(f"{table}.{tag}", instrument, source)
-        keys = made if keys is None else np.where(np.asarray(made.any(axis=1))[:, None], made, keys)
+        keys = made if keys is None else np.where(_present(made)[:, None], made, keys)
     return keys
+
+
+def _present(keys: Keys) -> Bools:
+    """Mark the rows with a key: the second half of one is never 0."""
+    return np.asarray(keys[:, 1] != 0)
 
 
 def _stamped(
@@ -196,7 +201,7 @@ def _stamped(
     if "side" in schema.names:
         place = schema.get_field_index("side")
         columns[place] = pc.fill_null(columns[place], 0)
-    keyed = keys if keys is not None and keys.any() else None
+    keyed = keys if keys is not None and _present(keys).any() else None
     return (Batch(first.table, pa.RecordBatch.from_arrays(columns, schema=schema), keyed),)
 
 

@@ -26,12 +26,15 @@ MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many
 
 HOT_KEY_BYTES = 96  # what a hot key takes at most: 16 slots of 4 bytes and two places of its own
 
+HOT_ROOM = 1 << 17
+"""Keys that the first table has room for; memory is taken as they come."""
+
 
 class HotKeys:
     """Keys that are not archived yet."""
 
-    def __init__(self) -> None:
-        self._table = KeyTable()
+    def __init__(self, room: int = 0) -> None:
+        self._table = KeyTable(room)
         self._seqs: list[tuple[int, int]] = []  # (last seq, count so far) of each batch
 
     @property
@@ -60,7 +63,7 @@ class HotKeys:
     def split(self, upto_seq: int) -> tuple[HotKeys, HotKeys]:
         """Return the keys of rows up to `upto_seq` and those of later rows."""
         if not self._seqs or self._seqs[-1][0] <= upto_seq:
-            return self, HotKeys()
+            return self, HotKeys(self.count)  # which will have as many, and so need not grow
         early, late = HotKeys(), HotKeys()
         first = 0
         for seq_last, end in self._seqs:
@@ -188,7 +191,7 @@ class TableKeys:
 
     def __init__(self, runs: Sequence[KeyRun] = ()) -> None:
         self._lock = threading.Lock()
-        self._hot = HotKeys()
+        self._hot = HotKeys(HOT_ROOM)
         self._later: deque[tuple[Keys, int]] = deque()
         self.frozen: tuple[HotKeys, ...] = ()
         self.runs: tuple[KeyRun, ...] = tuple(runs)

@@ -2,7 +2,8 @@
 
 Open addressing with linear probing. All keys of a call take a step at once: those that find a free
 slot (or their own key) are done, the others go on to the next slot. At a load of at most a half
-that is a handful of steps, each on fewer keys than the last.
+that is a handful of steps, each on fewer keys than the last. Growing costs more than all steps: who
+knows how many keys will come should say so.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ Places = NDArray[np.int64]
 class KeyTable:
     """Keys of shape (n, 2), in the order of adding. Not for several threads at once."""
 
-    def __init__(self) -> None:
-        self._slots = np.zeros(SLOTS_MIN, dtype=np.int32)  # place in `_keys` + 1; 0 is free
-        self._keys = np.empty((SLOTS_MIN // SLOTS_PER_KEY, 2), dtype=np.uint64)
+    def __init__(self, room: int = 0) -> None:
+        slots = _slots_for(room)
+        self._slots = np.zeros(slots, dtype=np.int32)  # place in `_keys` + 1; 0 is free
+        self._keys = np.empty((slots // SLOTS_PER_KEY, 2), dtype=np.uint64)
         self.count = 0
 
     @property
@@ -36,7 +38,7 @@ class KeyTable:
         if total > len(self._keys):
             self._grow(total)
         self._keys[self.count : total] = keys
-        self._insert(self.count, total)
+        self._insert(np.arange(self.count, total, dtype=np.int32), keys[:, 0])
         self.count = total
 
     def reserve(self, more: int) -> None:
@@ -47,39 +49,54 @@ class KeyTable:
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it was added."""
         found = np.zeros(len(keys), dtype=np.bool_)
-        at = self._home(keys)
-        left = np.arange(len(keys))
+        at = self._home(keys[:, 0])
+        held = self._slots.take(at)
+        left = np.flatnonzero(held)
+        at, held = at[left], held[left]
         while left.size:
-            held = self._slots[at]
-            used = held != 0
-            left, at, held = left[used], at[used], held[used]
-            same = (self._keys[held - 1] == keys[left]).all(axis=1)
+            same = self._equal(held - 1, keys[left])
             found[left[same]] = True
             left, at = left[~same], (at[~same] + 1) & (len(self._slots) - 1)
+            held = self._slots.take(at)
+            used = held != 0
+            left, at, held = left[used], at[used], held[used]
         return found
 
-    def _home(self, keys: Keys) -> Places:
-        bits = len(self._slots).bit_length() - 1
-        return (keys[:, 0] >> np.uint64(64 - bits)).astype(np.int64)
+    def _equal(self, places: NDArray[np.int32], keys: Keys) -> NDArray[np.bool_]:
+        held = self._keys[places]
+        return np.asarray((held[:, 0] == keys[:, 0]) & (held[:, 1] == keys[:, 1]))
 
-    def _insert(self, first: int, last: int) -> None:
-        at = self._home(self._keys[first:last])
-        mine = np.arange(first + 1, last + 1, dtype=np.int32)
+    def _home(self, firsts: NDArray[np.uint64]) -> Places:
+        bits = len(self._slots).bit_length() - 1
+        return (firsts >> np.uint64(64 - bits)).view(np.int64)
+
+    def _insert(self, places: NDArray[np.int32], firsts: NDArray[np.uint64]) -> None:
+        """Find slots for the keys at these places of `_keys`; `firsts` are their first halves."""
+        at = self._home(firsts)
+        mine = places + np.int32(1)
         while mine.size:
-            free = self._slots[at] == 0
+            free = self._slots.take(at) == 0
             self._slots[at[free]] = mine[free]  # of several for one slot the last one has it
-            lost = self._slots[at] != mine
+            lost = self._slots.take(at) != mine
             mine, at = mine[lost], (at[lost] + 1) & (len(self._slots) - 1)
 
     def _grow(self, total: int) -> None:
-        size = len(self._slots)
-        while size < SLOTS_PER_KEY * total:
-            size *= 2
+        size = max(_slots_for(total), len(self._slots))
         keys = np.empty((size // SLOTS_PER_KEY, 2), dtype=np.uint64)
         keys[: self.count] = self._keys[: self.count]
-        self._keys, self._slots = keys, np.zeros(size, dtype=np.int32)
-        self._insert(0, self.count)
+        old, self._keys = self._slots, keys
+        self._slots = np.zeros(size, dtype=np.int32)
+        # In the order of their slots, which is that of the new ones too: memory is met in turn.
+        places = old[old != 0] - np.int32(1)
+        self._insert(places, keys[places, 0])
 
     def keys(self) -> Keys:
         """Return the keys, a view."""
         return self._keys[: self.count]
+
+
+def _slots_for(keys: int) -> int:
+    size = SLOTS_MIN
+    while size < SLOTS_PER_KEY * keys:
+        size *= 2
+    return size
