@@ -248,3 +248,14 @@ def test_history_does_not_guess_sessions_that_are_not_known(tmp_path: Path) -> N
         for query in ({"limit": 1}, {"start": old + 5 * 366 * 24 * HOUR}):
             assert read(instrument, grid, **query).table["close"].to_pylist() == [2.0]
         assert read(instrument, grid_of("1d", "XBOM", "all")).table.num_rows == 2
+
+
+@pytest.mark.timeout(20)
+def test_filling_up_to_a_time_that_is_not_known_is_refused_at_once(tmp_path: Path) -> None:
+    later = parse_time("2060-01-02T06:00:00Z")
+    with open_plant(tmp_path, Clock(later)) as plant:
+        submit(plant, symbol=["A", "A"], ts_event=[FRIDAY, later - 1], price=[1.0, 2.0])
+        instrument = plant.registry.resolve("A")
+        for limit in (None, 5):
+            with pytest.raises(InvalidParameter, match="to 2049-12-31"):
+                plant.history.candles(instrument, grid_of("1s"), fill="null", limit=limit)

@@ -237,6 +237,8 @@ class History:
         count = FILLED_MAX + 1 if limit is None else limit
         if reader.span is None:
             return empty().finish()
+        last = watermark if end is None else min(watermark, end - 1)
+        grid.check_known(last, last)
         until = grid.next(grid.floor(watermark))
         until = until if end is None else min(until, end)
         if start is None:
