@@ -54,3 +54,13 @@ def test_a_foreign_page_cannot_listen(served: Served) -> None:
     with connect(served.ws, origin=served.url) as socket:
         socket.send('{"op":"ping"}')
         assert "pong" in socket.recv(5)
+
+
+def test_the_document_says_so_of_every_door_that_writes(served: Served) -> None:
+    paths = httpx.get(f"{served.url}/openapi.json").json()["paths"]
+    said = {
+        (method, "403" in operation["responses"])
+        for operations in paths.values()
+        for method, operation in operations.items()
+    }
+    assert said == {("get", False), ("post", True), ("put", True), ("delete", True)}

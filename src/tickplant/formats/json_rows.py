@@ -7,6 +7,7 @@ key that stands twice in an object the last counts.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -182,7 +183,7 @@ def _read_item(
         pass
     where = f"line {lines[index]}: " if lines else ""
     try:
-        item = msgspec.json.decode(text)
+        item = _decode_any(text)
     except UNREADABLE as fault:
         return Reject(index, "row_unreadable", where + explain(fault, text), row_text(_shown(text)))
     symbol = item.get("symbol") if isinstance(item, dict) else None
@@ -194,6 +195,25 @@ def _read_item(
         if isinstance(item, dict):
             reason = f"{str(fault).partition(':')[0]}_invalid"
         return Reject(index, reason, where + str(fault), cut_text(text.decode()), symbol)
+
+
+def _decode_any(text: bytes) -> Any:
+    """Return what a row is; a number too large for a float is infinite, which checks name."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.ValidationError as fault:
+        if "out of range" not in str(fault):
+            raise
+        try:
+            found = json.loads(text, parse_constant=_refuse_constant)
+            msgspec.json.encode(found)  # what Python takes for text and others do not raises here
+        except (ValueError, TypeError):
+            raise fault from None
+        return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 def explain(fault: BaseException, body: bytes) -> str:

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from tickplant.formats.encode import ARROW, CSV, MEDIA_TYPES, PARQUET
 from tickplant.gateway.doors import Door
+from tickplant.gateway.origins import SAFE_METHODS
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.problems import MEDIA_TYPE as PROBLEM_TYPE
 from tickplant.version import VERSION
@@ -102,7 +103,12 @@ def _responses(door: Door) -> dict[str, Any]:
             }
         }
     answers = {str(door.status): done}
-    for status in sorted({*door.refusals, 500, *([503] if door.read else [])}):
+    refusals = {*door.refusals, 500}
+    if door.read:
+        refusals.add(503)
+    if door.method not in SAFE_METHODS:
+        refusals.add(403)  # the guard of foreign pages stands before every door that writes
+    for status in sorted(refusals):
         answers[str(status)] = _problem(status)
     if door.path in {"/health", "/ready"}:
         answers["503"] = {"description": "Not so; says why", "content": _content(door)}

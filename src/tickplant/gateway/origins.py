@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tickplant.gateway.rest.problems import http_problem
 from tickplant.model.errors import shorten
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ANY = "*"
 
 
@@ -29,7 +29,7 @@ class OriginGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] not in ("http", "websocket") or scope.get("method") in _SAFE:
+        if scope["type"] not in ("http", "websocket") or scope.get("method") in SAFE_METHODS:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
