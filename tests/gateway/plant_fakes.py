@@ -124,6 +124,10 @@ class FakeHistory:
         rows.sort(key=lambda row: (row["ts_event"], row["seq"]), reverse=descending)
         return pa.Table.from_pylist(rows[:limit], schema=SCHEMAS[table])
 
+    def default_basis(self, instrument: int, as_of: AsOf = NOW) -> str:
+        trades = self.store.visible("trades", as_of)
+        return "trade" if any(row["instrument"] == instrument for row in trades) else "mid"
+
     def candles(
         self,
         instrument: Any,

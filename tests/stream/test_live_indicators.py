@@ -17,7 +17,7 @@ from test_resumed_candles import make, moves
 from test_slow import drain, run_now
 
 from plant_kit import Clock, open_plant
-from tickplant.analytics.ask import columns_of, parse_indicators
+from tickplant.analytics.ask import parse_indicators
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.formats.indicators import indicator_rows
