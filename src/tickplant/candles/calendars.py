@@ -32,7 +32,7 @@ REGULAR, EXTENDED, ALL = "regular", "extended", "all"
 SESSIONS = (REGULAR, EXTENDED, ALL)
 
 FIRST_DATE, LAST_DATE = "1970-01-01", "2049-12-31"
-_NAMED = 5
+_NAMED, _LOOKED_AT = 5, 32
 _LOADING = Lock()
 
 
@@ -89,7 +89,9 @@ def find_calendar(name: str) -> str:
     by_name = {one.upper(): one for one in known}
     found = by_name.get(name.upper()) if isinstance(name, str) else None
     if found is None:
-        near = difflib.get_close_matches(str(name).upper(), list(by_name), _NAMED, cutoff=0.0)
+        near = difflib.get_close_matches(
+            str(name)[:_LOOKED_AT].upper(), list(by_name), _NAMED, cutoff=0.0
+        )
         allowed = (
             f"a calendar of exchange_calendars; the nearest are "
             f"{', '.join(by_name[one] for one in near)}"

@@ -120,7 +120,7 @@ class Grid:
 
     @property
     def origin(self) -> dict[str, str]:
-        """What a user is told of the origin: zone, start of day, and calendar and session if any."""
+        """What a user is told of the origin: zone, start of day, calendar and session if any."""
         origin = {"timezone": self.timezone, "day_start": self.day_start}
         if self.calendar is None:
             return origin
