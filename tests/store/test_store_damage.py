@@ -8,7 +8,8 @@ import pytest
 import store_oracle as oracle
 from store_oracle import DAY
 
-from store_disks import Clock
+from store_disks import Clock, QuickDisk
+from tickplant.store.disk import Sink
 from tickplant.store.tiered import TieredStore
 from tickplant.store.verify import verify_archive
 
@@ -113,6 +114,54 @@ def test_manifest_is_made_anew_when_both_copies_are_damaged(tmp_path: Path) -> N
     assert (store.seq_archived, store.catalog) == (40, b"catalog")
     assert store.seen("trades", oracle.make_keys([0, 7, 41])).tolist() == [False, True, False]
     assert "made anew" in store.status().damage[-1]
+    assert verify_archive(tmp_path).findings == ()
+
+
+class _CrashAtQuotes(QuickDisk):
+    """Loses power when the second file of quotes is about to be made."""
+
+    made = 0
+
+    def create(self, path: Path) -> Sink:
+        self.made += "quotes" in path.parts
+        if self.made == 2:
+            raise KeyboardInterrupt
+        return super().create(path)
+
+
+def test_an_unfinished_archive_run_does_not_count_when_the_manifests_are_lost(
+    tmp_path: Path,
+) -> None:
+    rows = {
+        table: [oracle.make_row(table, seq, 1, seq) for seq in range(first, 21, 2)]
+        for first, table in enumerate(("quotes", "trades"), 1)
+    }
+    batches = [
+        (table, oracle.make_batch(table, [row for row in every if low < row["seq"] <= low + 10]))
+        for low in (0, 10)
+        for table, every in rows.items()
+    ]
+    store = TieredStore.open(tmp_path, clock=Clock(), disk=_CrashAtQuotes())
+    store.restore([(table, batch, None) for table, batch in batches[:2]])
+    store.checkpoint(b"catalog")
+    store.restore([(table, batch, None) for table, batch in batches[2:]])
+    with pytest.raises(KeyboardInterrupt):
+        store.checkpoint(b"catalog")
+    assert len(list((tmp_path / "archive/trades").rglob("*.parquet"))) == 2
+    for name in ("MANIFEST.json", "MANIFEST.backup.json"):
+        (tmp_path / "archive" / name).unlink()
+    reader = TieredStore.open_read_only(tmp_path, clock=Clock())
+    assert (reader.seq_archived, reader.scan("trades").num_rows) == (10, 5)
+    for _ in range(2):
+        again = TieredStore.open(tmp_path, clock=Clock())
+        assert again.seq_archived == 10
+        assert any("a crash ended" in said for said in again.status().damage)
+        again.restore([(table, batch, None) for table, batch in batches])  # the journal has all
+        for table, every in rows.items():
+            assert again.scan(table).to_pylist() == oracle.scan(every)
+        again.close()
+    again.checkpoint(b"catalog")
+    assert TieredStore.open(tmp_path, clock=Clock()).seq_archived == 20
     assert verify_archive(tmp_path).findings == ()
 
 

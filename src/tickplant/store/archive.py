@@ -33,6 +33,7 @@ from tickplant.store.rebuild import rebuild
 
 GRACE_NS = 60 * NS_PER_S
 DAMAGE_KEPT_MAX = 100
+UNFINISHED = "of an archive run that a crash ended, whose rows the journal has"
 
 
 class Archive:
@@ -56,8 +57,9 @@ class Archive:
         found, faults = manifests.load(self.folder)
         if found is None and not faults and any(self.folder.glob("*/*/*.parquet")):
             faults.append(f"{self.folder / manifests.NAME} is missing, and so is its backup")
+        unfinished: list[FileEntry] = []
         if found is None and faults:
-            found = rebuild(self.folder)
+            found, unfinished = rebuild(self.folder)
             faults.append(f"the manifest was made anew from {len(found.files)} files")
         self.manifest = found or Manifest()
         self._number = self.manifest.number_next
@@ -65,6 +67,7 @@ class Archive:
         missing = [entry for entry in self.manifest.files if not self._is_whole(entry)]
         if self.read_only:
             whys = {entry.path: "missing or of another length" for entry in missing}
+            whys |= {entry.path: UNFINISHED for entry in unfinished}
             self._drop_in_memory(whys, faults)
             return
         self.disk.make_folder(self.folder)
@@ -78,6 +81,8 @@ class Archive:
                 self.commit()
         for entry in missing:
             self.quarantine(entry, "missing or of another length than it was written")
+        for entry in unfinished:
+            self.quarantine(entry, UNFINISHED)
 
     def _commit_or_remember(self, *, damage: Iterable[str], **changes: Any) -> None:
         """Commit; where the disk refuses, hold the changes in memory, for the next commit to write.

@@ -63,7 +63,8 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole archive at one moment. `number_next` makes the names of new files unique.
 
-    `catalog_copy` serves when `catalog` is damaged: without it no row would have a symbol.
+    `catalog_copy` serves when `catalog` is damaged: without it no row would have a symbol. `sealed`
+    is written when all files of an archive run are: its name tells a rebuild how far that came.
     """
 
     format: int = FORMAT
@@ -73,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     catalog: BlobEntry | None = None
     catalog_copy: BlobEntry | None = None
     amendments: BlobEntry | None = None
+    sealed: BlobEntry | None = None
     keys: dict[str, tuple[BlobEntry, ...]] = {}
     files: tuple[FileEntry, ...] = ()
     garbage: tuple[Garbage, ...] = ()
@@ -81,9 +83,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def paths(self) -> set[str]:
         """Return the path of every file that is live, garbage left out."""
         blobs = [run for runs in self.keys.values() for run in runs]
-        blobs += [
-            blob for blob in (self.catalog, self.catalog_copy, self.amendments) if blob is not None
-        ]
+        single = (self.catalog, self.catalog_copy, self.amendments, self.sealed)
+        blobs += [blob for blob in single if blob is not None]
         return {entry.path for entry in self.files} | {blob.path for blob in blobs}
 
 

@@ -14,33 +14,51 @@ from tickplant.model.events import TABLES, TRADES
 from tickplant.store.manifest import BlobEntry, FileEntry, Manifest
 from tickplant.store.writer import INDEX_KEY, FileIndex, read_tail
 
+_SEAL = re.compile(r"sealed-(\d+)-(\d+)\.txt\Z")
 _NAME = re.compile(r"(-?\d+)-(-?\d+)-(\d+)\.parquet\Z")
 
 
-def rebuild(folder: Path) -> Manifest:
-    """Return a manifest of the readable files.
+def rebuild(folder: Path) -> tuple[Manifest, list[FileEntry]]:
+    """Return a manifest of the readable files, and those that are of an unfinished archive run.
 
     Of files of one table and day whose sequence ranges overlap the one with the highest number is
-    taken: it was made of the others. The amendments are left to the caller to find in the rows.
+    taken: it was made of the others. What a crash left of an archive run lies beyond the last seal.
+    It does not count as archived: other files of that run may be missing, and the journal still
+    has all of its rows. The amendments are left to the caller to find in the rows.
     """
     found = [
         (int(match[3]), path)
         for path in folder.glob("*/*/*.parquet")
         if (match := _NAME.match(path.name)) and path.parent.parent.name in TABLES
     ]
+    sealed, number_sealed, seal = _last_seal(folder)
     taken: list[FileEntry] = []
-    for _, path in sorted(found, reverse=True):
+    unfinished: list[FileEntry] = []
+    for number, path in sorted(found, reverse=True):
         entry = _describe(folder, path)
-        if entry is not None and not any(_overlap(entry, other) for other in taken):
+        if entry is None or any(_overlap(entry, other) for other in taken):
+            continue
+        if seal is not None and entry.seq_max > sealed and number > number_sealed:
+            unfinished.append(entry)
+        else:
             taken.append(entry)
     numbers = [number for number, _ in found] + [_number(p) for p in folder.rglob("*-*.*")]
-    return Manifest(
+    manifest = Manifest(
         number_next=max(numbers, default=0) + 1,
         seq_archived=max((entry.seq_max for entry in taken), default=0),
         catalog=_newest_catalog(folder),
         keys={table: _keys(folder, table) for table in TABLES},
-        files=tuple(taken),
+        sealed=None if seal is None else _blob(folder, seal),
+        files=(*taken, *unfinished),
     )
+    return manifest, unfinished
+
+
+def _last_seal(folder: Path) -> tuple[int, int, Path | None]:
+    """Return up to which event the last complete archive run came, the seal's number, its path."""
+    found = ((path, _SEAL.match(path.name)) for path in folder.glob("sealed-*.txt"))
+    seals = [(int(match[1]), int(match[2]), path) for path, match in found if match]
+    return max(seals, default=(0, 0, None))
 
 
 def _overlap(a: FileEntry, b: FileEntry) -> bool:

@@ -188,6 +188,7 @@ class Upkeep:
                 catalog_copy=names_again,
                 amendments=self._write_amendments(boundary, replaced),
                 keys=keys,
+                sealed=self._seal(boundary, replaced),
                 replaced=replaced,
             )
             for table in TABLES:
@@ -197,6 +198,16 @@ class Upkeep:
             self._grown_at.update(((entry.table, entry.day), now) for entry in files)
         self.last_error = None
         return bool(files)
+
+    def _seal(self, boundary: int, replaced: list[str]) -> BlobEntry | None:
+        """Note on the disk that every event up to the boundary is in a file."""
+        archive = self._store.archive
+        old = archive.manifest.sealed
+        if boundary <= archive.manifest.seq_archived:
+            return old
+        if old is not None:
+            replaced.append(old.path)
+        return archive.write_blob(f"sealed-{boundary}-{archive.number()}.txt", b"%d\n" % boundary)
 
     def _write_catalog(self, text: bytes, replaced: list[str]) -> list[BlobEntry]:
         """Return the blobs of the catalog and of its copy, written where they are not there yet."""
