@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,25 @@ UNITS = ("s", "m", "h", "d", "w", "mo")
 COUNT_MAX = {"s": 315_360_000, "m": 5_256_000, "h": 87_600, "d": 3_650, "w": 520, "mo": 120}
 """The largest count of each unit: ten years."""
 
+MEASURES = {"t": "count", "v": "volume", "$": "value"}
+"""What bars by activity add up, by the unit of their interval."""
+
 ALLOWED = (
     "a whole number and a unit in lower case: s, m, h, d, w or mo "
-    "(90s, 1m, 7h, 1d, 2w, 3mo), at most ten years"
+    "(90s, 1m, 7h, 1d, 2w, 3mo), at most ten years; or a count of events, a volume or a value "
+    "(100t, 10000v, 1000000$)"
 )
+
+PATTERN = r"^([1-9][0-9]*(s|m|h|d|w|mo|t)|(0|[1-9][0-9]*)(\.[0-9]+)?(v|\$))$"
+"""What the text of an interval looks like, as OpenAPI is told."""
 
 _STEP_NS = {"s": NS_PER_S, "m": NS_PER_MINUTE, "h": NS_PER_HOUR}
 _DAYS_MAX = {"d": 1, "w": 7, "mo": 31}
 _MONDAY = 4  # 1970-01-05
 _TEXT = re.compile(r"([1-9][0-9]{0,8})(s|mo|m|h|d|w)\Z", re.ASCII)
+_ACTIVITY = re.compile(
+    r"(?:([1-9][0-9]{0,14})(t)|((?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?)(v|\$))\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +83,38 @@ class Interval:
         return (dates - self.epoch_date) // (self.count * _DAYS_MAX[self.unit])
 
 
+@dataclass(frozen=True, slots=True)
+class Activity(Interval):
+    """The trading day, cut wherever its events add up to `threshold`; see `activity.py`.
+
+    `measure` is a unit of `MEASURES`. A grid of it is that of the days. `str()` gives the canonical
+    text, in which `10.50v` is `10.5v`.
+    """
+
+    threshold: float
+    measure: str
+
+    def __str__(self) -> str:
+        return f"{Decimal(repr(self.threshold)).normalize():f}{self.measure}"
+
+
 def parse_interval(text: str, name: str = "interval") -> Interval:
     """Return the interval that `text` names; raises `InvalidParameter` with `name`."""
     match = _TEXT.match(text) if isinstance(text, str) else None
     if match is None:
-        raise InvalidParameter(name, text, ALLOWED)
+        activity = _parse_activity(text) if isinstance(text, str) else None
+        if activity is None:
+            raise InvalidParameter(name, text, ALLOWED)
+        return activity
     count, unit = int(match[1]), match[2]
     if count > COUNT_MAX[unit]:
         raise InvalidParameter(name, text, f"{ALLOWED}; {COUNT_MAX[unit]} for {unit}")
     return Interval(count, unit)
+
+
+def _parse_activity(text: str) -> Activity | None:
+    match = _ACTIVITY.match(text)
+    if match is None:
+        return None
+    threshold = float(match[1] or match[3])
+    return Activity(1, "d", threshold, match[2] or match[4]) if threshold > 0 else None

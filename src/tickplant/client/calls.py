@@ -126,9 +126,31 @@ def _read_newest(path: str, limit: int, end: Any, params: Mapping[str, Any]) -> 
         pages.insert(0, with_about(rows.arrow(), rows.about))
         limit -= size
         if len(rows) < size or not limit:
-            whole = pa.concat_tables(pages)
-            return _rows(path, whole)
+            break
         end = pages[0]["start"][0].value
+        if "index" in pages[0].column_names:
+            earlier = yield from _read_earlier(path, pages[0], params)
+            pages.insert(0, earlier.slice(max(earlier.num_rows - limit, 0)))
+            limit -= pages[0].num_rows
+            end = pages[1]["day"][0].value
+            if not limit:
+                break
+    return _rows(path, pa.concat_tables(pages))
+
+
+def _read_earlier(path: str, bars: pa.Table, params: Mapping[str, Any]) -> Call[pa.Table]:
+    """Read those bars by activity of the first one's day that come before it.
+
+    Others may begin at the same time, so a time alone does not tell where to go on.
+    """
+    day, start = bars["day"][0].value, bars["start"][0].value
+    rows = yield from read_rows(path, None, start=day, end=start + 1, **params)
+    found = with_about(rows.arrow(), rows.about)
+    days = found["day"].cast(pa.int64()).to_pylist()
+    indexes = found["index"].to_pylist()
+    first = bars["index"][0].as_py()
+    before = [place for place, at in enumerate(days) if at == day and indexes[place] < first]
+    return found.take(pa.array(before, pa.int64()))
 
 
 def _check_limit(limit: int | None) -> None:

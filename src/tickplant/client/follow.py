@@ -152,7 +152,8 @@ class Follower:
         return self._start_ns is None or parse_time(event["ts_event"]) >= self._start_ns
 
     def _is_news(self, bar: Event) -> bool:
-        key = (bar["venue"], bar["symbol"], bar["basis"], bar["start"])
+        place = (bar["day"], bar["index"]) if "index" in bar else bar["start"]
+        key = (bar["venue"], bar["symbol"], bar["basis"], place)
         if self._wish["channel"] == "indicators":
             return self._note(key, tuple(bar.values()))
         form = (bar["revision"], bar.get("state"), bar["close"], bar["count"])

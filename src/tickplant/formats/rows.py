@@ -8,6 +8,7 @@ NaN as null. Both keep the order of the rows they are given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ from tickplant.model.times import format_times
 
 TIMESTAMP = pa.timestamp("ns", tz="UTC")
 
+PLACE_COLUMNS = ("day", "index")
+"""What candles by count, volume or value have: which of its day a bar is."""
 SPREAD_COLUMNS = ("spread_min", "spread_max", "spread_mean", "spread_bps")
 """What candles of quotes have and those of trades have not."""
 FORMING = "forming"
@@ -62,7 +65,7 @@ class QuoteRow(msgspec.Struct, gc=False):
 
 class CandleRow(msgspec.Struct, gc=False):
     """A candle as JSON shows it; `state` is there only while the bar is forming, spreads only for
-    candles of quotes."""
+    candles of quotes, `day` and `index` only for those by count, volume or value."""
 
     start: str
     end: str
@@ -79,6 +82,8 @@ class CandleRow(msgspec.Struct, gc=False):
     spread_max: float | msgspec.UnsetType = msgspec.UNSET
     spread_mean: float | msgspec.UnsetType = msgspec.UNSET
     spread_bps: float | msgspec.UnsetType = msgspec.UNSET
+    day: str | msgspec.UnsetType = msgspec.UNSET
+    index: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class QuarantineRow(msgspec.Struct, gc=False):
@@ -139,7 +144,7 @@ def candle_structs(rows: pa.Table) -> list[CandleRow]:
         rows["revision"].to_pylist(),
     )
     states = [FORMING if f else msgspec.UNSET for f in rows["forming"].to_pylist()]
-    return list(map(CandleRow, *columns, states, *(_floats(rows[name]) for name in _spreads(rows))))
+    return list(map(CandleRow, *columns, states, *_optional(rows)))
 
 
 def quarantine_structs(rows: pa.Table, feeds: Sequence[str]) -> list[QuarantineRow]:
@@ -202,6 +207,7 @@ def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis:
             **{name: rows[name] for name in kept},
             "state": pc.if_else(rows["forming"], forming, pa.scalar(None, pa.string())),
             **{name: rows[name] for name in _spreads(rows)},
+            **_places(rows),
         }
     )
 
@@ -243,6 +249,24 @@ def public_records(records: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.T
 
 def _spreads(rows: pa.Table) -> tuple[str, ...]:
     return SPREAD_COLUMNS if SPREAD_COLUMNS[0] in rows.column_names else ()
+
+
+def _placed(rows: pa.Table) -> bool:
+    return PLACE_COLUMNS[0] in rows.column_names
+
+
+def _places(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {"day": rows["day"].cast(TIMESTAMP), "index": rows["index"]} if _placed(rows) else {}
+
+
+def _optional(rows: pa.Table) -> list[Iterable[Any]]:
+    """Return the columns that not all candles have, in the order of `CandleRow`."""
+    spreads: list[Iterable[Any]] = [_floats(rows[name]) for name in _spreads(rows)]
+    if not _placed(rows):
+        return spreads
+    if not spreads:
+        spreads = [repeat(msgspec.UNSET)] * len(SPREAD_COLUMNS)
+    return [*spreads, format_times(rows["day"].to_numpy()), rows["index"].to_pylist()]
 
 
 def _stamps(rows: pa.Table) -> tuple[list[str], list[str], list[int]]:

@@ -40,14 +40,20 @@ last event was cancelled."""
 
 
 def finish(
-    bars: FinishedBars, grid: Grid, basis: str, watermark: int | NDArray[np.int64]
+    bars: FinishedBars,
+    grid: Grid,
+    basis: str,
+    watermark: int | NDArray[np.int64],
+    *,
+    ends: NDArray[np.int64] | None = None,
+    until: NDArray[np.int64] | None = None,
 ) -> pa.Table:
     """Return finished bars as a table of `CANDLE_SCHEMA`, bars of quotes of `QUOTE_SCHEMA`.
 
     A bar is forming while no event of its instrument, of any age, has reached its end.
     """
     sized = has_volume(basis)
-    ends = grid.ends(bars.start)
+    ends = grid.ends(bars.start) if ends is None else ends
     nothing = pa.nulls(len(bars.start), pa.float64())
     columns = [
         pa.array(bars.start),
@@ -60,7 +66,7 @@ def finish(
         pa.array(bars.vwap, from_pandas=True) if sized else nothing,
         pa.array(bars.count),
         pa.array(bars.revision, mask=bars.revision == 0),
-        pa.array(ends > watermark),
+        pa.array((ends if until is None else until) > watermark),
     ]
     if sized:
         return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)

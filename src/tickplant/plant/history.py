@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickplant.candles.activity import activity_of, check_activity
 from tickplant.candles.basis import BASES, table_of
 from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.fill import fill_gaps
@@ -25,6 +26,8 @@ from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import MARKET_TABLES, QUARANTINE, QUOTES, TRADES
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MIN, parse_time
+from tickplant.plant.activity import ActivityDays, ActivityReader
+from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_reader import BarReader
 from tickplant.plant.bar_table import finish
 from tickplant.plant.served import ServedCandles
@@ -201,16 +204,25 @@ class History:
         limit: int | None = None,
         fill: str = "none",
         as_of: AsOf = NOW,
+        index: int | None = None,
     ) -> Candles:
         """Return bars whose start lies in `[start, end)`, ascending; the forming bar included.
 
-        `start` is floored to its bar. Without `start` they are the newest `limit` bars.
+        `start` is floored to its bar. Without `start` they are the newest `limit` bars. Bars by
+        activity have no boundaries to floor to: they begin with the first one that ends at or after
+        `start`, or with the bar of that `index` in the day of `start`.
         """
+        basis = check_activity(grid, basis, fill)
         basis = self.default_basis(instrument.number, as_of) if basis is None else basis
         if basis not in BASES:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
         watermark = self.watermark(instrument.number, as_of)
         span = self.store.span(table_of(basis), instrument.number)
+        if activity_of(grid) is not None:
+            days = ActivityDays(self.store, grid, basis, self.rules)
+            known = ActivityReader(days, instrument.number, self._pin(as_of), span)
+            found = known.read(start, end, limit, index)
+            return Candles(instrument, grid, basis, finish_activity(found, grid, basis, watermark))
         stored = BarReader(self.store, instrument.number, grid, basis, as_of, span, self.rules)
         served = self._served if as_of == NOW else None
         reader: Bars = stored if served is None else ServedReader(stored, *served)
@@ -219,6 +231,11 @@ class History:
         else:
             bars = self._filled(reader, start, end, limit, fill, watermark)
         return Candles(instrument, grid, basis, finish(bars, grid, basis, watermark))
+
+    def _pin(self, as_of: AsOf) -> AsOf:
+        """Return the snapshot as it is now, from which later arrivals stay out."""
+        seq_max = self.seq_last if as_of.seq_max is None else min(as_of.seq_max, self.seq_last)
+        return AsOf(seq_max, as_of.ts_recv_max)
 
     def _filled(
         self,

@@ -25,6 +25,7 @@ from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, states_of_bars, states_of_pairs
+from tickplant.plant.live_activity import LiveActivity
 from tickplant.plant.served import ServedCandles, build_all
 from tickplant.plant.serving import Served
 from tickplant.plant.watermarks import NO_EVENT, Moved, Watermarks
@@ -74,9 +75,12 @@ class LiveCandles:
         self._owed: list[_Batch] = []
         self._watches: dict[Watched, _Watch] = {}
         self._watermarks = Watermarks(store)
+        self._activity = LiveActivity(store, self._watermarks, rules)
 
     def watch(self, what: Watched) -> None:
         """Begin to publish these candles; each call wants its `unwatch`."""
+        if self._activity.watch(what.grid, what.basis):
+            return
         watch = self._watches.get(what)
         if watch is None:
             watch = self._watches[what] = _Watch(self._bars(what))
@@ -84,14 +88,15 @@ class LiveCandles:
 
     def unwatch(self, what: Watched) -> None:
         """Undo one `watch`; nobody's candles are no longer built."""
+        self._activity.unwatch(what.grid, what.basis)
         watch = self._watches.get(what)
-        if watch is None:
-            return
-        watch.users -= 1
-        if watch.users <= 0:
-            del self._watches[what]
-            self._served.give_back((what.grid, what.basis))
-        if not self._watches:  # nobody keeps the watermarks up from now on
+        if watch is not None:
+            watch.users -= 1
+            if watch.users <= 0:
+                del self._watches[what]
+                self._served.give_back((what.grid, what.basis))
+        if not self._watches and not len(self._activity):
+            # Nobody keeps the watermarks up from now on.
             self._watermarks.forget()
             self._owed.clear()
 
@@ -103,6 +108,7 @@ class LiveCandles:
         self._served.begin()
         for what, watch in self._watches.items():
             watch.bars = self._bars(what)
+        self._activity.forget()
         self._watermarks.forget()
 
     def _bars(self, what: Watched) -> LiveBars:
@@ -121,7 +127,7 @@ class LiveCandles:
 
     def apply(self, table: str, rows: pa.RecordBatch) -> list[tuple[Watched, pa.RecordBatch]]:
         """Take a stored batch of original rows; return the changed candles of each watch."""
-        if table not in MARKET_TABLES or not self._watches:
+        if table not in MARKET_TABLES or not (self._watches or len(self._activity)):
             return []
         batch = _Batch(table, rows)
         self._owed = [*self._owed[-_OWED_MAX:], batch]
@@ -137,6 +143,9 @@ class LiveCandles:
             changed = self._changed(what, watch, built[what]) if what in built else empty()
             closing = merge([self._closing(what, watch, one.moved) for one in self._owed])
             self._collect(updates, what, closing, changed)
+        for one in self._owed:
+            for grid, basis, bars in self._activity.apply(one.table, one.rows, one.moved):
+                updates.append((Watched(grid, basis), bars))
         self._owed.clear()
         return updates
 
@@ -160,7 +169,7 @@ class LiveCandles:
         A bar whose last trade was cancelled goes out once more, with a count of 0.
         """
         updates: list[tuple[Watched, pa.RecordBatch]] = []
-        if not self._watches:
+        if not self._watches and not len(self._activity):
             return updates
         numbers = np.full(len(times), instrument, np.int32)
         moved = self._watermarks.advance(numbers, np.asarray(times, np.int64), seq)
@@ -170,6 +179,8 @@ class LiveCandles:
                 changed = self._rebuilt(what, watch, instrument, times, seq)
             closing = self._closing(what, watch, moved)
             self._collect(updates, what, closing, changed)
+        for grid, basis, bars in self._activity.amend(instrument, times, seq, moved):
+            updates.append((Watched(grid, basis), bars))
         return updates
 
     def _rebuilt(

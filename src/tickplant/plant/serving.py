@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tickplant.candles.activity import activity_of
 from tickplant.candles.basis import BASES
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
@@ -33,6 +34,11 @@ def read_served(settings: CandleSettings) -> Served:
         ]
     except UserError as fault:
         raise ConfigError(f"candles.{fault.detail}") from fault
+    for grid in grids:
+        if activity_of(grid) is not None:
+            raise ConfigError(
+                f"candles.served: {grid.interval} is not allowed; allowed are intervals of time"
+            )
     bases = _listed(settings.bases)
     for basis in bases:
         if basis not in BASES:

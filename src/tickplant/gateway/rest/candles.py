@@ -7,11 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
+from tickplant.candles.activity import activity_of
 from tickplant.candles.basis import BASES
 from tickplant.candles.calendars import SESSIONS
 from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
-from tickplant.candles.interval import parse_interval
+from tickplant.candles.interval import PATTERN, parse_interval
 from tickplant.formats.result import with_about
 from tickplant.formats.rows import candle_structs, public_candles
 from tickplant.gateway.doors import Call, Door
@@ -74,8 +75,9 @@ def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
     grid = Grid.of(query["interval"], *(query[param.name] for param in ORIGIN))
     mark = fingerprint(call.door.path, {**query, "of": instrument.number})
     seq_last = call.plant.history.seq_last
-    start, as_of = _where(call, mark)
-    as_of = pin(as_of, seq_last) if pinned else as_of
+    start, index, as_of = _where(call, mark)
+    placed = activity_of(grid) is not None
+    as_of = pin(as_of, seq_last) if pinned or placed else as_of
     limit = query["limit"]
     candles = call.plant.history.candles(
         instrument,
@@ -88,10 +90,12 @@ def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
         limit=limit if start is None else limit + 1,
         fill=query["fill"],
         as_of=as_of,
+        index=index if placed else None,
     )
     token = None
     if candles.table.num_rows > limit:
-        place = (candles.table["start"][limit].as_py(), 0)
+        row = candles.table.slice(limit, 1).to_pylist()[0]
+        place = (row["day"], row["index"]) if placed else (row["start"], 0)
         token = encode_token(mark, place, pin(as_of, seq_last))
     shown = Candles(instrument, grid, candles.basis, candles.table.slice(0, limit))
     return CandlePage(shown, token, as_of)
@@ -108,20 +112,24 @@ def candle_head(candles: Candles) -> dict[str, Any]:
     }
 
 
-def _where(call: Call, mark: int) -> tuple[int | None, AsOf]:
-    """Return the start of the first bar wanted, None for the newest bars, and the snapshot."""
+def _where(call: Call, mark: int) -> tuple[int | None, int | None, AsOf]:
+    """Return the start of the first bar wanted, None for the newest bars, and the snapshot.
+
+    Between them is which bar of its day it is, where it is one by activity and a page was before.
+    """
     query = call.query
     if query["page_token"] is None:
-        return query["start"], wanted_as_of(call.plant.history, query)
+        return query["start"], None, wanted_as_of(call.plant.history, query)
     token = decode_token(query["page_token"], mark)
-    return token.place[0], token.as_of
+    return *token.place, token.as_of
 
 
 INTERVAL = Param(
     "interval",
     lambda given: parse_interval(given.strip()),
-    "Length of a bar: a whole number and `s`, `m`, `h`, `d`, `w` or `mo`.",
-    {"type": "string", "pattern": "^[1-9][0-9]*(s|m|h|d|w|mo)$"},
+    "Length of a bar: a whole number and `s`, `m`, `h`, `d`, `w` or `mo`; or what closes it: a "
+    "count of events (`100t`), a volume (`10000v`) or a value (`1000000$`) of trades.",
+    {"type": "string", "pattern": PATTERN},
     _MINUTE,
 )
 BASIS = choice(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from tickplant.formats.rows import SPREAD_COLUMNS
+from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
 from tickplant.gateway.stream.protocol import CandleEvent, Codec, QuoteEvent, TradeEvent
 from tickplant.model.events import QUOTES, SIDES, TRADES, flag_names
 from tickplant.model.instruments import Registry
@@ -135,8 +135,20 @@ def _candles(rows: pa.RecordBatch, registry: Registry, key: CandleKey) -> Iterat
         [FORMING if forming else UNSET for forming in get("forming")],
         repeat(key.calendar or UNSET),
         repeat(key.session or UNSET),
-        *(map(get, SPREAD_COLUMNS) if key.basis != "trade" else ()),
+        *_optional(get, key, placed=PLACE_COLUMNS[0] in rows.schema.names),
     )
+
+
+def _optional(
+    get: Callable[[str], list[Any]], key: CandleKey, *, placed: bool
+) -> list[Iterable[Any]]:
+    """Return the columns that not all bars have, in the order of `CandleEvent`."""
+    spreads: list[Iterable[Any]] = []
+    if key.basis != "trade":
+        spreads += map(get, SPREAD_COLUMNS)
+    elif placed:
+        spreads += repeat(repeat(UNSET), len(SPREAD_COLUMNS))
+    return [*spreads, _times(get("day")), get("index")] if placed else spreads
 
 
 _BAR_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "count", "revision")

@@ -13,6 +13,7 @@ from typing import Any
 from tickplant.analytics.ask import parse_indicators
 from tickplant.analytics.catalogue import PARAMETERS, Indicator
 from tickplant.analytics.library import talib
+from tickplant.candles.activity import check_activity
 from tickplant.candles.basis import BASES
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
@@ -224,9 +225,13 @@ def find_query(message: Subscribe) -> CandleQuery | None:
         )
     except UserError as fault:
         raise ProtocolError("bad_grid", fault.detail) from None
+    try:
+        basis = check_activity(grid, message.basis)
+    except InvalidParameter as fault:
+        raise ProtocolError("bad_basis", fault.detail) from None
     if message.channel == CANDLES:
-        return CandleQuery(grid, message.basis)
-    return IndicatorQuery(grid, message.basis, _find_indicators(message))
+        return CandleQuery(grid, basis)
+    return IndicatorQuery(grid, basis, _find_indicators(message))
 
 
 def _find_indicators(message: Subscribe) -> tuple[Indicator, ...]:

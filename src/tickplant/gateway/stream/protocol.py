@@ -119,7 +119,8 @@ class QuoteEvent(msgspec.Struct, gc=False):
 
 class CandleEvent(msgspec.Struct, gc=False):
     """A bar on the wire. `state` is `forming`, or left out once the bar's time is over; `calendar`
-    and `session` are left out where there is no calendar."""
+    and `session` are left out where there is no calendar, `day` and `index` are there for bars by
+    count, volume or value."""
 
     symbol: str
     venue: str
@@ -144,6 +145,8 @@ class CandleEvent(msgspec.Struct, gc=False):
     spread_max: float | UnsetType | None = UNSET
     spread_mean: float | UnsetType | None = UNSET
     spread_bps: float | UnsetType | None = UNSET
+    day: str | UnsetType = UNSET
+    index: int | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickplant.candles.activity import activity_of
 from tickplant.candles.basis import table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import merge
@@ -18,6 +19,8 @@ from tickplant.gateway.stream.replay import Chunk, Source, stored_chunks
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import INT64_MIN
+from tickplant.plant.activity import ActivityDays
+from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, states_of_bars
 from tickplant.plant.published import CANDLES, CandleKey
@@ -90,7 +93,7 @@ class BarReader:
         self, instruments: Sequence[Instrument], start: int | None, limit: int | None
     ) -> Iterator[list[bytes]]:
         for instrument in instruments:
-            at = start
+            at, index = start, None
             while True:
                 page = _bars(
                     self._source,
@@ -99,11 +102,12 @@ class BarReader:
                     self._upto,
                     at,
                     BARS_PAGE if limit is None else limit,
+                    index,
                 )
                 yield self._query.encode(self._source, instrument, *page, self._upto)
                 if at is None or page[1].num_rows < BARS_PAGE:
                     break
-                at = page[1]["end"][-1].as_py()
+                at, index = _next_place(page[1])
 
 
 class ChangedBarReader:
@@ -183,17 +187,22 @@ class ChangedBarReader:
             basis = self._basis(number)
             if basis != "trade":
                 touched.amended = {}
-            before = self._source.history.watermark(number, AsOf(seq_max=self._after))
+            history = self._source.history
+            before = history.watermark(number, AsOf(seq_max=self._after))
             last = max(before, touched.last)
             closed = self._closed(before, last)
             starts = sorted(touched.starts[table_of(basis)].union(touched.amended, closed))
+            if activity_of(self._query.grid) is not None:
+                days = ActivityDays(history.store, self._query.grid, basis, history.rules)
+                bars = days.news(number, starts, closed, self._after, self._upto)
+                table = finish_activity(bars, self._query.grid, basis, last)
+                yield self._query.encode_changed(self._source, instrument, basis, table, self._upto)
+                continue
             for first in range(0, len(starts), BARS_PAGE):
                 page = starts[first : first + BARS_PAGE]
                 table = self._stood(number, basis, page, touched.amended, last)
                 news = self._news(table, closed)
-                yield self._query.encode_changed(
-                    self._source, instrument, basis, news, self._upto
-                )
+                yield self._query.encode_changed(self._source, instrument, basis, news, self._upto)
 
     def _basis(self, number: int) -> str:
         if self._query.basis is not None:
@@ -249,6 +258,7 @@ def _bars(
     upto: int,
     start: int | None,
     limit: int,
+    index: int | None,
 ) -> tuple[str, pa.Table]:
     candles = source.history.candles(
         instrument,
@@ -257,8 +267,15 @@ def _bars(
         start=start,
         limit=limit,
         as_of=AsOf(seq_max=upto),
+        index=index,
     )
     return candles.basis, candles.table
+
+
+def _next_place(bars: pa.Table) -> tuple[int, int | None]:
+    """Return where the bars after these begin: a time, or a day and a number in it."""
+    last = bars.slice(bars.num_rows - 1).to_pylist()[0]
+    return (last["day"], last["index"] + 1) if "index" in last else (last["end"], None)
 
 
 def _encode_bars(
