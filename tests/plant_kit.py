@@ -47,3 +47,16 @@ def amend(plant: Plant, symbol: str, seq: int, changes: Mapping[str, Any] | None
 
 def trades(plant: Plant, symbol: str, **query: Any) -> list[dict[str, Any]]:
     return plant.history.trades(plant.registry.resolve(symbol), **query).to_pylist()
+
+
+def gap_touches(plant: Plant, symbol: str) -> list[tuple[int, int, int]]:
+    """Return (start, end, seq) of what gaps of push changed in an instrument's coverage."""
+    number = plant.registry.resolve(symbol).number
+    touches: dict[int, tuple[int, int, int]] = {}
+    for row in plant.store.scan("coverage", number, amended=False).sort_by("seq").to_pylist():
+        if row["kind"] == "gap":
+            touches[row["seq"]] = row["start"], row["end"], row["seq"]
+        elif row["kind"] == "change":
+            start, end, _ = touches[row["ref_seq"]]
+            touches[row["ref_seq"]] = start, max(end, row["end"]), row["seq"]
+    return list(touches.values())

@@ -21,6 +21,7 @@ from tickplant.gateway.stream.routes import Streams, router
 from tickplant.gateway.stream.server import StreamProtocol
 from tickplant.model.events import QUOTES, SCHEMAS, TRADES, Flag
 from tickplant.model.instruments import Registry
+from tickplant.plant.coverage_reader import read_book
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.live import LiveCandles, Watched
@@ -35,7 +36,7 @@ class ListStore:
     """Rows as logged, per table; every read is a filter and a sort over all of them."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[pa.RecordBatch]] = {TRADES: [], QUOTES: []}
+        self._parts: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
         self.scans = 0
 
     def append(self, table: str, rows: pa.RecordBatch, keys: object = None) -> None:
@@ -137,7 +138,8 @@ class FakePlant:
         self.ready = (True, "accepting")
         self.bases = {1: 0} if bases is None else bases
         self.seq_last = seq
-        self.candles = LiveCandles(self.store)
+        self.book = read_book(self.store, seq)
+        self.candles = LiveCandles(self.store, self.book)
         self.watches: list[tuple[Grid, str]] = []
         self._lock = threading.RLock()
 
@@ -179,6 +181,7 @@ class FakePlant:
             rows = make_rows(table, instruments, seqs, times, **columns)
             self.store.append(table, rows)
             self.seq_last = seqs[-1]
+            self.book.note(0, rows["instrument"].to_numpy(), rows["ts_event"].to_numpy())
             updates = self.candles.apply(table, rows)
             self.hub.publish(Published.of_rows(table, rows))
             for what, bars in updates:

@@ -37,7 +37,7 @@ def test_candles_as_a_document(folder: Path, capfdbinary: pytest.CaptureFixture[
         (minute(1), 1.625, 1.625, 1.625, 1.625),
         (minute(2), 2.0, 2.0, 2.0, 2.0),
     ]
-    assert [b.get("state") for b in body["candles"]] == [None, None, "forming"]
+    assert [b.get("state") for b in body["candles"]] == ["complete", "complete", "forming"]
 
 
 def test_candles_take_the_parameters_of_the_route(

@@ -34,7 +34,8 @@ CANDLES = pa.schema(
         *((name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "vwap")),
         ("count", pa.int64()),
         ("revision", pa.int64()),
-        ("forming", pa.bool_()),
+        ("state", pa.string()),
+        ("coverage", pa.float64()),
     ]
 )
 
@@ -216,7 +217,8 @@ def _bar(start: int, step: int, rows: list[Row], last: int, revision: int) -> Ro
         "vwap": notional / volume if volume else None,
         "count": len(rows),
         "revision": revision,
-        "forming": start + step > last,
+        "state": "forming" if start + step > last else "complete",
+        "coverage": 1.0,
     }
 
 

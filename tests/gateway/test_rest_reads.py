@@ -143,6 +143,8 @@ async def test_candles(client: Client) -> None:
         "vwap": 1.39,
         "count": 1,
         "revision": 1,
+        "state": "complete",
+        "coverage": 1.0,
     }
     assert last["state"] == "forming"
     assert last["count"] == 2

@@ -85,7 +85,7 @@ def test_the_first_batch_after_a_watch_tells_every_bar_as_history_has_it(
         }
         assert found == stored
         assert len(stored) == len(SYMBOLS) + 4
-        assert not any(bar["forming"] for bar in found.values())
+        assert not any(bar["state"] == "forming" for bar in found.values())
 
 
 @pytest.mark.parametrize("archive", [False, True])

@@ -60,6 +60,7 @@ def fill(folder: Path, archived: int) -> Path:
                 plant.store.checkpoint(plant.catalog.encode())
         amend(plant, "S0", 1, {"price": 2.0})
         plant._archive_all = lambda: None  # type: ignore[method-assign]
+        plant._end_coverage = lambda: None  # type: ignore[method-assign]
     return folder
 
 
@@ -150,7 +151,7 @@ def test_a_plant_that_is_stopped_meanwhile_loses_nothing(left: Path) -> None:
         disk.go.set()
         stopping.result(WAIT_S)
         assert outcome(flying).accepted == 1
-        assert plant.store.seq_archived == plant.seq_last == LEFT_LAST + 1
+        assert plant.store.seq_archived == plant.seq_last > LEFT_LAST
     with open_plant(left) as plant:
         assert ids(plant) == [*EVERY_ID, "S1/new"]
 

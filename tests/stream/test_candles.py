@@ -47,12 +47,13 @@ async def test_a_bar_forms_and_closes() -> None:
             "count": 1,
             "revision": 1,
             "state": "forming",
+            "coverage": 1.0,
         }
         plant.trade(2.0, ts=START + 1)
         plant.trade(9.0, ts=START + MINUTE)
         assert shown(await peer.events(3)) == [
             ("EURUSD", "13", 2.0, 2, 2, "forming"),
-            ("EURUSD", "13", 2.0, 2, 2, None),
+            ("EURUSD", "13", 2.0, 2, 2, "complete"),
             ("EURUSD", "14", 9.0, 1, 3, "forming"),
         ]
         await peer.ask(op="unsubscribe", id=1)
@@ -81,10 +82,10 @@ async def test_bars_of_an_exchanges_extended_hours_then_none_behind_them() -> No
         plant.trade(3.0, ts=START + 2 * hour + 1)
         told = [(e["start"][11:13], e["close"], e.get("state")) for e in await peer.events(4)]
         assert told == [
-            ("22", 1.0, None),
+            ("22", 1.0, "partial"),
             ("00", 2.0, "forming"),
-            ("00", 2.0, None),
-            ("00", 3.0, None),
+            ("00", 2.0, "complete"),
+            ("00", 3.0, "complete"),
         ]
 
 
@@ -97,8 +98,8 @@ async def test_history_comes_first_from_a_time_then_live() -> None:
         await peer.subscribe("candles", "EURUSD", interval="1m", **{"from": "2023-11-14T22:15:00Z"})
         bars, live = await peer.until_live()
         assert shown(bars) == [
-            ("EURUSD", "15", 2.0, 1, 3, None),
-            ("EURUSD", "16", 3.0, 1, 4, None),
+            ("EURUSD", "15", 2.0, 1, 3, "complete"),
+            ("EURUSD", "16", 3.0, 1, 4, "complete"),
             ("EURUSD", "17", 4.0, 1, 5, "forming"),
         ]
         assert live["seq"] == 5
@@ -117,7 +118,7 @@ async def test_from_a_number_brings_the_bars_that_changed_or_closed_since() -> N
         await peer.subscribe("candles", "*", interval="1m", **{"from": 5})
         bars, _ = await peer.until_live()
         assert shown(bars) == [
-            ("EURUSD", "15", 50.0, 2, 6, None),
+            ("EURUSD", "15", 50.0, 2, 6, "complete"),
             ("BTC-USDT", "13", 1.0, 1, 7, "forming"),
         ]
 
@@ -133,8 +134,8 @@ async def test_from_a_number_brings_the_bar_that_closed_behind_a_late_row() -> N
         await peer.subscribe("candles", "EURUSD", interval="1m", **{"from": 3})
         bars, _ = await peer.until_live()
         assert shown(bars) == [
-            ("EURUSD", "13", 50.0, 2, 4, None),
-            ("EURUSD", "15", 2.0, 1, 3, None),
+            ("EURUSD", "13", 50.0, 2, 4, "complete"),
+            ("EURUSD", "15", 2.0, 1, 3, "complete"),
             ("EURUSD", "18", 7.0, 1, 5, "forming"),
         ]
 
@@ -147,7 +148,7 @@ async def test_from_a_number_quotes_close_the_bars_of_trades() -> None:
         peer: Peer = await join()
         await peer.subscribe("candles", "EURUSD", interval="1m", **{"from": 1})
         bars, _ = await peer.until_live()
-        assert shown(bars) == [("EURUSD", "13", 1.0, 1, 1, None)]
+        assert shown(bars) == [("EURUSD", "13", 1.0, 1, 1, "complete")]
 
 
 async def test_without_a_basis_trades_win_and_quotes_serve_where_there_are_none() -> None:

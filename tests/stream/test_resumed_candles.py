@@ -37,6 +37,9 @@ moves = st.one_of(
 )
 
 
+VALUES = ("open", "high", "low", "close", "count", "revision", "state")
+
+
 def make(plant: Plant, move: tuple[Any, ...], trades: list[tuple[str, int]]) -> None:
     match move:
         case "trade", symbol, ts, price:
@@ -71,9 +74,7 @@ def stored(plant: Plant, query: CandleQuery) -> dict[tuple[str, int], tuple[Any,
     for one in plant.registry:
         table = plant.history.candles(one, query.grid, basis=query.basis).table
         for bar in table.to_pylist():
-            state = "forming" if bar["forming"] else None
-            values = (bar[name] for name in ("open", "high", "low", "close", "count", "revision"))
-            found[one.symbol, bar["start"]] = (*values, state)
+            found[one.symbol, bar["start"]] = tuple(bar[name] for name in VALUES)
     return found
 
 
@@ -101,8 +102,7 @@ def test_bars_heard_with_breaks_are_those_of_history(
                 continue
             for bar in hear(plant, query, after):
                 key = bar["symbol"], parse_time(bar["start"])
-                values = (bar[n] for n in ("open", "high", "low", "close", "count", "revision"))
-                kept[key] = (*values, bar.get("state"))
+                kept[key] = tuple(bar[name] for name in VALUES)
                 if not bar["count"]:
                     del kept[key]
             after = plant.seq_last

@@ -90,15 +90,15 @@ async def test_candles_are_conflated_to_the_last_revision_of_each_bar_that_chang
     events = [e for m in messages for e in m.get("events", [])]
     [slow] = [m for m in messages if m["op"] == "slow"]
     assert [(e["start"][14:16], e["close"], e["count"], e.get("state")) for e in events] == [
-        ("08", 1.0, 1, None),
-        ("13", 39.0, 40, None),
+        ("08", 1.0, 1, "partial"),
+        ("13", 39.0, 40, "complete"),
         ("14", 99.0, 60, "forming"),
     ]
     assert slow["policy"] == "conflate"
     plant.trade(7.0, ts=BASE + 100 * 10**9)
     [data] = drain(one)
     assert [(e["close"], e.get("state")) for e in data["events"]] == [
-        (99.0, None),
+        (99.0, "complete"),
         (7.0, "forming"),
     ]
 

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.calendars import ALL, REGULAR, SESSIONS, find_calendar, schedule_of
+from tickplant.candles.coverage import Spans
 from tickplant.candles.days import (
     DATE_MAX,
     DATE_MIN,
@@ -226,6 +227,10 @@ class Grid:
         if self._sessions is None or not ts.size:
             return None
         return self._sessions.inside(ts)
+
+    def open_spans(self, low: int, high: int) -> Spans | None:
+        """Return when events count in `[low, high)`, and some time around it; None: always."""
+        return self._sessions.open_spans(low, high) if self._sessions else None
 
     def bars_at(self, ts: Ints) -> Ints:
         """Return the starts of the bars that these times fall into, rising, each once."""

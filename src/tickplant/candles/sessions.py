@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.calendars import EXTENDED, Schedule, extended_of, schedule_of
+from tickplant.candles.coverage import Spans, spans
 from tickplant.candles.days import DATE_MAX, DATE_MIN
 from tickplant.candles.interval import Interval
 from tickplant.model.errors import InvalidParameter
@@ -102,6 +103,10 @@ class SessionBars:
             return None
         found: Flags = is_bar[np.searchsorted(edges[1:-1], ts, "right")]
         return found
+
+    def open_spans(self, low: int, high: int) -> Spans:
+        """Return when the market is open in `[low, high)`, and some time around it."""
+        return spans(*self._open.bars(low, high))
 
     def range(self, first: int, end: int, limit: int | None) -> Ints:
         """Return the starts of the bars with `first <= start < end`, rising; at most `limit`."""

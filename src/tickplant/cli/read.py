@@ -319,15 +319,12 @@ def _chained(first: Any, rest: Any) -> Iterator[pa.Table]:
 
 
 def print_document(found: Rows, key: str) -> None:
-    """Print the document that the API answers with: what the rows share, then the rows."""
+    """Print the document that the API answers with: what the bars share, then the bars."""
     from tickplant.cli.output import print_json  # noqa: PLC0415 - heavy
     from tickplant.formats.result import plain_rows  # noqa: PLC0415 - heavy
 
     table = found.arrow()
     rows = list(plain_rows(table.drop_columns([n for n in found.about if n in table.column_names])))
-    for row in rows:
-        if row.get("state", "") is None:
-            del row["state"]
     print_json({**found.about, key: rows})
 
 

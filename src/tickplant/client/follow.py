@@ -156,7 +156,7 @@ class Follower:
         key = (bar["venue"], bar["symbol"], bar["basis"], place)
         if self._wish["channel"] == "indicators":
             return self._note(key, tuple(bar.values()))
-        form = (bar["revision"], bar.get("state"), bar["close"], bar["count"])
+        form = (bar["revision"], bar.get("state"), bar.get("coverage"), bar["close"], bar["count"])
         return self._note(key, form)
 
     def _note(self, key: tuple[Any, ...], form: tuple[Any, ...]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -24,9 +23,7 @@ def indicator_rows(bars: pa.Table, columns: Columns) -> list[dict[str, Any]]:
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     rows = []
     for bar, numbers in zip(candle_structs(bars), values, strict=True):
-        row: dict[str, Any] = {"start": bar.start, "end": bar.end}
-        if bar.state is not msgspec.UNSET:
-            row["state"] = bar.state
+        row: dict[str, Any] = {"start": bar.start, "end": bar.end, "state": bar.state}
         row["revision"] = bar.revision
         row.update(zip(columns, numbers, strict=True))
         rows.append(row)

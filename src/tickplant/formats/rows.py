@@ -28,9 +28,6 @@ PLACE_COLUMNS = ("day", "index")
 """What candles by count, volume or value have: which of its day a bar is."""
 SPREAD_COLUMNS = ("spread_min", "spread_max", "spread_mean", "spread_bps")
 """What candles of quotes have and those of trades have not."""
-FORMING = "forming"
-
-_SIDE_NAMES = pa.array(SIDES, pa.string())
 
 
 class TradeRow(msgspec.Struct, gc=False):
@@ -64,8 +61,8 @@ class QuoteRow(msgspec.Struct, gc=False):
 
 
 class CandleRow(msgspec.Struct, gc=False):
-    """A candle as JSON shows it; `state` is there only while the bar is forming, spreads only for
-    candles of quotes, `day` and `index` only for those by count, volume or value."""
+    """A candle as JSON shows it; spreads are there for candles of quotes only, `day` and `index`
+    for those by count, volume or value."""
 
     start: str
     end: str
@@ -77,7 +74,8 @@ class CandleRow(msgspec.Struct, gc=False):
     vwap: float | None
     count: int
     revision: int | None
-    state: str | msgspec.UnsetType = msgspec.UNSET
+    state: str
+    coverage: float
     spread_min: float | msgspec.UnsetType = msgspec.UNSET
     spread_max: float | msgspec.UnsetType = msgspec.UNSET
     spread_mean: float | msgspec.UnsetType = msgspec.UNSET
@@ -135,16 +133,18 @@ def quote_structs(rows: pa.Table) -> list[QuoteRow]:
 
 
 def candle_structs(rows: pa.Table) -> list[CandleRow]:
-    """Return candles, a table with the columns of `CandleRow` and `forming`, as structs."""
+    """Return candles, a table with the columns of `CandleRow`, as structs."""
     columns = (
         format_times(rows["start"].to_numpy()),
         format_times(rows["end"].to_numpy()),
         *(_floats(rows[name]) for name in ("open", "high", "low", "close", "volume", "vwap")),
         rows["count"].to_numpy().tolist(),
         rows["revision"].to_pylist(),
+        rows["state"].to_pylist(),
+        _floats(rows["coverage"]),
+        *_optional(rows),
     )
-    states = [FORMING if f else msgspec.UNSET for f in rows["forming"].to_pylist()]
-    return list(map(CandleRow, *columns, states, *_optional(rows)))
+    return list(map(CandleRow, *columns))
 
 
 def quarantine_structs(rows: pa.Table, feeds: Sequence[str]) -> list[QuarantineRow]:
@@ -170,7 +170,7 @@ def public_trades(rows: pa.Table, instrument: Instrument) -> pa.Table:
             **_public_stamps(rows),
             "price": rows["price"],
             "size": rows["size"],
-            "side": _SIDE_NAMES.take(rows["side"].combine_chunks()),
+            "side": pa.array(SIDES, pa.string()).take(rows["side"].combine_chunks()),
             "id": rows["id"],
             "conditions": rows["conditions"],
             "exchange": rows["exchange"],
@@ -194,9 +194,9 @@ def public_quotes(rows: pa.Table, instrument: Instrument) -> pa.Table:
 
 
 def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis: str) -> pa.Table:
-    """Return candles as columns for tools; `state` is `forming` or null."""
-    kept = ("open", "high", "low", "close", "volume", "vwap", "count", "revision")
-    forming = pa.scalar(FORMING, pa.string())
+    """Return candles as columns for tools."""
+    prices = ("open", "high", "low", "close", "volume", "vwap")
+    kept = (*prices, "count", "revision", "state", "coverage")
     return pa.table(
         {
             **_names(rows, instrument),
@@ -204,9 +204,7 @@ def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis:
             "basis": _repeat(basis, rows.num_rows),
             "start": rows["start"].cast(TIMESTAMP),
             "end": rows["end"].cast(TIMESTAMP),
-            **{name: rows[name] for name in kept},
-            "state": pc.if_else(rows["forming"], forming, pa.scalar(None, pa.string())),
-            **{name: rows[name] for name in _spreads(rows)},
+            **{name: rows[name] for name in (*kept, *_spreads(rows))},
             **_places(rows),
         }
     )

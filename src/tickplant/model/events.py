@@ -18,7 +18,8 @@ import pyarrow as pa
 TRADES = "trades"
 QUOTES = "quotes"
 QUARANTINE = "quarantine"
-TABLES = (TRADES, QUOTES, QUARANTINE)
+COVERAGE = "coverage"
+TABLES = (TRADES, QUOTES, QUARANTINE, COVERAGE)
 MARKET_TABLES = (TRADES, QUOTES)
 
 
@@ -80,12 +81,36 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("row", pa.string(), nullable=False),
         ]
     ),
+    COVERAGE: pa.schema(
+        [
+            *HEADER,
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("start", pa.int64()),
+            pa.field("end", pa.int64()),
+            pa.field("cause", pa.string()),
+            pa.field("status", pa.string()),
+            pa.field("detail", pa.string()),
+            pa.field("events", pa.int64()),
+            pa.field("ref_seq", pa.int64(), nullable=False),
+        ]
+    ),
 }
 """Arrow schema of each table as it is in memory; times are int64 nanoseconds UTC.
 
 In `quarantine`, `instrument` is 0, `ts_event` equals `ts_recv`, and `row` is the refused row as
-JSON text.
+JSON text. In `coverage`, `ts_event` equals `ts_recv`, when it was noticed; `instrument` 0 means
+every instrument that the feed is subscribed to; `start` and `end` are event times (see
+docs/concepts/coverage.md for what each kind of row says).
 """
+
+KINDS = ("begin", "reach", "end", "gap", "change")
+"""The kinds of rows of `coverage`."""
+
+CAUSES = ("disconnect", "sequence", "stall", "restart", "overload")
+"""Why a span is not covered."""
+
+STATUSES = ("open", "repairing", "repaired", "unrepairable")
+"""What became of a gap; all but a repaired one are not covered."""
 
 _INCOMING_HEADER = (
     pa.field("symbol", pa.string()),

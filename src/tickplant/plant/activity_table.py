@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tickplant.candles.activity import ActivityBars, is_reached
 from tickplant.candles.grid import Grid
 from tickplant.model.times import INT64_MIN
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
+from tickplant.plant.coverage import Coverage
 
 _PLACE = (
     pa.field("day", pa.int64(), nullable=False),
@@ -19,9 +19,7 @@ _PLACE = (
 )
 
 
-def finish_activity(
-    bars: ActivityBars, grid: Grid, basis: str, watermark: int | NDArray[np.int64]
-) -> pa.Table:
+def finish_activity(bars: ActivityBars, grid: Grid, basis: str, coverage: Coverage) -> pa.Table:
     """Return bars by activity with the columns of bars of time, then `day` and `index`.
 
     `start` and `end` are the times of the first and the last event; several bars may share them.
@@ -32,16 +30,17 @@ def finish_activity(
     days = grid.starts(places)
     until = np.where(is_reached(grid, bars.states), INT64_MIN, grid.ends(days))
     finished = replace(bars.states.finish(), start=bars.first)
-    table = finish(finished, grid, basis, watermark, ends=bars.last, until=until)
+    # Both its events are in the bar, so what is covered is measured beyond the last one.
+    table = finish(finished, grid, basis, coverage, ends=bars.last + 1, until=until)
+    place = table.schema.get_field_index("end")
+    table = table.set_column(place, table.schema.field(place), pa.array(bars.last))
     columns = [*table.columns, pa.array(days), pa.array(places - days)]
     return pa.Table.from_arrays(columns, schema=pa.schema([*table.schema, *_PLACE]))
 
 
-def update_rows(
-    bars: ActivityBars, grid: Grid, basis: str, watermark: NDArray[np.int64]
-) -> pa.RecordBatch:
-    """Return bars of several instruments as the stream is told of them; `watermark` of each."""
-    table = finish_activity(bars, grid, basis, watermark)
+def update_rows(bars: ActivityBars, grid: Grid, basis: str, coverage: Coverage) -> pa.RecordBatch:
+    """Return bars of several instruments as the stream is told of them."""
+    table = finish_activity(bars, grid, basis, coverage)
     numbers = pa.array(bars.states.instrument)
     columns = [numbers, *(column.combine_chunks() for column in table.columns)]
     schema = pa.schema([UPDATE_SCHEMA.field("instrument"), *table.schema])

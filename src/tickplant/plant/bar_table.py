@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tickplant.candles.basis import has_volume
+from tickplant.candles.coverage import STATES, Ints, state_codes
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import FinishedBars
 from tickplant.formats.rows import SPREAD_COLUMNS
+from tickplant.plant.coverage import Coverage
 
 CANDLE_SCHEMA = pa.schema(
     [
@@ -23,11 +24,14 @@ CANDLE_SCHEMA = pa.schema(
         pa.field("vwap", pa.float64()),
         pa.field("count", pa.int64(), nullable=False),
         pa.field("revision", pa.int64()),
-        pa.field("forming", pa.bool_(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("coverage", pa.float64(), nullable=False),
     ]
 )
 """Candles as columns, by `start`. `volume` and `vwap` are null for bars of quotes, `vwap` also
-where nothing was traded with a size; prices and `revision` are null for bars made by `fill`."""
+where nothing was traded with a size; prices are null for bars made by `fill`, and so is `revision`
+where no gap touched them. `state` is one of `candles.coverage.STATES`, `coverage` the part of the
+bar, so far, that is covered: 0 to 1."""
 
 QUOTE_SCHEMA = pa.schema(
     [*CANDLE_SCHEMA, *(pa.field(name, pa.float64()) for name in SPREAD_COLUMNS)]
@@ -43,17 +47,23 @@ def finish(
     bars: FinishedBars,
     grid: Grid,
     basis: str,
-    watermark: int | NDArray[np.int64],
+    coverage: Coverage,
     *,
-    ends: NDArray[np.int64] | None = None,
-    until: NDArray[np.int64] | None = None,
+    ends: Ints | None = None,
+    until: Ints | None = None,
 ) -> pa.Table:
     """Return finished bars as a table of `CANDLE_SCHEMA`, bars of quotes of `QUOTE_SCHEMA`.
 
-    A bar is forming while no event of its instrument, of any age, has reached its end.
+    A bar is forming while the watermark of its instrument has not reached its end. `ends` are
+    those of bars that are not the grid's, `until` how far the watermark has to come where that is
+    not the end.
     """
     sized = has_volume(basis)
     ends = grid.ends(bars.start) if ends is None else ends
+    measured = coverage.measure(grid, bars.instrument, bars.start, ends)
+    forming = (ends if until is None else until) > measured.watermark
+    codes = state_codes(forming, bars.count, measured.fraction)
+    revision = np.maximum(bars.revision, measured.revision)
     nothing = pa.nulls(len(bars.start), pa.float64())
     columns = [
         pa.array(bars.start),
@@ -65,8 +75,9 @@ def finish(
         pa.array(bars.volume, from_pandas=True) if sized else nothing,
         pa.array(bars.vwap, from_pandas=True) if sized else nothing,
         pa.array(bars.count),
-        pa.array(bars.revision, mask=bars.revision == 0),
-        pa.array((ends if until is None else until) > watermark),
+        pa.array(revision, mask=revision == 0),
+        pa.array(STATES, pa.string()).take(pa.array(codes)),
+        pa.array(measured.fraction),
     ]
     if sized:
         return pa.Table.from_arrays(columns, schema=CANDLE_SCHEMA)

@@ -106,6 +106,22 @@ def states_of_pairs(
     return merge(parts)
 
 
+def pairs_between(
+    store: Store, grid: Grid, basis: str, numbers: NDArray[np.int64], start: int, end: int
+) -> list[tuple[int, int]]:
+    """Return (instrument, start) of the bars of these instruments that overlap `[start, end)` and
+    have rows there, those included that make no bar."""
+    if end <= start or not len(numbers):
+        return []
+    low, high = grid.floor(start), grid.next(grid.floor(end - 1))
+    one = int(numbers[0]) if len(numbers) == 1 else None
+    rows = store.scan(table_of(basis), one, start=low, end=high, columns=["instrument", "ts_event"])
+    instrument, ts = rows["instrument"].to_numpy(), rows["ts_event"].to_numpy()
+    mine = np.isin(instrument, numbers)
+    pairs = np.stack([instrument[mine].astype(np.int64), grid.starts(ts[mine])], axis=1)
+    return [(number, at) for number, at in np.unique(pairs, axis=0).tolist()]
+
+
 def _states_of_run(
     store: Store,
     grid: Grid,

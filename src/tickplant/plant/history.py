@@ -30,6 +30,8 @@ from tickplant.plant.activity import ActivityDays, ActivityReader
 from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_reader import BarReader
 from tickplant.plant.bar_table import finish
+from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
+from tickplant.plant.coverage_reader import read_book
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
@@ -55,21 +57,29 @@ class Candles:
 
 
 class History:
-    """Reads of a store. `seq_last` is the last sequence number that is visible."""
+    """Reads of a store. `seq_last` is the last sequence number that is visible.
+
+    `book` is what is known of the feeds now, kept by a running plant; without it, it is read.
+    """
 
     def __init__(
         self,
         store: Store,
         registry: Registry,
         seq_last: Callable[[], int],
+        book: Callable[[], CoverageBook] | None = None,
+        lateness_ns: int = 0,
         trade_rules: TradeRules | None = None,
     ) -> None:
         self.store = store
         self.registry = registry
         self._seq_last = seq_last
         trade_rules = TradeRules() if trade_rules is None else trade_rules
-        self._served: tuple[ServedCandles, Offered] | None = None
         self.rules = InstrumentRules(trade_rules, lambda number: registry.number(number).venue)
+        self._lateness_ns = lateness_ns
+        self._book = self._book_as_read if book is None else book
+        self._served: tuple[ServedCandles, Offered] | None = None
+        self._as_read: tuple[int, CoverageBook] | None = None
 
     def serve(self, served: ServedCandles, offer: Offered) -> None:
         """Read served bars from memory from now on; `offer` gets those that memory lacks."""
@@ -160,14 +170,40 @@ class History:
             after = Cursor(rows["ts_event"][-1].as_py(), rows["seq"][-1].as_py())
         return pa.concat_tables(found)
 
+    def _book_as_read(self) -> CoverageBook:
+        seq, known = self.seq_last, self._as_read
+        if known is None or known[0] != seq:
+            known = self._as_read = seq, self.read_book()
+        return known[1]
+
+    def read_book(self, as_of: AsOf = NOW, instrument: int | None = None) -> CoverageBook:
+        """Return what was known of the feeds; enough for one instrument, or for all."""
+        return read_book(
+            self.store,
+            self.seq_last,
+            as_of,
+            instrument=instrument,
+            lateness_ns=self._lateness_ns,
+        )
+
+    def coverage(self, instrument: int, as_of: AsOf = NOW) -> InstrumentCoverage:
+        """Return what is covered of an instrument, and how far its event time has come."""
+        book = self._book() if as_of == NOW else self.read_book(as_of, instrument)
+        return book.of(instrument, self._last_known(instrument, as_of))
+
     def watermark(self, instrument: int, as_of: AsOf = NOW) -> int:
-        """Return the last event time of an instrument, of trades and quotes alike."""
-        if as_of != NOW:
-            return self._last_known(instrument, as_of)
-        spans = [self.store.span(table, instrument) for table in MARKET_TABLES]
-        return max((span[1] for span in spans if span), default=INT64_MIN)
+        """Return how far the event time of an instrument has surely come.
+
+        That is its last event, of trades and quotes alike, or the last of a whole feed that serves
+        it. `INT64_MIN` where there is neither.
+        """
+        return self.coverage(instrument, as_of).watermark
 
     def _last_known(self, instrument: int, as_of: AsOf) -> int:
+        """Return the last event time of an instrument, of trades and quotes alike."""
+        if as_of == NOW:
+            spans = [self.store.span(table, instrument) for table in MARKET_TABLES]
+            return max((span[1] for span in spans if span), default=INT64_MIN)
         last = [
             self.store.scan(
                 table,
@@ -216,21 +252,21 @@ class History:
         basis = self.default_basis(instrument.number, as_of) if basis is None else basis
         if basis not in BASES:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
-        watermark = self.watermark(instrument.number, as_of)
+        coverage = self.coverage(instrument.number, as_of)
         span = self.store.span(table_of(basis), instrument.number)
         if activity_of(grid) is not None:
             days = ActivityDays(self.store, grid, basis, self.rules)
             known = ActivityReader(days, instrument.number, self._pin(as_of), span)
             found = known.read(start, end, limit, index)
-            return Candles(instrument, grid, basis, finish_activity(found, grid, basis, watermark))
+            return Candles(instrument, grid, basis, finish_activity(found, grid, basis, coverage))
         stored = BarReader(self.store, instrument.number, grid, basis, as_of, span, self.rules)
         served = self._served if as_of == NOW else None
         reader: Bars = stored if served is None else ServedReader(stored, *served)
         if fill == "none":
             bars = reader.read(start, end, limit).finish()
         else:
-            bars = self._filled(reader, start, end, limit, fill, watermark)
-        return Candles(instrument, grid, basis, finish(bars, grid, basis, watermark))
+            bars = self._filled(reader, start, end, limit, fill, coverage.watermark)
+        return Candles(instrument, grid, basis, finish(bars, grid, basis, coverage))
 
     def _pin(self, as_of: AsOf) -> AsOf:
         """Return the snapshot as it is now, from which later arrivals stay out."""
@@ -281,8 +317,8 @@ class History:
             rows[name] = found if found.num_rows else None
         candle = self.candles(instrument, MINUTE, limit=1).table
         rows["candle"] = candle if candle.num_rows else None
-        watermark = self.watermark(number)
-        rows["ts_event"] = None if watermark == INT64_MIN else watermark
+        last = self._last_known(number, NOW)
+        rows["ts_event"] = None if last == INT64_MIN else last
         return rows
 
 

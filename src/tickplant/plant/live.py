@@ -24,7 +24,8 @@ from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
-from tickplant.plant.bars import emptied_states, states_of_bars, states_of_pairs
+from tickplant.plant.bars import emptied_states, pairs_between, states_of_bars, states_of_pairs
+from tickplant.plant.coverage import CoverageBook, Touched
 from tickplant.plant.live_activity import LiveActivity
 from tickplant.plant.served import ServedCandles, build_all
 from tickplant.plant.serving import Served
@@ -43,6 +44,10 @@ class Watched:
 
     grid: Grid
     basis: str
+
+
+Updates = list[tuple[Watched, pa.RecordBatch]]
+"""The changed candles of each kind, in `UPDATE_SCHEMA`."""
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ class LiveCandles:
     def __init__(
         self,
         store: Store,
+        book: CoverageBook | None = None,
         rules: InstrumentRules = EVERY_TRADE,
         served: ServedCandles | None = None,
     ) -> None:
@@ -74,7 +80,8 @@ class LiveCandles:
         self._served = ServedCandles(store, Served(), rules) if served is None else served
         self._owed: list[_Batch] = []
         self._watches: dict[Watched, _Watch] = {}
-        self._watermarks = Watermarks(store)
+        self._book = CoverageBook() if book is None else book
+        self._watermarks = Watermarks(store, self._book)
         self._activity = LiveActivity(store, self._watermarks, rules)
 
     def watch(self, what: Watched) -> None:
@@ -125,18 +132,19 @@ class LiveCandles:
         """What is watched now."""
         return tuple(self._watches)
 
-    def apply(self, table: str, rows: pa.RecordBatch) -> list[tuple[Watched, pa.RecordBatch]]:
+    def apply(self, table: str, rows: pa.RecordBatch) -> Updates:
         """Take a stored batch of original rows; return the changed candles of each watch."""
         if table not in MARKET_TABLES or not (self._watches or len(self._activity)):
             return []
         batch = _Batch(table, rows)
         self._owed = [*self._owed[-_OWED_MAX:], batch]
         batch.moved = self._watermarks.advance(
+            rows.column("feed")[0].as_py(),
             rows.column("instrument").to_numpy(),
             rows.column("ts_event").to_numpy(),
             rows.column("seq")[0].as_py(),
         )
-        updates: list[tuple[Watched, pa.RecordBatch]] = []
+        updates: Updates = []
         built = self._built(self._owed)
         for what, watch in self._watches.items():
             # First the rows: what closing builds from the store has them in it already.
@@ -161,18 +169,16 @@ class LiveCandles:
                 built.update(zip(whats, states, strict=True))
         return built
 
-    def amend(
-        self, instrument: int, times: list[int], seq: int
-    ) -> list[tuple[Watched, pa.RecordBatch]]:
+    def amend(self, feed: int, instrument: int, times: list[int], seq: int) -> Updates:
         """Build the bars at these event times anew, after the event `seq` amended a trade there.
 
         A bar whose last trade was cancelled goes out once more, with a count of 0.
         """
-        updates: list[tuple[Watched, pa.RecordBatch]] = []
+        updates: Updates = []
         if not self._watches and not len(self._activity):
             return updates
         numbers = np.full(len(times), instrument, np.int32)
-        moved = self._watermarks.advance(numbers, np.asarray(times, np.int64), seq)
+        moved = self._watermarks.advance(feed, numbers, np.asarray(times, np.int64), seq)
         for what, watch in self._watches.items():
             changed = empty()
             if what.basis == "trade":
@@ -182,6 +188,35 @@ class LiveCandles:
         for grid, basis, bars in self._activity.amend(instrument, times, seq, moved):
             updates.append((Watched(grid, basis), bars))
         return updates
+
+    def cover(self, rows: pa.RecordBatch) -> Updates:
+        """Take stored rows of `coverage`; return the candles that closed or are covered otherwise.
+
+        Those without an event are not among them.
+        """
+        updates: Updates = []
+        if not self._watches:
+            return updates
+        nothing = np.empty(0, np.int64)
+        seq = rows.column("seq")[0].as_py()
+        moves = [
+            self._watermarks.advance(feed, nothing.astype(np.int32), nothing, seq)
+            for feed in self._book.moved_by(rows)
+        ]
+        touched = self._book.touched_by(rows)
+        for what, watch in self._watches.items():
+            closing = merge([self._closing(what, watch, moved) for moved in moves])
+            changed = merge([self._touched(what, touch) for touch in touched])
+            self._collect(updates, what, closing, changed)
+        return updates
+
+    def _touched(self, what: Watched, touched: Touched) -> States:
+        """Return the bars with events in a span of which what is covered has changed."""
+        pairs = pairs_between(self._store, what.grid, what.basis, *touched)
+        states = states_of_pairs(self._store, what.grid, what.basis, pairs, self._rules)
+        if len(states):
+            self._watermarks.know(np.unique(states.instrument))
+        return states
 
     def _rebuilt(
         self, what: Watched, watch: _Watch, instrument: int, times: list[int], seq: int
@@ -229,7 +264,7 @@ class LiveCandles:
 
     def _collect(
         self,
-        updates: list[tuple[Watched, pa.RecordBatch]],
+        updates: Updates,
         what: Watched,
         closing: States,
         changed: States,
@@ -238,7 +273,7 @@ class LiveCandles:
         if not len(states):
             return
         bars = states.finish()
-        table = finish(bars, what.grid, what.basis, self._watermarks.of(bars.instrument))
+        table = finish(bars, what.grid, what.basis, self._watermarks)
         numbers = pa.array(bars.instrument)
         whole = table.add_column(0, UPDATE_SCHEMA.field("instrument"), numbers)
         updates.append((what, whole.combine_chunks().to_batches()[0]))

@@ -108,8 +108,7 @@ class LiveActivity:
 
     def _collect(self, updates: list[Update], grid: Grid, basis: str, bars: ActivityBars) -> None:
         if len(bars):
-            watermark = self._watermarks.of(bars.states.instrument)
-            updates.append((grid, basis, update_rows(bars, grid, basis, watermark)))
+            updates.append((grid, basis, update_rows(bars, grid, basis, self._watermarks)))
 
 
 class _Watch:

@@ -17,13 +17,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
+
+import pyarrow as pa
 
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings
 from tickplant.log.contract import DurableCallback, Log, LogRecord
 from tickplant.model.errors import Overloaded, PassingError, Stopping, TickplantError
+from tickplant.model.events import COVERAGE, MARKET_TABLES
 from tickplant.model.times import NS_PER_S
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.accept import Accepted, Acceptor
@@ -31,6 +35,9 @@ from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.amend import Amendment, amend
 from tickplant.plant.batch import Batch
 from tickplant.plant.catalog import Catalog
+from tickplant.plant.coverage import CoverageBook
+from tickplant.plant.coverage_keeper import CoverageKeeper, Row, stamp
+from tickplant.plant.feed_notes import Note
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.inbox import (
@@ -43,7 +50,7 @@ from tickplant.plant.inbox import (
     refuse,
     settle,
 )
-from tickplant.plant.live import LiveCandles, Watched
+from tickplant.plant.live import LiveCandles, Updates, Watched
 from tickplant.plant.published import CandleKey, Published
 from tickplant.plant.records import catalog_record, encode_rows
 from tickplant.plant.served import ServedCandles
@@ -89,8 +96,13 @@ class Plant:
         self.catalog = catalog
         self.registry = catalog.registry
         self.seq_last = log.seq_next - 1
+        self.coverage = CoverageKeeper(store, catalog, self._log_coverage, self.seq_last)
         self.history = History(
-            store, catalog.registry, lambda: self.seq_last, trade_rules=settings.conditions
+            store,
+            catalog.registry,
+            lambda: self.seq_last,
+            self._book,
+            trade_rules=settings.conditions,
         )
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
@@ -98,7 +110,7 @@ class Plant:
         self._inbox = Inbox(settings.plant.inbox_rows_max)
         self.served = ServedCandles(store, read_served(settings.candles), self.history.rules)
         self.history.serve(self.served, Offers(self._inbox, self.served))
-        self._candles = LiveCandles(store, rules=self.history.rules, served=self.served)
+        self._candles = LiveCandles(store, self.coverage.book, self.history.rules, self.served)
         self._working: list[Item] = []
         self._state = "starting"
         self._fault: str | None = None
@@ -190,11 +202,24 @@ class Plant:
 
     def watch_candles(self, grid: Grid, basis: str) -> None:
         """Begin to publish candle updates of this kind; returns when they are."""
-        self._call(lambda: self._candles.watch(Watched(grid, basis))).result()
+        self._call(lambda: self._watch(Watched(grid, basis))).result()
 
     def unwatch_candles(self, grid: Grid, basis: str) -> None:
         """Undo one `watch_candles`."""
         self._call(lambda: self._candles.unwatch(Watched(grid, basis)))
+
+    def _watch(self, what: Watched) -> None:
+        self._load_coverage()
+        self._candles.watch(what)
+
+    def _book(self) -> CoverageBook:
+        """Return what is known of the feeds now, once it is."""
+        if not self.coverage.loaded and self._state == "running":
+            if threading.current_thread() is self._threads[0]:
+                self._load_coverage()
+            else:
+                self._call(self._load_coverage).result()
+        return self.coverage.book
 
     def drain(self) -> None:
         """Wait until everything that was handed in before is accepted and published."""
@@ -269,6 +294,7 @@ class Plant:
         try:
             self._begin()
             if self._bring_back is None:
+                self._guard(self._load_coverage, [])
                 self._serve()
             while self._work(self._inbox.take(self.settings.plant.batch_rows_max)):
                 self._fold()
@@ -316,6 +342,7 @@ class Plant:
             first = group[0]
             if isinstance(first, Stop):
                 self._working = []
+                self._guard(self._end_coverage, [])
                 return False
             if isinstance(first, Called):
                 self._guard(first.act, [first.future])
@@ -422,10 +449,20 @@ class Plant:
                 self.served.amend(*amended, batch.seq_last)
             else:
                 self.served.note(batch.table, batch.rows)
+        if amended is None:
+            self._cover(batches)
         acknowledgement.readable()
         for batch in batches:
             self.hub.publish(Published.of_rows(batch.table, batch.rows))
-            self._publish_candles(batch, amended)
+        covered = self._publish_covered()
+        for batch in batches:
+            if amended is not None:
+                feed = batch.rows.column("feed")[0].as_py()
+                update = partial(self._candles.amend, feed, *amended, batch.seq_last)
+            else:
+                update = partial(self._candles.apply, batch.table, batch.rows)
+            self._publish_candles(update, batch.seq_last)
+        self._publish_revised(covered)
 
     def _serve(self) -> None:
         """Keep the served candles from now on."""
@@ -441,25 +478,87 @@ class Plant:
             _LOG.exception("the served candles begin anew")
             self._candles.forget()
 
-    def _publish_candles(self, batch: Batch, amended: tuple[int, list[int]] | None) -> None:
-        """Publish the bars that a stored batch changed.
+    def _publish_candles(self, update: Callable[[], Updates], seq: int) -> None:
+        """Publish the bars that what is stored up to `seq` changed.
 
         Bars that cannot be built, because a file cannot be read, cost their update and no more:
         the rows are stored, and what is watched is built anew from them at the next change.
         """
         try:
-            if amended is not None:
-                updates = self._candles.amend(*amended, batch.seq_last)
-            else:
-                updates = self._candles.apply(batch.table, batch.rows)
+            updates = update()
         except Exception:
-            _LOG.exception("candles could not be brought up to seq %d", batch.seq_last)
+            _LOG.exception("candles could not be brought up to seq %d", seq)
             self._candles.forget()
             return
         for what, rows in updates:
             key = CandleKey.of(what.grid, what.basis)
-            self.hub.publish(Published.of_candles(key, rows, batch.seq_last))
+            self.hub.publish(Published.of_candles(key, rows, seq))
             self.metrics.candles_published(str(what.grid.interval), what.basis, len(rows))
+
+    # -- coverage ----------------------------------------------------------------------------------
+
+    def tell(self, note: Note) -> Future[int | None]:
+        """Hand in what a feed says besides rows, in order with them.
+
+        The future gives the id of the gap that was made, if any. Raises `Stopping`; ends in
+        `NotFound` for a gap that is not the feed's.
+        """
+        self._check_running()
+        future: Future[int | None] = new_future()
+        self._inbox.call(lambda: settle(future, self._take_note(note)), future)
+        return future
+
+    def _take_note(self, note: Note) -> int | None:
+        self.coverage.book.mark()
+        try:
+            return self.coverage.take_note(note)
+        finally:
+            self._publish_revised(self._publish_covered())
+
+    def _cover(self, batches: tuple[Batch, ...]) -> None:
+        """Let the book take what was stored."""
+        self.coverage.book.mark()
+        for batch in batches:
+            if batch.table in MARKET_TABLES:
+                self.coverage.take_events(
+                    batch.rows.column("feed")[0].as_py(),
+                    batch.rows.column("instrument").to_numpy(),
+                    batch.rows.column("ts_event").to_numpy(),
+                    batch.seq_last,
+                )
+
+    def _log_coverage(self, rows: list[Row]) -> pa.RecordBatch:
+        """Number, log and store rows of coverage; nobody waits for the disk."""
+        batch = Batch(COVERAGE, stamp(rows, self.seq_last + 1, self.clock()), None)
+        self._append((batch,), lambda fault: None)
+        try:
+            self.store.append(COVERAGE, batch.rows)
+        except BaseException as fault:
+            raise _Apart(f"seq {batch.seq_last} is logged but not stored: {fault!r}") from fault
+        self.seq_last = batch.seq_last
+        return batch.rows
+
+    def _publish_covered(self) -> list[pa.RecordBatch]:
+        """Publish the rows of coverage that were written; return them."""
+        written = self.coverage.take_written()
+        for rows in written:
+            self.hub.publish(Published.of_rows(COVERAGE, rows))
+        return written
+
+    def _publish_revised(self, covered: list[pa.RecordBatch]) -> None:
+        """Publish the bars of which what is covered has changed."""
+        for rows in covered:
+            seq = rows.column("seq")[-1].as_py()
+            self._publish_candles(partial(self._candles.cover, rows), seq)
+
+    def _load_coverage(self) -> None:
+        self.coverage.load()
+        self._publish_covered()
+
+    def _end_coverage(self) -> None:
+        self.coverage.load()
+        self.coverage.close(self.seq_last)
+        self._publish_covered()
 
     def _append(self, batches: tuple[Batch, ...], on_durable: DurableCallback) -> None:
         entries = self.catalog.take_new()
@@ -480,7 +579,9 @@ class Plant:
         try:
             if self._bring_back is not None:
                 self._bring_back()
-                self._inbox.call(self._serve, new_future())
+                with suppress(Stopping):
+                    self._inbox.call(self._load_coverage, new_future())
+                    self._inbox.call(self._serve, new_future())
         except BaseException as fault:
             self._fault = f"the journal's rows could not be restored: {fault!r}"
             _LOG.exception("the journal's rows could not be restored; restart the plant")

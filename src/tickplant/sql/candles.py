@@ -17,21 +17,9 @@ from pyarrow import fs
 
 from tickplant.formats.rows import public_candles, with_spreads
 from tickplant.model.instruments import Instrument
+from tickplant.plant.bar_table import QUOTE_SCHEMA
 from tickplant.plant.history import MINUTE, History
 
-_EMPTY = pa.table(
-    {
-        "start": pa.array([], pa.int64()),
-        "end": pa.array([], pa.int64()),
-        **{
-            name: pa.array([], pa.float64())
-            for name in ("open", "high", "low", "close", "volume", "vwap")
-        },
-        "count": pa.array([], pa.int64()),
-        "revision": pa.array([], pa.int64()),
-        "forming": pa.array([], pa.bool_()),
-    }
-)
 _NOBODY = Instrument(number=0, symbol="", venue="")
 
 
@@ -42,9 +30,9 @@ def bars_of(history: History, instrument: Instrument) -> pa.Table:
     return with_spreads(bars.drop_columns("interval"))
 
 
-SCHEMA: pa.Schema = with_spreads(
-    public_candles(_EMPTY, _NOBODY, "1m", "trade").drop_columns("interval")
-).schema
+SCHEMA: pa.Schema = (
+    public_candles(QUOTE_SCHEMA.empty_table(), _NOBODY, "1m", "mid").drop_columns("interval").schema
+)
 
 
 class CandleTable(ds.InMemoryDataset):  # type: ignore[misc]

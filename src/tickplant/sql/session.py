@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from tickplant.model.errors import PassingError
-from tickplant.model.events import TABLES as EVENT_TABLES
 from tickplant.model.events import TRADES
 from tickplant.plant.history import History
 from tickplant.sql.candles import CandleTable, bars_of
 from tickplant.sql.guard import BadQuery, check_statement, is_show_tables, summarized
-from tickplant.sql.tables import Stored, add_events, add_names
+from tickplant.sql.tables import EVENT_TABLES, Stored, add_events, add_names
 
 if TYPE_CHECKING:
     from tickplant.store.tiered import TieredStore

@@ -37,6 +37,7 @@ _COLUMNS = {
     f"{_FLAGS} AS flags",
     QUARANTINE: 'e.ts_recv, e.seq, f.name AS feed, e."table", e.symbol, e.reason, e.detail, e.row',
 }
+EVENT_TABLES = tuple(_COLUMNS)
 _JOIN = "JOIN instrument_numbers i ON i.number = e.instrument"
 _JOINS = {TRADES: _JOIN, QUOTES: _JOIN, QUARANTINE: "LEFT JOIN feed_numbers f ON f.number = e.feed"}
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tickplant.config import StoreSettings
-from tickplant.model.events import QUARANTINE, QUOTES, TRADES
+from tickplant.model.events import COVERAGE, QUARANTINE, QUOTES, TRADES
 from tickplant.model.times import NS_PER_DAY, utc_day
 from tickplant.store.manifest import FileEntry
 
 
 def days_kept(settings: StoreSettings) -> dict[str, int]:
-    """Return the days that each table is kept; 0 means for ever."""
+    """Return the days that each table is kept; 0 means for ever.
+
+    What was covered is kept as long as any of the events that it is about.
+    """
+    market = settings.trades_retention_days, settings.quotes_retention_days
     return {
         TRADES: settings.trades_retention_days,
         QUOTES: settings.quotes_retention_days,
         QUARANTINE: settings.quarantine_retention_days,
+        COVERAGE: 0 if 0 in market else max(market),
     }
 
 

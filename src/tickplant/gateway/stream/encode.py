@@ -19,7 +19,6 @@ from tickplant.model.times import format_time, format_times
 from tickplant.plant.published import CANDLES, CandleKey, Published
 
 Rows = NDArray[np.intp]
-FORMING = "forming"
 
 FEW = 16
 """Below this many rows a call into NumPy costs more than it saves."""
@@ -132,7 +131,6 @@ def _candles(rows: pa.RecordBatch, registry: Registry, key: CandleKey) -> Iterat
         _times(get("start")),
         _times(get("end")),
         *map(get, _BAR_COLUMNS),
-        [FORMING if forming else UNSET for forming in get("forming")],
         repeat(key.calendar or UNSET),
         repeat(key.session or UNSET),
         *_optional(get, key, placed=PLACE_COLUMNS[0] in rows.schema.names),
@@ -151,7 +149,8 @@ def _optional(
     return [*spreads, _times(get("day")), get("index")] if placed else spreads
 
 
-_BAR_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "count", "revision")
+_BAR_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "count", "revision", "state",
+                "coverage")  # fmt: skip
 
 _EVENTS: Mapping[str, Callable[[pa.RecordBatch, Registry], Iterator[Any]]] = {
     TRADES: _trades,

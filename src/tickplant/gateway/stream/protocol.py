@@ -118,9 +118,8 @@ class QuoteEvent(msgspec.Struct, gc=False):
 
 
 class CandleEvent(msgspec.Struct, gc=False):
-    """A bar on the wire. `state` is `forming`, or left out once the bar's time is over; `calendar`
-    and `session` are left out where there is no calendar, `day` and `index` are there for bars by
-    count, volume or value."""
+    """A bar on the wire. `calendar` and `session` are left out where there is no calendar, `day`
+    and `index` are there for bars by count, volume or value."""
 
     symbol: str
     venue: str
@@ -138,7 +137,8 @@ class CandleEvent(msgspec.Struct, gc=False):
     vwap: float | None
     count: int
     revision: int | None
-    state: str | UnsetType = UNSET
+    state: str
+    coverage: float
     calendar: str | UnsetType = UNSET
     session: str | UnsetType = UNSET
     spread_min: float | UnsetType | None = UNSET

@@ -23,6 +23,7 @@ from tickplant.plant.activity import ActivityDays
 from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, states_of_bars
+from tickplant.plant.coverage import Coverage
 from tickplant.plant.published import CANDLES, CandleKey
 from tickplant.store.contract import AsOf
 
@@ -165,7 +166,6 @@ class ChangedBarReader:
         found, places = np.unique(numbers[order], return_index=True)
         for number, mine in zip(found.tolist(), np.split(ts[order], places[1:]), strict=True):
             touched = self._touched.setdefault(number, _Touched())
-            touched.last = max(touched.last, int(mine.max()))
             touched.starts[table].update(self._query.grid.bars_at(mine).tolist())
 
     def _note_amended(self, rows: pa.Table) -> None:
@@ -189,18 +189,18 @@ class ChangedBarReader:
                 touched.amended = {}
             history = self._source.history
             before = history.watermark(number, AsOf(seq_max=self._after))
-            last = max(before, touched.last)
-            closed = self._closed(before, last)
+            coverage = history.coverage(number, AsOf(seq_max=self._upto))
+            closed = self._closed(before, coverage.watermark)
             starts = sorted(touched.starts[table_of(basis)].union(touched.amended, closed))
             if activity_of(self._query.grid) is not None:
                 days = ActivityDays(history.store, self._query.grid, basis, history.rules)
                 bars = days.news(number, starts, closed, self._after, self._upto)
-                table = finish_activity(bars, self._query.grid, basis, last)
+                table = finish_activity(bars, self._query.grid, basis, coverage)
                 yield self._query.encode_changed(self._source, instrument, basis, table, self._upto)
                 continue
             for first in range(0, len(starts), BARS_PAGE):
                 page = starts[first : first + BARS_PAGE]
-                table = self._stood(number, basis, page, touched.amended, last)
+                table = self._stood(number, basis, page, touched.amended, coverage)
                 news = self._news(table, closed)
                 yield self._query.encode_changed(self._source, instrument, basis, news, self._upto)
 
@@ -220,7 +220,12 @@ class ChangedBarReader:
         return closed
 
     def _stood(
-        self, number: int, basis: str, starts: list[int], amended: dict[int, int], last: int
+        self,
+        number: int,
+        basis: str,
+        starts: list[int],
+        amended: dict[int, int],
+        coverage: Coverage,
     ) -> pa.Table:
         """Return the named bars as they stood at `upto`, those that were emptied included."""
         grid, as_of = self._query.grid, AsOf(seq_max=self._upto)
@@ -228,7 +233,7 @@ class ChangedBarReader:
         states = states_of_bars(history.store, number, grid, basis, starts, as_of, history.rules)
         gone = sorted(amended.keys() & set(starts) - set(states.start.tolist()))
         emptied = emptied_states(number, gone, [amended[start] for start in gone])
-        return finish(merge([states, emptied]).finish(), grid, basis, last)
+        return finish(merge([states, emptied]).finish(), grid, basis, coverage)
 
     def _news(self, table: pa.Table, closed: list[int]) -> pa.Table:
         """Leave out bars that events without a price have not changed."""
@@ -239,16 +244,12 @@ class ChangedBarReader:
 
 @dataclass(slots=True)
 class _Touched:
-    """What events of an instrument touched: bars by table, and bars by amendments with their seq.
-
-    `last` is the latest time among the events.
-    """
+    """What events of an instrument touched: bars by table, bars by amendments with their seq."""
 
     starts: dict[str, set[int]] = field(
         default_factory=lambda: {table: set() for table in MARKET_TABLES}
     )
     amended: dict[int, int] = field(default_factory=dict)
-    last: int = INT64_MIN
 
 
 def _bars(

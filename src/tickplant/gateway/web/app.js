@@ -198,10 +198,11 @@ function paintChosen() {
     const values = [["O", bar.open], ["H", bar.high], ["L", bar.low], ["C", bar.close]];
     const shown = values.map(([label, price]) => `${label} ${price.toFixed(places)}`).join("  ");
     const volume = bar.volume == null ? "" : `  V ${short.format(bar.volume)}`;
-    const forming = bar.state === "forming" ? "  forming" : "";
+    const usual = !bar.state || bar.state === "complete";
+    const shownState = usual ? "" : `  ${bar.state}`;
     $("bar").textContent =
       `${new Date(bar.start).toISOString().slice(0, 19).replace("T", " ")}Z  ${shown}${volume}` +
-      `  ${count.format(bar.count)} ${bar.count === 1 ? "event" : "events"}${forming}`;
+      `  ${count.format(bar.count)} ${bar.count === 1 ? "event" : "events"}${shownState}`;
   }
   if (state.quote) {
     const { bid_price: bid, ask_price: ask } = state.quote;

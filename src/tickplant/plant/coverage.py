@@ -1,0 +1,338 @@
+"""What is known of the feeds: when each was connected, subscribed and alive, and when not.
+
+A fold over the rows of the table `coverage` and, behind the last of them, over the events
+themselves, in sequence order. The plant keeps one up with every batch; readers of the past fold
+one for the moment that they ask for (`coverage_reader`). An instrument is covered at a time where
+any feed that serves it covers it then:
+
+    whole feed     sessions ∩ subscriptions, less the gaps that are not repaired
+    own evidence   from the first to the last event of each session (`coverage_own`)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions
+from tickplant.candles.grid import Grid
+from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.coverage_own import NOT_WIDENED, OwnCoverage, Widened
+from tickplant.plant.coverage_wide import WideCoverage
+from tickplant.plant.ledger import Ledger, Touch, Touches
+
+Numbers = NDArray[np.integer]
+
+
+class Measured(NamedTuple):
+    """What is known of some bars, each of shape (n,): the watermark of the bar's instrument, the
+    covered part of the bar so far (0 to 1), and the last row of `coverage` that changed it, or 0.
+    """
+
+    watermark: Ints
+    fraction: Floats
+    revision: Ints
+
+
+class Coverage(Protocol):
+    """Who knows how much of a bar is covered."""
+
+    def measure(self, grid: Grid, instrument: Numbers, starts: Ints, ends: Ints) -> Measured:
+        """Return what is known of bars, `[start, end)` of an instrument, all of shape (n,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentCoverage:
+    """One instrument's coverage at one moment; immutable, a `Coverage` of its bars.
+
+    `watermark` is how far its event time has surely come.
+    """
+
+    watermark: int
+    known: Spans
+    touches: Touches
+
+    def measure(self, grid: Grid, instrument: Numbers, starts: Ints, ends: Ints) -> Measured:
+        """Return what is known of bars of this instrument; see `Coverage.measure`."""
+        so_far = np.minimum(ends, self.watermark)
+        return Measured(
+            np.full(starts.shape, self.watermark, np.int64),
+            covered_part(self.known, grid, starts, so_far),
+            self.touches.highest(starts, ends),
+        )
+
+
+def covered_part(known: Spans, grid: Grid, starts: Ints, ends: Ints) -> Floats:
+    """Return which part of each `[start, end)` is covered, of the time in which events count."""
+    if not starts.size:
+        return np.empty(0, np.float64)
+    within = grid.open_spans(int(starts.min()), int(ends.max()))
+    return fractions(known, starts, ends, within)
+
+
+_NO_TOUCHES = Touches(*(np.empty(0, np.int64),) * 3)
+
+
+class CoverageBook:
+    """The fold. One thread changes it; any thread may read.
+
+    `lateness_ns` is how far behind the highest time of a feed its watermark stays.
+    """
+
+    def __init__(self, lateness_ns: int = 0) -> None:
+        self.lock = threading.RLock()
+        self.ledger = Ledger()
+        self.wide: dict[int, WideCoverage] = {}
+        self.own: dict[int, OwnCoverage] = {}
+        self.rows_behind = 0
+        self._lateness_ns = lateness_ns
+
+    # -- the fold ------------------------------------------------------------------------------
+
+    def become(self, other: CoverageBook) -> None:
+        """Be what another book is, which is not used any more."""
+        with self.lock:
+            self.ledger, self.wide, self.own = other.ledger, other.wide, other.own
+            self.rows_behind = other.rows_behind
+
+    def mark(self) -> None:
+        """Remember how far each whole feed has come before what is taken next."""
+        for wide in self.wide.values():
+            wide.before = wide.reach
+
+    def take(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Take rows of `coverage`, in sequence order; many at once cost few operations a feed."""
+        if not rows.num_rows:
+            return
+        with self.lock:
+            self.ledger.take(rows)
+            about = pc.is_in(rows.column("kind"), pa.array(["begin", "reach", "end"]))
+            rows = rows.filter(about)
+            feeds = rows.column("feed").to_numpy()
+            for feed in np.unique(feeds).tolist():
+                if feed:
+                    self._take_feed(feed, _Extents.of(rows.filter(pa.array(feeds == feed))))
+
+    def _take_feed(self, feed: int, rows: _Extents) -> None:
+        if feed not in self.wide and not rows.is_wide:
+            self._take_own(self.own.setdefault(feed, OwnCoverage()), rows)
+            return
+        wide = self.wide.setdefault(feed, WideCoverage())
+        for kind, number, start, end in rows.condensed():
+            if number:
+                if kind == "begin":
+                    wide.subscribe(number, start)
+                elif kind == "end":
+                    wide.unsubscribe(number, end)
+            elif kind == "begin":
+                wide.take_begin(start)
+            elif kind == "reach":
+                wide.take_reach(start, end)
+            else:
+                wide.take_end()
+        self._take_own(self.own.setdefault(feed, OwnCoverage()), rows.own())
+
+    def _take_own(self, own: OwnCoverage, rows: _Extents) -> None:
+        for part, ended in rows.sessions():
+            if len(part.number):
+                own.take_reach(part.number, part.start, part.end)
+            if ended:
+                own.take_end()
+
+    def note(self, feed: int, instrument: Ints, ts: Ints) -> Widened:
+        """Take events of one feed that no row `reach` tells of yet, shape (n,), not none.
+
+        Returns what its spans by own evidence have gained.
+        """
+        with self.lock:
+            self.rows_behind += len(ts)
+            wide = self.wide.get(feed)
+            if wide is not None and wide.began is not None:
+                wide.note(int(ts.max()))
+                return NOT_WIDENED
+            own = self.own.setdefault(feed, OwnCoverage())
+            return own.note(instrument.astype(np.int64), ts)
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    def _serving(self, instrument: int) -> Iterator[tuple[int, Spans]]:
+        """Yield the feeds that cover an instrument at all, with what they cover."""
+        for feed, wide in self.wide.items():
+            known = wide.spans_of(instrument)
+            if len(known):
+                repaired = self.ledger.repaired(feed, instrument)
+                known = known.union(repaired).subtract(self.ledger.missing(feed, instrument))
+                yield feed, known
+        for feed, own in self.own.items():
+            known = own.spans_of(instrument)
+            if own.reached(np.array([instrument]))[0] != INT64_MIN:
+                yield feed, known.union(self.ledger.repaired(feed, instrument))
+
+    def known(self, instrument: int) -> tuple[Spans, Touches]:
+        """Return what is covered of an instrument, and which rows changed that."""
+        with self.lock:
+            known, touches = NOTHING, []
+            for feed, spans in self._serving(instrument):
+                known = known.union(spans)
+                touches.append(self.ledger.touches(feed, instrument))
+        if len(touches) == 1:
+            return known, touches[0]
+        if not touches:
+            return known, _NO_TOUCHES
+        starts, ends, seqs = zip(*((t.starts, t.ends, t.seqs) for t in touches), strict=True)
+        return known, Touches(np.concatenate(starts), np.concatenate(ends), np.concatenate(seqs))
+
+    def of(self, instrument: int, own_last: int) -> InstrumentCoverage:
+        """Return the coverage of one instrument whose own last event time is `own_last`."""
+        with self.lock:
+            known, touches = self.known(instrument)
+            return InstrumentCoverage(max(own_last, self.watermark(instrument)), known, touches)
+
+    def watermark(self, instrument: int) -> int:
+        """Return how far the whole feeds that serve an instrument have come."""
+        with self.lock:
+            return int(self.watermarks(np.array([instrument]))[0])
+
+    def watermarks(self, numbers: Ints, *, before: int | None = None) -> Ints:
+        """Return how far the whole feeds that serve each instrument have come, shape (n,).
+
+        `before` names a feed of which only what it had reached before its last batch counts.
+        """
+        found = np.full(numbers.shape, INT64_MIN, np.int64)
+        for feed, wide in self.wide.items():
+            reached = wide.reached(numbers)
+            if feed == before:
+                reached = np.minimum(reached, wide.before)
+            np.maximum(found, self._late(reached), out=found)
+        return found
+
+    def touched_by(self, rows: pa.RecordBatch) -> list[Touched]:
+        """Return where these rows of `coverage`, which were taken, changed what is covered."""
+        kinds = rows.column("kind").to_pylist()
+        ids = zip(
+            kinds, rows.column("seq").to_pylist(), rows.column("ref_seq").to_pylist(), strict=True
+        )
+        found = []
+        for kind, seq, ref in ids:
+            if kind in ("gap", "change"):
+                touch = self.ledger.touch(ref or seq)
+                if touch is not None and touch.seq == seq:
+                    found.append(self._touched(touch))
+        return found
+
+    def _touched(self, touch: Touch) -> Touched:
+        if touch.instrument:
+            numbers = np.array([touch.instrument], np.int64)
+        else:
+            wide = self.wide.get(touch.feed)
+            numbers = wide.served if wide is not None else np.empty(0, np.int64)
+        return Touched(numbers, touch.start, touch.end)
+
+    def moved_by(self, rows: pa.RecordBatch) -> list[int]:
+        """Return the whole feeds that these rows of `coverage` have brought on."""
+        return [
+            feed for feed in np.unique(rows.column("feed").to_numpy()).tolist() if feed in self.wide
+        ]
+
+    def watermark_of(self, feed: int) -> int | None:
+        """Return the watermark of a whole feed, None where there is none."""
+        wide = self.wide.get(feed)
+        if wide is None or wide.reach == INT64_MIN:
+            return None
+        return wide.reach - self._lateness_ns
+
+    def _late(self, reach: Ints) -> Ints:
+        return np.where(reach == INT64_MIN, reach, reach - self._lateness_ns)
+
+    def clear_from(self, numbers: Ints, watermarks: Ints) -> Ints:
+        """Return from when on each instrument is covered up to its watermark, and no gap touches.
+
+        Shape (n,); very late where that takes a closer look.
+        """
+        clear = np.full(numbers.shape, INT64_MAX, np.int64)
+        touched = np.full(numbers.shape, INT64_MIN, np.int64)
+        parts: list[tuple[int, WideCoverage | OwnCoverage]] = [
+            *self.wide.items(),
+            *self.own.items(),
+        ]
+        for feed, part in parts:
+            reached = part.reached(numbers)
+            enough = reached >= watermarks
+            np.minimum(clear, part.since(numbers), out=clear, where=enough)
+            serving = reached != INT64_MIN
+            np.maximum(touched, self.ledger.last_ends(feed, numbers), out=touched, where=serving)
+        return np.maximum(clear, touched)
+
+
+class Touched(NamedTuple):
+    """Instruments, rising, of whose time between `start` and `end` it changed what is covered."""
+
+    numbers: Ints
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Extents:
+    """Rows of one feed that say what it covers, as columns; shape (n,), in sequence order."""
+
+    kind: Ints
+    number: Ints
+    start: Ints
+    end: Ints
+
+    @classmethod
+    def of(cls, rows: pa.RecordBatch | pa.Table) -> _Extents:
+        """Return the columns of such rows."""
+        kinds = pc.index_in(rows.column("kind"), pa.array(_KINDS))
+        return cls(
+            kinds.to_numpy().astype(np.int64),
+            rows.column("instrument").to_numpy().astype(np.int64),
+            pc.fill_null(rows.column("start"), INT64_MIN).to_numpy(),
+            pc.fill_null(rows.column("end"), INT64_MIN).to_numpy(),
+        )
+
+    def take(self, where: Ints) -> _Extents:
+        """Return some of the rows."""
+        return _Extents(self.kind[where], self.number[where], self.start[where], self.end[where])
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a whole feed speaks: its rows name no instrument."""
+        return bool(((self.number == 0) & (self.kind != _END)).any())
+
+    def condensed(self) -> list[tuple[str, int, int, int]]:
+        """Return the rows of a whole feed one by one, without those that a later one says again."""
+        whole = self.take(np.flatnonzero((self.number == 0) | (self.kind != _REACH)))
+        again = (whole.kind == _REACH) & (np.append(whole.kind[1:], -1) == _REACH)
+        left = whole.take(np.flatnonzero(~again))
+        columns = (left.kind.tolist(), left.number.tolist(), left.start.tolist(), left.end.tolist())
+        return [(_KINDS[k], n, s, e) for k, n, s, e in zip(*columns, strict=True)]
+
+    def own(self) -> _Extents:
+        """Return what a whole feed was seen to cover by its events alone, between its sessions."""
+        mine = ((self.number != 0) & (self.kind == _REACH)) | (
+            (self.number == 0) & (self.kind == _END)
+        )
+        return self.take(np.flatnonzero(mine))
+
+    def sessions(self) -> Iterator[tuple[_Extents, bool]]:
+        """Yield what each session reached, and whether it ended."""
+        ends = np.flatnonzero((self.kind == _END) & (self.number == 0))
+        first = 0
+        for last in [*ends.tolist(), len(self.kind)]:
+            rows = np.arange(first, last)
+            yield self.take(rows[self.kind[rows] == _REACH]), last < len(self.kind)
+            first = last + 1
+
+
+_KINDS = ("begin", "reach", "end")
+_REACH, _END = 1, 2

@@ -1,0 +1,318 @@
+"""The plant's side of coverage: what feeds say and deliver becomes rows, and rows become the book.
+
+    note of a feed ─┐
+                    ├─► rows of `coverage` ─► log, store ─► book ─► bars, notices
+    stored events ──┘
+
+Owned by the plant's thread. A row counts only once it is logged: so the book never knows what a
+restart would not find again. Rows that the log refuses for now go with the next ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tickplant.candles.coverage import Ints
+from tickplant.model.errors import NotFound, PassingError
+from tickplant.model.events import COVERAGE, SCHEMAS
+from tickplant.model.times import INT64_MIN
+from tickplant.plant.catalog import Catalog
+from tickplant.plant.coverage import CoverageBook
+from tickplant.plant.coverage_own import Widened
+from tickplant.plant.coverage_reader import MARKER_FEED, read_book
+from tickplant.plant.feed_notes import Alive, Begun, Finished, Hole, Lost, Note, Repair, Subscribed
+from tickplant.plant.ledger import Gap
+from tickplant.store.contract import Store
+
+WRITE_ROWS = 200_000
+"""After so many events it is written down how far every feed has come."""
+
+ROWS_A_SPAN = 200
+"""Where many instruments have moved: events to each row that says how far one has."""
+
+Row = dict[str, Any]
+Symbols = Sequence[tuple[str, str]]
+
+
+class CoverageKeeper:
+    """Turns notes and events into rows of `coverage`; `book` is what all rows so far say.
+
+    `log` stamps rows, makes them durable and stored, and returns them; it raises `PassingError`
+    where it refuses. `seq` is the last number before this run of the plant. `alive_ns` is how far
+    a heartbeat has to bring a feed on before it is worth a row.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        log: Callable[[list[Row]], pa.RecordBatch],
+        seq: int,
+        *,
+        lateness_ns: int = 0,
+        alive_ns: int = 0,
+    ) -> None:
+        self.book = CoverageBook(lateness_ns)
+        self.loaded = False
+        self._store = store
+        self._catalog = catalog
+        self._log = log
+        self._seq = seq
+        self._lateness_ns = lateness_ns
+        self._alive_ns = alive_ns
+        self._refused: list[Row] = []
+        self._written: list[pa.RecordBatch] = []
+        self._begun: dict[int, Begun] = {}
+        self._restarts: dict[tuple[int, int], int] = {}  # the gap before an instrument's session
+        self._early: list[Callable[[], object]] = []
+
+    def take_written(self) -> list[pa.RecordBatch]:
+        """Return the rows that were written since the last call: they are yet to be published."""
+        written, self._written = self._written, []
+        return written
+
+    # -- runs of the plant ---------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Read what the runs before have left and close what the last one left open.
+
+        Then do what was asked for meanwhile. Waits until the store can be read.
+        """
+        if self.loaded:
+            return
+        self.book.become(read_book(self._store, self._seq, lateness_ns=self._lateness_ns))
+        self.loaded = True
+        self.close(self._seq)
+        early, self._early = self._early, []
+        for act in early:
+            act()
+
+    def close(self, seq: int) -> None:
+        """Write down how far every feed has come up to `seq`, and that its session is over."""
+        if not self.loaded:
+            return
+        rows = self._reaches()
+        rows += [_row(feed, "end") for feed, own in self.book.own.items() if own.open]
+        for feed, wide in self.book.wide.items():
+            if wide.began is not None:
+                rows.append(_row(feed, "end", end=wide.reach))
+        self._write_down(rows, seq)
+
+    def _reaches(self) -> list[Row]:
+        rows: list[Row] = []
+        for feed, own in self.book.own.items():
+            for number, start, end in zip(*(c.tolist() for c in own.unwritten()), strict=True):
+                rows.append(_row(feed, "reach", number, start=start, end=end))
+        for feed, wide in self.book.wide.items():
+            if wide.began is not None:
+                rows.append(_row(feed, "reach", start=wide.began, end=wide.reach))
+        return rows
+
+    def _write_down(self, rows: list[Row], seq: int) -> None:
+        if rows:
+            self._write([*rows, _row(MARKER_FEED, "reach", ref_seq=seq)])
+        self.book.rows_behind = 0
+
+    def _write(self, rows: list[Row]) -> bool:
+        """Log rows and let the book take them; False where the log refuses for now."""
+        self._refused += rows
+        if not self._refused:
+            return True
+        try:
+            stamped = self._log(self._refused)
+        except PassingError:
+            return False
+        self._refused = []
+        self.book.take(stamped)
+        self._written.append(stamped)
+        return True
+
+    # -- events --------------------------------------------------------------------------------
+
+    def take_events(self, feed: int, instrument: Ints, ts: Ints, seq: int) -> None:
+        """Take stored events of one feed, up to number `seq`, not none; no amendments."""
+        if not self.loaded:
+            self._early.append(lambda: self.take_events(feed, instrument, ts, seq))
+            return
+        self._come(feed, ts)
+        wide = self.book.wide.get(feed)
+        if wide is not None and wide.began is not None:
+            new = np.unique(instrument[~wide.serves(instrument)]).tolist()
+            self._write([_row(feed, "begin", number, start=wide.began) for number in new])
+        widened = self.book.note(feed, instrument, ts)
+        if len(widened.numbers):
+            self._note_restart(feed, widened)
+        dirty = sum(own.dirty for own in self.book.own.values())
+        if self.book.rows_behind >= max(WRITE_ROWS, ROWS_A_SPAN * dirty):
+            self._write_down(self._reaches(), seq)
+
+    def _come(self, feed: int, ts: Ints) -> None:
+        """Note that a feed which had not begun, or was lost, has delivered up to these times.
+
+        It is back from the first of them that lies behind where it had come; what lies before is
+        late, and proves nothing. A feed that knows from when on it delivers everything has said so.
+        """
+        wide, begun = self.book.wide.get(feed), self._begun.get(feed)
+        open_session = wide is not None and wide.began is not None
+        gap = self.book.ledger.lasting(feed)
+        if (begun is None and gap is None) or (open_session and gap is None):
+            return
+        reach = INT64_MIN if wide is None else wide.reach
+        if begun is not None and begun.start is not None:
+            start = begun.start
+        elif (ts > reach).any():
+            start = int(ts[ts > reach].min())
+        else:
+            return
+        rows = [] if open_session else [_row(feed, "begin", start=start)]
+        if gap is not None:
+            rows.append(_ended(gap, start))
+        elif reach != INT64_MIN and start > reach:
+            rows.append(_gap(feed, 0, reach, start, "restart"))
+        if begun is not None and begun.symbols is not None:
+            rows += self._subscriptions(feed, begun.symbols, "begin", start=start)
+        if self._write(rows):
+            self._begun.pop(feed, None)
+
+    def _note_restart(self, feed: int, widened: Widened) -> None:
+        """Note where a session of own evidence began behind what was known before."""
+        new, rows = [], []
+        for number, end, first in zip(*(c.tolist() for c in widened), strict=True):
+            id = self._restarts.get((feed, number))
+            if id is None:
+                new.append(_gap(feed, number, end, first, "restart"))
+            else:
+                rows.append(_change(feed, number, id, end=first))
+        first_id = self._open(*rows, *new)
+        if first_id is not None:
+            for place, row in enumerate(new, first_id + len(rows)):
+                self._restarts[feed, row["instrument"]] = place
+
+    def _subscriptions(self, feed: int, symbols: Symbols, kind: str, **times: int) -> list[Row]:
+        numbers = [self._number(symbol, venue) for symbol, venue in symbols]
+        return [_row(feed, kind, number, **times) for number in numbers]
+
+    def _number(self, symbol: str, venue: str) -> int:
+        found = self._catalog.registry.find(symbol, venue)
+        return (found or self._catalog.add_instrument(symbol, venue)).number
+
+    # -- notes ---------------------------------------------------------------------------------
+
+    def take_note(self, note: Note) -> int | None:
+        """Take what a feed says; returns the id of the gap that it made, if any.
+
+        Raises `NotFound` for a gap that is not this feed's. What is said before the runs before
+        are known is done later, and makes no id.
+        """
+        if not self.loaded:
+            self._early.append(lambda: self._take(note))
+            return None
+        return self._take(note)
+
+    def _take(self, note: Note) -> int | None:
+        feed = self._catalog.feed_number(note.feed)
+        match note:
+            case Begun():
+                self._begun[feed] = note
+                if note.start is not None:
+                    self._come(feed, np.array([note.start], np.int64))
+            case Alive():
+                self._take_alive(feed, note.ts)
+            case Subscribed():
+                self._subscribe(feed, note)
+            case Lost():
+                return self._lose(feed, note)
+            case Hole():
+                return self._note_hole(feed, note)
+            case Repair():
+                self._repair(feed, note)
+            case Finished():
+                self._finish(feed)
+        return None
+
+    def _take_alive(self, feed: int, ts: int) -> None:
+        self._come(feed, np.array([ts], np.int64))
+        wide = self.book.wide.get(feed)
+        if wide is None or wide.began is None:
+            return
+        if ts > wide.reach and ts >= wide.reach + self._alive_ns:
+            self._write([_row(feed, "reach", start=wide.began, end=ts)])
+
+    def _subscribe(self, feed: int, note: Subscribed) -> None:
+        times = {"end": note.ts} if note.ends else {"start": note.ts}
+        kind = "end" if note.ends else "begin"
+        self._write(self._subscriptions(feed, note.symbols, kind, **times))
+
+    def _lose(self, feed: int, note: Lost) -> int | None:
+        wide = self.book.wide.get(feed)
+        if wide is None or wide.began is None or self.book.ledger.lasting(feed) is not None:
+            return None
+        return self._open(_gap(feed, 0, wide.reach, None, note.cause, note.detail))
+
+    def _note_hole(self, feed: int, note: Hole) -> int | None:
+        numbers = [0] if note.symbols is None else [self._number(*s) for s in note.symbols]
+        rows = [
+            _gap(feed, number, note.start, note.end, note.cause, note.detail) for number in numbers
+        ]
+        return self._open(*rows)
+
+    def _open(self, *rows: Row) -> int | None:
+        if not self._write(list(rows)):
+            return None
+        seq: int = self._written[-1].column("seq")[-len(rows)].as_py()
+        return seq
+
+    def _repair(self, feed: int, note: Repair) -> None:
+        gap = self.book.ledger.find(note.id)
+        if gap is None or gap.feed != feed:
+            raise NotFound(f"id: {note.id} names no gap of the feed {note.feed}")
+        change = _change(feed, gap.instrument, gap.id)
+        change |= {"status": note.status, "events": note.events, "detail": note.detail}
+        self._write([change])
+
+    def _finish(self, feed: int) -> None:
+        self._begun.pop(feed, None)
+        wide = self.book.wide.get(feed)
+        if wide is not None and wide.began is not None:
+            reach = _row(feed, "reach", start=wide.began, end=wide.reach)
+            self._write([reach, _row(feed, "end", end=wide.reach)])
+
+
+def stamp(rows: list[Row], seq: int, now: int) -> pa.RecordBatch:
+    """Return rows of `coverage` as a batch, numbered from `seq` on and noticed `now`."""
+    schema = SCHEMAS[COVERAGE]
+    given = {"ts_event": now, "ts_recv": now, "flags": 0}
+    columns: dict[str, Any] = {
+        field.name: [row.get(field.name, given.get(field.name)) for row in rows] for field in schema
+    }
+    columns["seq"] = range(seq, seq + len(rows))
+    columns["ref_seq"] = [row.get("ref_seq", 0) for row in rows]
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _row(feed: int, kind: str, instrument: int = 0, **values: Any) -> Row:
+    return {"feed": feed, "kind": kind, "instrument": instrument, **values}
+
+
+def _gap(
+    feed: int, instrument: int, start: int, end: int | None, cause: str, detail: str | None = None
+) -> Row:
+    return _row(
+        feed, "gap", instrument, start=start, end=end, cause=cause, status="open", detail=detail
+    )
+
+
+def _change(feed: int, instrument: int, id: int, **values: Any) -> Row:
+    return _row(feed, "change", instrument, ref_seq=id, **values)
+
+
+def _ended(gap: Gap, start: int) -> Row:
+    """Return the row that ends a gap at `start`; one of which nothing is left is repaired."""
+    end = max(start, gap.start)
+    change = _change(gap.feed, gap.instrument, gap.id, end=end)
+    return change if end > gap.start else {**change, "status": "repaired", "events": 0}

@@ -1,0 +1,120 @@
+"""Coverage by a whole feed: one that is connected, subscribed and alive, and says so.
+
+Its sessions cover every instrument that it is subscribed to, quiet ones too: whatever the feed
+delivers proves that it would have delivered the others' events as well.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tickplant.candles.coverage import NOTHING, Flags, Ints, Spans, span
+from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.ledger import grown
+
+
+class WideCoverage:
+    """Sessions and subscriptions of one feed. One thread changes it, under its owner's lock.
+
+    `reach` is the highest time that the feed has delivered, `INT64_MIN` before the first one;
+    `before` is what it was at the last `CoverageBook.mark`. `began` is where the open session
+    begins, None between sessions.
+    """
+
+    def __init__(self) -> None:
+        self.began: int | None = None
+        self.reach = self.before = INT64_MIN
+        self._sessions = NOTHING
+        self._since = np.empty(0, np.int64)
+        self._until = np.empty(0, np.int64)
+        self._older: dict[int, Spans] = {}
+        self._served: Ints | None = None
+
+    def note(self, ts_max: int) -> None:
+        """Note that the feed has delivered up to here."""
+        self.reach = max(self.reach, ts_max)
+
+    def take_begin(self, start: int) -> None:
+        """Begin a session."""
+        self._close()
+        self.began = start
+        self.note(start)
+
+    def take_reach(self, start: int, end: int) -> None:
+        """Note what is covered, as a row `reach` says it."""
+        if self.began is None:
+            self.began = start
+        self.note(end)
+
+    def take_end(self) -> None:
+        """End the session."""
+        self._close()
+        self.began = None
+
+    def _close(self) -> None:
+        if self.began is not None:
+            self._sessions = self._sessions.union(span(self.began, self.reach))
+
+    def subscribe(self, number: int, start: int) -> None:
+        """Note that an instrument is delivered from `start` on."""
+        self._since = grown(self._since, number + 1, INT64_MAX)
+        self._until = grown(self._until, number + 1, INT64_MAX)
+        if self._until[number] != INT64_MAX:
+            past = span(int(self._since[number]), int(self._until[number]))
+            self._older[number] = self._older.get(number, NOTHING).union(past)
+            self._since[number] = self._until[number] = INT64_MAX
+        self._since[number] = min(start, int(self._since[number]))
+        self._served = None
+
+    def unsubscribe(self, number: int, end: int) -> None:
+        """Note that an instrument is not delivered any more from `end` on."""
+        if number < self._until.size:
+            self._until[number] = end
+
+    def serves(self, numbers: Ints) -> Flags:
+        """Say of each instrument whether the feed is subscribed to it now."""
+        found = np.zeros(numbers.shape, np.bool_)
+        known = numbers < self._since.size
+        mine = numbers[known]
+        found[known] = (self._since[mine] != INT64_MAX) & (self._until[mine] == INT64_MAX)
+        return found
+
+    @property
+    def served(self) -> Ints:
+        """The instruments that the feed ever was subscribed to, rising."""
+        if self._served is None:
+            self._served = np.flatnonzero(self._since != INT64_MAX)
+        return self._served
+
+    def spans_of(self, instrument: int) -> Spans:
+        """Return what the sessions cover of an instrument, gaps not yet taken out."""
+        if instrument >= self._since.size or self._since[instrument] == INT64_MAX:
+            return NOTHING
+        known = self._sessions
+        if self.began is not None:
+            known = known.union(span(self.began, self.reach))
+        subscribed = span(int(self._since[instrument]), int(self._until[instrument]))
+        return known.intersect(subscribed.union(self._older.get(instrument, NOTHING)))
+
+    def reached(self, numbers: Ints) -> Ints:
+        """Return how far each instrument is covered, very early where it is not at all."""
+        found = np.full(numbers.shape, INT64_MIN, np.int64)
+        known = numbers < self._since.size
+        mine = numbers[known]
+        reach = np.minimum(self._until[mine], self.reach)
+        found[known] = np.where(self._since[mine] != INT64_MAX, reach, INT64_MIN)
+        return found
+
+    def since(self, numbers: Ints) -> Ints:
+        """Return where the open session's span of each begins, very late where there is none."""
+        found = np.full(numbers.shape, INT64_MAX, np.int64)
+        if self.began is not None:
+            known = numbers < self._since.size
+            found[known] = np.maximum(self._since[numbers[known]], self.began)
+        return found
+
+    def sessions(self) -> Spans:
+        """Return what the sessions cover of a whole feed."""
+        if self.began is None:
+            return self._sessions
+        return self._sessions.union(span(self.began, self.reach))

@@ -1,0 +1,83 @@
+"""What feeds say besides their rows: when they began, that they are alive, what they missed.
+
+Each note is about one feed, by name. Times are event times, ns UTC, never the wall clock's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The feed is connected and subscribed; from its next event or heartbeat on it covers.
+
+    `start` is from when on it delivers everything, where it knows that: it may lie back in time,
+    when a feed resumes where it was cut. `symbols` are (symbol, venue) of what it is subscribed to,
+    None for everything there is.
+    """
+
+    feed: str
+    start: int | None = None
+    symbols: Sequence[tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Every event up to `ts` has been delivered: a heartbeat."""
+
+    feed: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """More instruments are delivered from `ts` on, or with `ends` no more."""
+
+    feed: str
+    symbols: Sequence[tuple[str, str]]
+    ts: int
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Nothing is delivered any more, from where the feed has come until it is back."""
+
+    feed: str
+    cause: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A span of event time was not delivered, of these instruments or (None) of all."""
+
+    feed: str
+    start: int
+    end: int
+    cause: str
+    symbols: Sequence[tuple[str, str]] | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What became of a gap, by its id: `repairing`, `repaired` or `unrepairable`."""
+
+    feed: str
+    id: int
+    status: str
+    events: int | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The feed has come to its end."""
+
+    feed: str
+
+
+Note = Begun | Alive | Subscribed | Lost | Hole | Repair | Finished
