@@ -31,6 +31,7 @@ GUIDES = (
     "quarantine",
     "doctor",
     "sessions-and-time-zones",
+    "indicators",
 )
 NEEDED = ("bash", "curl")
 

@@ -164,7 +164,7 @@ DOORS = (
         path="/v1/indicators/{symbol}",
         tag="Read",
         summary="Averages and indicators of an instrument",
-        doc="The bars that `/v1/candles` answers with, or events, and for each the source and the "
+        doc="The bars that `/v1/candles/{symbol}` has, or events, and for each the source and the "
         "indicators. A value is computed from a fixed number of bars that end with its own, its "
         "window, so it does not depend on the range, the limit or the page. It is null while there "
         "are too few bars.",
