@@ -2,8 +2,9 @@
 
 In process: the plant against DuckDB (one commit a batch), PostgreSQL (one COPY and commit a batch,
 where the extra `bench` is installed) and the per-tick publish loop that seed 001 describes. Over
-HTTP: Arrow, JSON and NDJSON, against a server that reads the same bytes and does nothing. Every
-side counts its rows by reading them back.
+HTTP: Arrow, JSON and NDJSON, against a server that reads the same bytes and does nothing. Last, how
+long acknowledgements take below saturation: batches are due at fixed times (open loop), at half of
+the rate that was just measured. Every side counts its rows by reading them back.
 """
 
 from __future__ import annotations
@@ -40,8 +41,11 @@ MEDIA: dict[str, tuple[str, Callable[[pa.RecordBatch], bytes]]] = {
 }
 
 
-def in_process(batches: Sequence[pa.RecordBatch]) -> Done:
-    """Submit to a plant in this process with a window of unacknowledged batches."""
+def in_process(batches: Sequence[pa.RecordBatch], rate: float = 0.0) -> Done:
+    """Submit to a plant in this process.
+
+    With a window of unacknowledged batches, or so many batches a second.
+    """
     folder = tempfile.mkdtemp(prefix="tickplant-bench-")
     settings = load_settings(flags={"data": folder})
     try:
@@ -58,9 +62,13 @@ def in_process(batches: Sequence[pa.RecordBatch]) -> Done:
 
             begun = time.perf_counter()
             futures = []
-            for batch in batches:
-                window.acquire()
-                at = time.perf_counter()
+            for number, batch in enumerate(batches):
+                if rate:
+                    at = begun + number / rate
+                    time.sleep(max(at - time.perf_counter(), 0))
+                else:
+                    window.acquire()
+                    at = time.perf_counter()
                 future = plant.submit(Submission("trades", batch))
                 future.add_done_callback(lambda f, at=at: acknowledged(at, f.result()))
                 futures.append(future)
@@ -72,7 +80,8 @@ def in_process(batches: Sequence[pa.RecordBatch]) -> Done:
             if not rows == accepted[0] == wanted:
                 raise AssertionError(f"{rows} stored, {accepted[0]} accepted, {wanted} sent")
             latencies.sort()
-            return Done(rows, seconds, {"ack p99 ms": 1e3 * latencies[int(len(latencies) * 0.99)]})
+            shown = {f"ack p{p} ms": 1e3 * latencies[len(latencies) * p // 100] for p in (50, 99)}
+            return Done(rows, seconds, shown)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -165,14 +174,15 @@ def per_tick_loop(batches: Sequence[pa.RecordBatch]) -> Done:
     return Done(len(rows), seconds)
 
 
-def over_http(requests: Sequence[bytes], rows: int) -> Done:
+def over_http(requests: Sequence[bytes], rows: int, rate: float = 0.0) -> Done:
     """Post each batch; the plant runs in one process, the load generator in another."""
     with serving() as (url, port, _):
-        counted = load(port, requests, CONNECTIONS)
+        counted = load(port, requests, CONNECTIONS, rate)
         stored = httpx.get(f"{url}/v1/status").json()["store"]["tables"]["trades"]["rows"]
     if not counted["accepted"] == stored == rows:
         raise AssertionError(f"{stored} stored, {counted['accepted']} accepted, {rows} sent")
-    return Done(rows, counted["seconds"], {"ack p99 ms": counted["p99_ms"]})
+    shown = {"ack p50 ms": counted["p50_ms"], "ack p99 ms": counted["p99_ms"]}
+    return Done(rows, counted["seconds"], shown)
 
 
 def into_nothing(requests: Sequence[bytes], rows: int) -> Done:
@@ -232,7 +242,22 @@ def run(*, batches: int = 4_000, rounds: int = 5, peers: bool = True) -> list[Co
         )
         if postgres is not None:
             postgres.close()
+        for place, some in enumerate((plain, work)):
+            full = found[-1 - place]
+            found.append(_paced(full, place, lambda r, w=some: in_process(w, r), rounds))
     return found + _http(batches, rounds)
+
+
+def _paced(full: Comparison, place: int, run: Callable[[float], Done], rounds: int) -> Comparison:
+    """Measure acknowledgements of one side at half of the rate that it reached."""
+    outcome = full.outcomes[place]
+    rate = outcome.median / 2
+    return compare(
+        f"{full.name}: acknowledgements at half load, {outcome.name}",
+        [Side(outcome.name, lambda: run(rate / ROWS), f"open loop, {rate:,.0f} rows/s are due")],
+        rounds=rounds,
+        target="ack p99 <= 5 ms",
+    )
 
 
 def _postgres() -> Postgres | None:
@@ -269,4 +294,5 @@ def _http(batches: int, rounds: int) -> list[Comparison]:
                 target=target,
             )
         )
+        found.append(_paced(found[-1], 0, lambda r, q=requests, n=rows: over_http(q, n, r), rounds))
     return found

@@ -1,10 +1,12 @@
 """A load generator for HTTP: ready-made requests over a few connections, in a process of its own.
 
-    python -m bench.http_load HOST PORT CONNECTIONS < requests
+    python -m bench.http_load HOST PORT CONNECTIONS [REQUESTS_A_SECOND] < requests
 
 Standard input is a pickle of a list of complete HTTP/1.1 requests. Each connection takes the next
-request when the last one was answered (closed loop). Prints one JSON line: requests, seconds,
-answers by status, `accepted` summed over the answers, and the latencies' percentiles.
+request when the last one was answered (closed loop). With a rate, requests are due at fixed times
+and latencies count from there, whether or not a connection was free (open loop). Prints one JSON
+line: requests, seconds, answers by status, `accepted` summed over the answers, and the latencies'
+percentiles.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ import uvloop
 async def one_connection(
     host: str,
     port: int,
-    requests: Iterator[bytes],
+    requests: Iterator[tuple[float, bytes]],
     statuses: Counter[int],
     bodies: list[bytes],
     latencies: list[float],
 ) -> None:
     reader, writer = await asyncio.open_connection(host, port)
-    for request in requests:
+    for due, request in requests:
         begun = time.perf_counter()
+        if due:
+            await asyncio.sleep(max(due - begun, 0))
+            begun = due
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         lower = head.lower()
@@ -42,8 +47,11 @@ async def one_connection(
     writer.close()
 
 
-async def run(host: str, port: int, connections: int, requests: list[bytes]) -> dict[str, object]:
-    queue = iter(requests)
+async def run(
+    host: str, port: int, connections: int, requests: list[bytes], rate: float
+) -> dict[str, object]:
+    start = time.perf_counter()
+    queue = ((start + n / rate if rate else 0.0, one) for n, one in enumerate(requests))
     statuses: Counter[int] = Counter()
     bodies: list[bytes] = []
     latencies: list[float] = []
@@ -70,4 +78,5 @@ async def run(host: str, port: int, connections: int, requests: list[bytes]) -> 
 if __name__ == "__main__":
     address, tcp_port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     work = pickle.load(sys.stdin.buffer)
-    print(json.dumps(uvloop.run(run(address, tcp_port, count, work))))
+    a_second = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+    print(json.dumps(uvloop.run(run(address, tcp_port, count, work, a_second))))

@@ -35,10 +35,16 @@ def request(path: str, body: bytes, media_type: str) -> bytes:
     return head.encode() + body
 
 
-def load(port: int, requests: Sequence[bytes], connections: int) -> dict[str, float]:
-    """Send the requests from a process of its own; return what it counted."""
+def load(
+    port: int, requests: Sequence[bytes], connections: int, rate: float = 0.0
+) -> dict[str, float]:
+    """Send the requests from a process of its own; return what it counted.
+
+    `rate` is the number of requests that are due each second; 0 sends the next after an answer.
+    """
+    arguments = ["127.0.0.1", str(port), str(connections), str(rate)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.http_load", "127.0.0.1", str(port), str(connections)],
+        [sys.executable, "-m", "bench.http_load", *arguments],
         input=pickle.dumps(list(requests)),
         capture_output=True,
         check=False,
