@@ -24,6 +24,7 @@ GUIDES = (
     "import-files",
     "push-ticks",
     "correct-and-cancel",
+    "trade-conditions",
     "read-in-python",
     "sql",
     "replay",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_type_hints
 
+from pages import conditions
 from pages.text import cell, code, head, table
 from tickplant.config import KNOWN, KnownSetting, Settings
 
@@ -39,6 +40,7 @@ def page() -> str:
     for name, settings in sections.items():
         title = f"## [{name}]\n\n{hints[name].__doc__}" if name else "## Top level"
         parts.append(f"{title}\n\n{table(_COLUMNS, map(_row, settings))}")
+    parts.append(conditions.section())
     return "\n".join(parts)
 
 
