@@ -74,6 +74,8 @@ def states_of_bars(
     rules: InstrumentRules = EVERY_TRADE,
 ) -> States:
     """Return the states of the named bars of one instrument, built anew from their events."""
+    if not len(starts):
+        return empty()
     wanted = np.unique(np.asarray(starts, dtype=np.int64))
     ends = grid.ends(wanted)
     parts = []
