@@ -37,7 +37,11 @@ AsOf = Annotated[
     ),
 ]
 Interval = Annotated[
-    str, typer.Option(metavar="INTERVAL", help="1s, 5m, 1h, 1d, 1w, 1mo, any whole number of them.")
+    str,
+    typer.Option(
+        metavar="INTERVAL",
+        help="1s, 5m, 1h, 1d, 1w, 1mo, any whole number of them; 100t, 10000v, 1000000$.",
+    ),
 ]
 Timezone = Annotated[
     str | None,

@@ -204,7 +204,8 @@ class _Lines:
         volume = _number(event.get("volume"))
         state = self._dim(event.get("state") or "")
         close = self._moved(event, event["close"] or 0.0, prices)
-        return f"{self._head(event, 'start')}  {close}  V {volume:<10}  {state}".rstrip()
+        place = f"#{event['index']}  " if "index" in event else ""
+        return f"{self._head(event, 'start')}  {place}{close}  V {volume:<10}  {state}".rstrip()
 
     def _indicator(self, event: dict[str, Any]) -> str:
         # The source and the values stand behind the revision.

@@ -29,8 +29,9 @@ from tickplant.candles.activity import (
 from tickplant.candles.basis import columns_of, rows_of, table_of
 from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
 from tickplant.candles.grid import Grid
+from tickplant.candles.runs import Ints
 from tickplant.model.times import NS_PER_DAY
-from tickplant.plant.bars import emptied_states
+from tickplant.plant.bars import emptied_states, pairs_between
 from tickplant.store.contract import AsOf, Cursor, Store
 
 _ROWS_FIRST = 1 << 16
@@ -84,6 +85,12 @@ class ActivityDays:
         """Return the last bar of a day, where it stayed below the threshold, as at `seq`."""
         last = self.at(instrument, day, seq).take(slice(-1, None))
         return last.take(~is_reached(self.grid, last.states))
+
+    def overlapping(self, numbers: Ints, start: int, end: int, seq: int) -> ActivityBars:
+        """Return the bars of instruments with an event in `[start, end)` or on both its sides."""
+        pairs = pairs_between(self.store, self.grid, self.basis, numbers, start, end)
+        parts = [self.at(*pair, seq) for pair in pairs]
+        return join([bars.take((bars.first < end) & (bars.last >= start)) for bars in parts])
 
     def _emptied(self, instrument: int, day: int, count: int, amended: list[int]) -> ActivityBars:
         """Return the bars from `count` on that a day had before one of the amendments, emptied.

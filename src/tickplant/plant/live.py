@@ -11,6 +11,7 @@ is built anew includes them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,7 +196,7 @@ class LiveCandles:
         Those without an event are not among them.
         """
         updates: Updates = []
-        if not self._watches:
+        if not self._watches and not len(self._activity):
             return updates
         nothing = np.empty(0, np.int64)
         seq = rows.column("seq")[0].as_py()
@@ -208,7 +209,30 @@ class LiveCandles:
             closing = merge([self._closing(what, watch, moved) for moved in moves])
             changed = merge([self._touched(what, touch) for touch in touched])
             self._collect(updates, what, closing, changed)
+        last = rows.column("seq")[-1].as_py()
+        for grid, basis, bars in self._activity.cover(moves, touched, last):
+            updates.append((Watched(grid, basis), bars))
         return updates
+
+    def regrown(self) -> Updates:
+        """Return the candles of which more is covered since the last batch, though no event of it
+        lies in them and the watermark had passed them."""
+        updates: Updates = []
+        for regrown in self._watermarks.take_regrown():
+            for what in self._watches:
+                states = merge(list(self._regrown(what, *regrown)))
+                self._collect(updates, what, empty(), states)
+        return updates
+
+    def _regrown(
+        self, what: Watched, numbers: Ints, lows: Ints, highs: Ints, marks: Ints
+    ) -> Iterator[States]:
+        closed = np.flatnonzero(what.grid.ends(what.grid.starts(lows)) <= marks)
+        for number in np.unique(numbers[closed]).tolist():
+            mine = closed[numbers[closed] == number]
+            one = np.array([number], np.int64)
+            span = Touched(one, int(lows[mine].min()), int(highs[mine].max()))
+            yield self._touched(what, span)
 
     def _touched(self, what: Watched, touched: Touched) -> States:
         """Return the bars with events in a span of which what is covered has changed."""

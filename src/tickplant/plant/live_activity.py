@@ -33,6 +33,7 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.runs import Ints
 from tickplant.plant.activity import ActivityDays
 from tickplant.plant.activity_table import update_rows
+from tickplant.plant.coverage import Touched
 from tickplant.plant.watermarks import NO_EVENT, Moved, Watermarks
 from tickplant.store.contract import Store
 
@@ -106,6 +107,16 @@ class LiveActivity:
             self._collect(updates, grid, basis, bars)
         return updates
 
+    def cover(self, moves: list[Moved], touched: list[Touched], seq: int) -> list[Update]:
+        """Return the bars that closed or are covered otherwise since the event `seq`."""
+        updates: list[Update] = []
+        for (grid, basis), watch in self._watches.items():
+            bars = watch.cover(moves, touched, seq)
+            if len(bars):
+                self._watermarks.know(np.unique(bars.states.instrument))
+            self._collect(updates, grid, basis, bars)
+        return updates
+
     def _collect(self, updates: list[Update], grid: Grid, basis: str, bars: ActivityBars) -> None:
         if len(bars):
             updates.append((grid, basis, update_rows(bars, grid, basis, self._watermarks)))
@@ -138,6 +149,13 @@ class _Watch:
             days = self._grid.bars_at(np.asarray(times, np.int64)).tolist()
             parts.append(self._days.changed(instrument, days, batch.seq_first - 1, batch.seq_last))
         parts += [self._days.closed(*one, batch.seq_last) for one in unknown]
+        return newest_of_each(parts)
+
+    def cover(self, moves: list[Moved], touched: list[Touched], seq: int) -> ActivityBars:
+        parts = [self._days.overlapping(*one, seq) for one in touched]
+        for moved in moves:
+            closing, unknown = self._closing(moved)
+            parts += [closing, *(self._days.closed(*one, seq) for one in unknown)]
         return newest_of_each(parts)
 
     def _changed(self, events: Events, batch: _Batch) -> list[ActivityBars]:

@@ -169,6 +169,15 @@ class CandleModel(_Model):
         description="Mean spread over mean middle, in basis points.",
         examples=[1.08],
     )
+    day: str | None = Field(
+        default=None,
+        description="Start of the trading day. Only bars by count, volume or value have it and "
+        "`index`: together they name a bar, as several may begin at the same time.",
+        examples=["2014-05-07T00:00:00Z"],
+    )
+    index: int | None = Field(
+        default=None, description="Number of the bar within its day, from 0.", examples=[0]
+    )
 
 
 class CandlesPage(_Model):
