@@ -140,6 +140,7 @@ class FakeHistory:
         limit: int | None = None,
         fill: str = "none",
         as_of: AsOf = NOW,
+        index: int | None = None,
     ) -> SimpleNamespace:
         step = grid.interval.count * _UNITS[grid.interval.unit]
         rows = [
