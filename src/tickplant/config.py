@@ -185,7 +185,9 @@ class CandleSettings:
     served: str = _setting(
         "1s,1m,5m,1h,1d", "Intervals that are kept, with commas between; empty for none."
     )
-    bases: str = _setting("trade", "Bases that are kept: trade, mid, bid, ask, with commas between.")
+    bases: str = _setting(
+        "trade", "Bases that are kept: trade, mid, bid, ask, with commas between."
+    )
     timezone: str = _setting("", "Zone of their days, as in a query; empty for UTC.")
     day_start: str = _setting("", "Start of their days, HH:MM; empty for 00:00.")
     calendar: str = _setting("", "Exchange calendar of their days, such as XNYS; empty for none.")
@@ -214,6 +216,24 @@ class PlantSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """What the plant expects of feeds, and how far their event time has surely come."""
+
+    stall_s: float = _setting(
+        30.0,
+        "Silence of a feed that sends heartbeats after which it has stalled and is started again; "
+        "0 is never, s.",
+        low=0,
+    )
+    lateness_s: float = _setting(
+        0.0, "How far the watermark of a feed stays behind its highest event time, s.", low=0
+    )
+    alive_s: float = _setting(
+        1.0, "Event time between the heartbeats of a quiet feed that are written down, s.", low=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings."""
 
@@ -227,6 +247,7 @@ class Settings:
     stream: StreamSettings = field(default_factory=StreamSettings)
     candles: CandleSettings = field(default_factory=CandleSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
+    feeds: FeedSettings = field(default_factory=FeedSettings)
     conditions: TradeRules = field(default_factory=TradeRules)
 
 

@@ -12,6 +12,7 @@ from plant_kit import Clock, open_plant, submit
 from tickplant.compose import open_history
 from tickplant.feeds.replay import ReplayFeed
 from tickplant.model.events import INCOMING
+from tickplant.plant.feed_notes import Note
 from tickplant.plant.history import History
 from tickplant.plant.submission import Submission
 
@@ -35,10 +36,14 @@ class Sink:
     def __init__(self, wall: Wall, stop_after: int | None = None) -> None:
         self.wall = wall
         self.sent: list[tuple[int, Submission]] = []
+        self.notes: list[Note] = []
 
     async def submit(self, submission: Submission) -> None:
         assert submission.rows.schema == INCOMING[submission.table]
         self.sent.append((self.wall.now, submission))
+
+    async def say(self, note: Note) -> None:
+        self.notes.append(note)
 
     def rows(self, *names: str) -> list[tuple[Any, ...]]:
         return [

@@ -134,7 +134,14 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, stopping, server)
-    runner = FeedRunner(feeds, plant.submit, clock=plant.clock)
+    runner = FeedRunner(
+        feeds,
+        plant.submit,
+        clock=plant.clock,
+        tell=plant.tell,
+        shown_of=plant.feed_facts,
+        stall_s=plant.settings.feeds.stall_s or None,
+    )
     plant.list_feeds = runner.shown
     serving = asyncio.create_task(server.serve(sockets=[bound]), name="http")
     waits = {asyncio.create_task(stopping.wait(), name="signals"), serving}

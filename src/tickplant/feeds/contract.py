@@ -1,10 +1,17 @@
 """What a feed must do, what it hands its rows to, and what is shown of it.
 
     feed.run(sink) ──► sink.submit(Submission) ──► plant
+                  └──► sink.say(Note)      ──────┘
 
 A feed is one source of events. It parses what its source says to columns and submits them; it
-does not check, deduplicate or number them. The runner owns the task in which a feed runs, starts
-it again when it fails, and keeps its `FeedState`.
+does not check, deduplicate or number them. What it knows besides, it says: that it is alive, what
+it is subscribed to, what it has missed and brought in later (`plant.feed_notes`). The runner owns
+the task in which a feed runs, starts it again when it fails, and keeps its `FeedState`.
+
+    connected  ──► say(Begun), or nothing: then it begins with the first row
+    heartbeat  ──► say(Alive(ts)): every event up to ts was submitted
+    a hole     ──► say(Hole) ─► id; Repair(id, "repairing"), rows, Repair(id, "repaired")
+    cut        ──► raise; the runner says Lost; it is back with what it says or submits next
 """
 
 from __future__ import annotations
@@ -15,6 +22,7 @@ from typing import Any, Literal, Protocol
 
 from tickplant.model.times import format_time
 from tickplant.observe.rate import Rate
+from tickplant.plant.feed_notes import Note
 from tickplant.plant.submission import Submission
 
 Clock = Callable[[], int]
@@ -36,6 +44,13 @@ class Sink(Protocol):
         Taken is not yet durable: a feed does not wait for the disk. Waits, and so holds the feed
         back, while too much is under way. Raises what became of an earlier submission when that
         one failed; the feed lets it pass, and its owner starts it again.
+        """
+        ...
+
+    async def say(self, note: Note) -> int | None:
+        """Say something besides rows, in order with them; the id of a gap that it makes, if any.
+
+        Cheap: heartbeats may come as often as one likes.
         """
         ...
 

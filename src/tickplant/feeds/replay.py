@@ -23,6 +23,7 @@ from tickplant.feeds.contract import Clock, Sink, Sleep
 from tickplant.model.events import INCOMING, MARKET_TABLES, QUOTES, TRADES, Flag
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MAX, NS_PER_MS, NS_PER_S
+from tickplant.plant.feed_notes import Alive, Begun
 from tickplant.plant.history import History
 from tickplant.plant.submission import Submission
 from tickplant.store.contract import Cursor
@@ -169,6 +170,8 @@ class ReplayFeed:
         ]
         await self._fill(readers)
         event_origin = min(reader.next_ts() for reader in readers)
+        if not self.passes and event_origin != INT64_MAX:
+            await sink.say(Begun(self.name, start=event_origin))
         wall_origin = self._clock()
         while any(not reader.empty for reader in readers):
             upto = min(reader.last_ts() for reader in readers)
@@ -179,6 +182,7 @@ class ReplayFeed:
                 upto = min(upto, due)
                 next_ts = min(reader.next_ts() for reader in readers)
                 if next_ts > upto:
+                    await sink.say(Alive(self.name, min(due, next_ts)))
                     ahead_ns = (next_ts - due) / self._speed
                     await self._sleep(max(ahead_ns, PERIOD_NS) / NS_PER_S)
                     continue

@@ -3,6 +3,10 @@
     starting ──► connected ──► (fault) ──► waiting ──► connected …
                      └───────► finished (a source that has an end)       stop() ──► stopped
 
+A feed that fails has missed what comes until it is back, and the plant is told so: `Lost`, because
+it was cut, because the plant or it could not keep up, or because it stalled. It stalls when it has
+sent heartbeats and then, for `stall_s` of the clock, neither a row nor a heartbeat.
+
 The pause before the n-th start in a row is `backoff_s * 2**n`, capped, and between half of that
 and all of it by chance, so that many feeds that failed together do not come back together. A feed
 that ran for longer than the cap before it failed begins again with the shortest pause.
@@ -14,18 +18,26 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tickplant.feeds.contract import Clock, Feed, FeedState, Sleep
-from tickplant.feeds.sink import PlantSink, Submit
+from tickplant.feeds.sink import PlantSink, Submit, Tell
+from tickplant.model.errors import Overloaded, Stopping
+from tickplant.plant.feed_notes import Finished, Lost, Note
 
 _LOG = logging.getLogger(__name__)
+
+
+class Stalled(Exception):
+    """A feed that sends heartbeats has sent nothing for too long."""
 
 
 class FeedRunner:
     """Runs feeds as tasks of the running event loop. `states` may be read by any thread.
 
-    `jitter` returns a number from 0 to 1.
+    `tell` takes what is to be said of a feed, `shown_of` adds what the plant knows of it; both may
+    be left out. `jitter` returns a number from 0 to 1; without `stall_s` no feed stalls.
     """
 
     def __init__(
@@ -34,6 +46,9 @@ class FeedRunner:
         submit: Submit,
         *,
         clock: Clock,
+        tell: Tell | None = None,
+        shown_of: Callable[[str], dict[str, Any]] | None = None,
+        stall_s: float | None = None,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         backoff_s: float = 0.5,
@@ -43,6 +58,9 @@ class FeedRunner:
         assert len(set(names)) == len(names), f"feeds need names of their own: {names}"
         self._feeds = tuple(feeds)
         self._submit = submit
+        self._tell = tell
+        self._shown_of = shown_of
+        self._stall_s = stall_s
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -57,7 +75,8 @@ class FeedRunner:
     def shown(self) -> list[dict[str, Any]]:
         """Return every feed as `/v1/feeds` shows it."""
         now = self._clock()
-        return [state.shown(now) for state in self.states]
+        shown_of = self._shown_of or (lambda name: {})
+        return [{**state.shown(now), **shown_of(state.name)} for state in self.states]
 
     def start(self) -> None:
         """Start every feed; needs a running event loop."""
@@ -84,10 +103,13 @@ class FeedRunner:
         failures = 0
         while True:
             began = self._clock()
-            sink = PlantSink(self._submit, state, clock=self._clock, sleep=self._sleep)
+            sink = PlantSink(
+                self._submit, state, clock=self._clock, sleep=self._sleep, tell=self._tell
+            )
             try:
-                await feed.run(sink)
+                await self._attend(feed, sink)
             except Exception as fault:
+                self._say(Lost(feed.name, _cause(fault), f"{type(fault).__name__}: {fault}"))
                 if (self._clock() - began) / 1e9 > self._backoff_s_max:
                     failures = 0
                 pause_s = self._pause_s(failures)
@@ -95,8 +117,39 @@ class FeedRunner:
                 self._note_failure(state, fault, pause_s)
                 await self._sleep(pause_s)
             else:
+                self._say(Finished(feed.name))
                 state.state = "finished"
                 return
+
+    async def _attend(self, feed: Feed, sink: PlantSink) -> None:
+        """Run a feed; raises `Stalled` where it falls silent."""
+        if self._stall_s is None:
+            await feed.run(sink)
+            return
+        running = asyncio.create_task(feed.run(sink), name=f"run of {feed.name}")
+        try:
+            while not running.done():
+                await self._wait(running, self._stall_s)
+                silent_s = 0.0 if sink.alive_at is None else (self._clock() - sink.alive_at) / 1e9
+                if silent_s >= self._stall_s and not running.done():
+                    raise Stalled(f"nothing was heard of it for {silent_s:g} s")
+            await running
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    async def _wait(self, running: asyncio.Task[None], seconds: float) -> None:
+        """Wait until the task is done, or this long."""
+        pause = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait({running, pause}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+
+    def _say(self, note: Note) -> None:
+        if self._tell is not None:
+            with suppress(Stopping):
+                self._tell(note)
 
     def _pause_s(self, failures: int) -> float:
         # The exponent is capped too: a feed may fail for weeks, and 2.0**1024 overflows.
@@ -117,3 +170,10 @@ class FeedRunner:
         if not task.cancelled() and (fault := task.exception()) is not None:
             state.state, state.error = "stopped", f"{type(fault).__name__}: {fault}"
             _LOG.critical("feed %s ended for good", state.name, exc_info=fault)
+
+
+def _cause(fault: Exception) -> str:
+    """Return the cause of the gap that a fault of a feed makes."""
+    if isinstance(fault, Stalled):
+        return "stall"
+    return "overload" if isinstance(fault, Overloaded) else "disconnect"

@@ -10,12 +10,18 @@ from concurrent.futures import CancelledError, Future
 import pyarrow.compute as pc
 
 from tickplant.feeds.contract import Clock, FeedState, Sleep
-from tickplant.model.errors import PassingError
+from tickplant.model.errors import PassingError, Stopping
+from tickplant.model.times import INT64_MIN
+from tickplant.plant.feed_notes import Alive, Begun, Hole, Note, Repair
 from tickplant.plant.submission import Receipt, Submission
 
 _LOG = logging.getLogger(__name__)
 
 Submit = Callable[[Submission], Future[Receipt]]
+Tell = Callable[[Note], Future[int | None]]
+
+ALIVE_EVERY_NS = 250_000_000
+"""Heartbeats that bring a feed on by less event time than this are not passed on."""
 
 ROWS_UNDER_WAY_MAX = 200_000
 """Rows of one feed that may wait for the disk: more than half a second at 300,000 events a second,
@@ -27,6 +33,8 @@ class PlantSink:
 
     Up to `rows_max` rows are under way at once; then `submit` waits (policy `block`). A plant that
     refuses for now is asked again after the time it names: nothing was taken, so nothing doubles.
+    `tell` takes what the feed says; `alive_at` is when it was last heard of by the clock, None as
+    long as it has sent no heartbeat: a feed that sends none may be silent for as long as it likes.
     """
 
     def __init__(
@@ -36,9 +44,14 @@ class PlantSink:
         *,
         clock: Clock,
         sleep: Sleep,
+        tell: Tell | None = None,
         rows_max: int = ROWS_UNDER_WAY_MAX,
     ) -> None:
         self._submit = submit
+        self._tell = tell
+        self._begun = False
+        self._told_alive = INT64_MIN
+        self.alive_at: int | None = None
         self._state = state
         self._clock = clock
         self._sleep = sleep
@@ -55,12 +68,45 @@ class PlantSink:
             await self._room.wait()
         if self._failed is not None:
             raise self._failed
+        await self._begin()
         future = await self._hand_over(submission)
         self._rows += rows
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda done: _call(loop, lambda: self._settle(rows, done)))
         last = pc.max(submission.rows.column("ts_event")).as_py() if rows else None
         self._state.note(rows, last, self._clock())
+        if self.alive_at is not None:
+            self.alive_at = self._clock()
+
+    async def say(self, note: Note) -> int | None:
+        """Say something besides rows; see `contract.Sink.say`."""
+        if isinstance(note, Begun):
+            self._begun = True
+        else:
+            await self._begin()
+        if isinstance(note, Alive):
+            self.alive_at = self._clock()
+            if note.ts < self._told_alive + ALIVE_EVERY_NS:
+                return None
+            self._told_alive = note.ts
+        return await self._pass_on(note)
+
+    async def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            await self._pass_on(Begun(self._state.name))
+
+    async def _pass_on(self, note: Note) -> int | None:
+        if self._tell is None:
+            return None
+        try:
+            future = self._tell(note)
+        except Stopping:
+            return None  # what is not told is a gap of the next run
+        if isinstance(note, Hole | Repair):
+            return await asyncio.wrap_future(future)
+        future.add_done_callback(_see)
+        return None
 
     async def _hand_over(self, submission: Submission) -> Future[Receipt]:
         while True:
@@ -74,6 +120,11 @@ class PlantSink:
         self._rows -= rows
         self._failed = self._failed or (CancelledError() if done.cancelled() else done.exception())
         self._room.set()
+
+
+def _see(done: Future[int | None]) -> None:
+    if not done.cancelled() and (fault := done.exception()) is not None:
+        _LOG.warning("what a feed said was not taken: %s", fault)
 
 
 def _call(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:

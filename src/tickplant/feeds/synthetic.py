@@ -13,10 +13,14 @@ from tickplant.feeds.contract import Clock, Sink, Sleep
 from tickplant.feeds.market import Chunk, Market
 from tickplant.model.events import QUOTES, TRADES, Flag
 from tickplant.model.times import NS_PER_MS, NS_PER_S
+from tickplant.plant.feed_notes import Alive, Begun, Hole
 from tickplant.plant.submission import Submission
 
 PERIOD_NS = 50 * NS_PER_MS
 """How often events are sent, unless they come more seldom than that."""
+
+ALIVE_NS = NS_PER_S
+"""How often it says that it is alive, at least."""
 
 LATE_NS_MAX = NS_PER_S
 """Later than this the feed does not catch up: the missed span stays empty."""
@@ -25,9 +29,10 @@ LATE_NS_MAX = NS_PER_S
 class SyntheticFeed:
     """A `Feed` of made-up events at the rate that the settings ask for.
 
-    Sends what is due every 50 ms, or when the next event is due where that is later. When it
-    comes more than a second late (a busy machine, a sink that holds back), the events of the
-    missed span are moved on instead of sent in a burst; `skipped_ns` is the sum of those spans.
+    Sends what is due every 50 ms, or when the next event is due where that is later, and a
+    heartbeat at least once a second. When it comes more than a second late (a busy machine, a sink
+    that holds back), the events of the missed span are moved on instead of sent in a burst, which
+    it says; `skipped_ns` is the sum of those spans.
     Trade ids hold the time of the first start, so that they are new after every restart.
     """
 
@@ -53,25 +58,34 @@ class SyntheticFeed:
         now = self._clock()
         self._id_prefix = self._id_prefix or f"{now:x}-"
         self._origin = now - self._market.at(self._sent)
+        await sink.say(Begun(self.name, start=now))
         while True:
             now = self._clock()
-            self._keep_schedule(now)
+            missed = self._keep_schedule(now)
+            if missed:
+                await sink.say(Hole(self.name, now - missed, now, "overload"))
             await self._send_due(sink, now)
-            wake = max(now + PERIOD_NS, self._next_at())
+            await sink.say(Alive(self.name, now))
+            wake = max(now + PERIOD_NS, min(self._next_at(), now + ALIVE_NS))
             await self._sleep(max(wake - self._clock(), 0) / NS_PER_S)
 
     def _next_at(self) -> int:
         return self._origin + self._market.at(self._sent)
 
-    def _keep_schedule(self, now: int) -> None:
-        """Move the origin when the clock has run away from the schedule, either way."""
+    def _keep_schedule(self, now: int) -> int:
+        """Move the origin when the clock has run away from the schedule, either way.
+
+        Returns how much time was left out, ns.
+        """
         late = now - self._next_at()
         spacing = self._market.at(self._sent + 1) - self._market.at(self._sent)
         if late > LATE_NS_MAX:
             self._origin += late
             self.skipped_ns += late
-        elif late < -(spacing + LATE_NS_MAX):  # the clock was set back
+            return late
+        if late < -(spacing + LATE_NS_MAX):  # the clock was set back
             self._origin += late
+        return 0
 
     async def _send_due(self, sink: Sink, now: int) -> None:
         while self._next_at() <= now:

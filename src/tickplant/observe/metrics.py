@@ -150,14 +150,15 @@ class Metrics:
         store: Callable[[], Any] | None = None,
         hub: Callable[[], Any] | None = None,
         feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
+        coverage: Callable[[], Any] | None = None,
         numbers: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         """Say where to read at a scrape: functions that return the status of each part.
 
-        `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, and single numbers by the
-        names in `scraped.NUMBERS`. A later call replaces the earlier one.
+        `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`, and
+        single numbers by the names in `scraped.NUMBERS`. A later call replaces the earlier one.
         """
-        self._scraped.sources = Sources(log, store, hub, feeds, dict(numbers or {}))
+        self._scraped.sources = Sources(log, store, hub, feeds, coverage, dict(numbers or {}))
 
     def render(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus text and the content type to send them with."""

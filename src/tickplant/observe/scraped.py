@@ -40,6 +40,7 @@ class Sources:
     store: Callable[[], Any] | None = None
     hub: Callable[[], Any] | None = None
     feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    coverage: Callable[[], Any] | None = None
     numbers: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
@@ -64,6 +65,7 @@ class Scraped(Collector):
             ("store", self.sources.store, _store),
             ("hub", self.sources.hub, _hub),
             ("feeds", self.sources.feeds, _feeds),
+            ("coverage", self.sources.coverage, _coverage),
         ):
             if read is not None:
                 yield from self._read(name, read, shape)
@@ -153,6 +155,17 @@ def _feeds(feeds: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     yield _counter("feed_events", "Rows that the feed submitted.", _keyed(events), "feed")
     lags = {feed["id"]: feed["lag"] for feed in feeds if feed.get("lag") is not None}
     yield _gauge("feed_lag_seconds", "Age of the last event on arrival.", _keyed(lags), "feed")
+
+
+def _coverage(status: Any) -> Iterator[Metric]:
+    yield _counter("gaps", "Entries of the gap ledger, by cause.", _keyed(status.gaps), "cause")
+    yield _gauge("gaps_open", "Gaps that are neither repaired nor given up.", status.gaps_open)
+    yield _gauge(
+        "uncovered_seconds", "Event time of gaps that are over, unrepaired.", status.uncovered_s
+    )
+    yield _gauge("events_repaired", "Events that repairs of gaps brought.", status.events_repaired)
+    lags = _keyed(status.lags_s)
+    yield _gauge("watermark_lag_seconds", "Age of the feed's watermark.", lags, "feed")
 
 
 def _stream(counts: StreamCounts) -> Iterator[Metric]:

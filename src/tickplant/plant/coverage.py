@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions
 from tickplant.candles.grid import Grid
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.plant.coverage_own import NOT_WIDENED, OwnCoverage, Widened
+from tickplant.plant.coverage_own import NOT_WIDENED, Grown, OwnCoverage, Widened
 from tickplant.plant.coverage_wide import WideCoverage
 from tickplant.plant.ledger import Ledger, Touch, Touches
 
@@ -104,9 +104,11 @@ class CoverageBook:
             self.rows_behind = other.rows_behind
 
     def mark(self) -> None:
-        """Remember how far each whole feed has come before what is taken next."""
+        """Remember how far each feed has come before what is taken next."""
         for wide in self.wide.values():
             wide.before = wide.reach
+        for own in self.own.values():
+            own.grown.clear()
 
     def take(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Take rows of `coverage`, in sequence order; many at once cost few operations a feed."""
@@ -214,6 +216,21 @@ class CoverageBook:
             np.maximum(found, self._late(reached), out=found)
         return found
 
+    def grown(self, feed: int, numbers: Ints, watermarks: Ints) -> Iterator[Grown]:
+        """Yield what a feed has come to cover of its instruments since `mark`, in closed bars too.
+
+        That is what lies before what it had covered, and what lies before the watermark that an
+        instrument, one of `numbers`, rising, had then.
+        """
+        if feed in self.own:
+            yield from self.own[feed].grown
+        wide = self.wide.get(feed)
+        if wide is not None and wide.before != INT64_MIN:
+            ahead = numbers[wide.serves(numbers) & (watermarks > wide.before)]
+            if len(ahead):
+                lows, highs = np.full((2, len(ahead)), ((wide.before,), (wide.reach,)), np.int64)
+                yield Grown(ahead, lows, highs, np.zeros(len(ahead), np.bool_))
+
     def touched_by(self, rows: pa.RecordBatch) -> list[Touched]:
         """Return where these rows of `coverage`, which were taken, changed what is covered."""
         kinds = rows.column("kind").to_pylist()
@@ -226,7 +243,22 @@ class CoverageBook:
                 touch = self.ledger.touch(ref or seq)
                 if touch is not None and touch.seq == seq:
                     found.append(self._touched(touch))
+        begins = rows.filter(pc.equal(rows.column("kind"), "begin"))
+        names = ("feed", "instrument", "start")
+        for feed, number, start in zip(*(begins.column(n).to_pylist() for n in names), strict=True):
+            if number and self._is_known(number, but=feed):
+                found.append(Touched(np.array([number], np.int64), start, self.wide[feed].reach))
         return found
+
+    def _is_known(self, number: int, *, but: int) -> bool:
+        """Say whether another feed covers an instrument."""
+        parts: list[tuple[int, WideCoverage | OwnCoverage]] = [*self.wide.items()]
+        one = np.array([number], np.int64)
+        return any(
+            part.reached(one)[0] != INT64_MIN
+            for feed, part in [*parts, *self.own.items()]
+            if feed != but or isinstance(part, OwnCoverage)
+        )
 
     def _touched(self, touch: Touch) -> Touched:
         if touch.instrument:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tickplant.candles.coverage import Ints, Spans, spans
+from tickplant.candles.coverage import Flags, Ints, Spans, spans
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.ledger import grown
 
@@ -32,6 +32,18 @@ class Widened(NamedTuple):
     numbers: Ints
     ends: Ints
     firsts: Ints
+
+
+class Grown(NamedTuple):
+    """Instruments of which more is covered now: what lies between `lows` and `highs`, shape (n,).
+
+    `back` says where that lies before what was covered, not behind it. A number may come again.
+    """
+
+    numbers: Ints
+    lows: Ints
+    highs: Ints
+    back: Flags
 
 
 _NONE = np.empty(0, np.int64)
@@ -55,6 +67,7 @@ class OwnCoverage:
             _NONE,
         )  # instrument, start, end of closed spans, by instrument
         self.open = False
+        self.grown: list[Grown] = []  # since somebody last took it
 
     def note(self, numbers: Ints, ts: Ints) -> Widened:
         """Take rows of the session; any order, shape (n,)."""
@@ -63,14 +76,14 @@ class OwnCoverage:
         behind = ts > self._closed_last[numbers]
         if not behind.all():
             early = ts < self._closed_first[numbers]
-            _widen(self._early_first, self._early_last, numbers[early], ts[early])
+            self._widen(self._early_first, self._early_last, numbers[early], ts[early])
             self._dirty[numbers[early]] = True
             numbers, ts = numbers[behind], ts[behind]
             if not len(numbers):
                 return NOT_WIDENED
         self._dirty[numbers] = True
         before = self._first[numbers]
-        _widen(self._first, self._last, numbers, ts)
+        self._widen(self._first, self._last, numbers, ts)
         wider = (self._first[numbers] < before) & (self._closed_last[numbers] != INT64_MIN)
         if not wider.any():
             return NOT_WIDENED
@@ -145,6 +158,20 @@ class OwnCoverage:
         found[known] = self._first[numbers[known]]
         return found
 
+    def _widen(self, first: Ints, last: Ints, numbers: Ints, ts: Ints) -> None:
+        before, until = first[numbers], last[numbers]
+        np.minimum.at(first, numbers, ts)
+        np.maximum.at(last, numbers, ts)
+        back = (first[numbers] < before) & (before != INT64_MAX)
+        on = (last[numbers] > until) & (until != INT64_MIN)
+        for here, lows, highs, is_back in (
+            (back, first[numbers], before, True),
+            (on, until, last[numbers], False),
+        ):
+            if here.any():
+                flags = np.full(np.count_nonzero(here), is_back)
+                self.grown.append(Grown(numbers[here], lows[here], highs[here], flags))
+
     def _grow(self, size: int) -> None:
         if size <= self._first.size:
             return
@@ -154,8 +181,3 @@ class OwnCoverage:
             setattr(self, name, grown(getattr(self, name), size, INT64_MIN))
         more = np.zeros(self._first.size - self._dirty.size, np.bool_)
         self._dirty = np.append(self._dirty, more)
-
-
-def _widen(first: Ints, last: Ints, numbers: Ints, ts: Ints) -> None:
-    np.minimum.at(first, numbers, ts)
-    np.maximum.at(last, numbers, ts)

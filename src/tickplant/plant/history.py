@@ -32,6 +32,7 @@ from tickplant.plant.bar_reader import BarReader
 from tickplant.plant.bar_table import finish
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
 from tickplant.plant.coverage_reader import read_book
+from tickplant.plant.gaps import GapQuery, select_gaps
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
@@ -190,6 +191,28 @@ class History:
         """Return what is covered of an instrument, and how far its event time has come."""
         book = self._book() if as_of == NOW else self.read_book(as_of, instrument)
         return book.of(instrument, self._last_known(instrument, as_of))
+
+    def gaps(
+        self,
+        *,
+        feed: int | None = None,
+        instrument: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        after: int = 0,
+        as_of: AsOf = NOW,
+    ) -> pa.Table:
+        """Return entries of the gap ledger by id, in `gaps.GAP_SCHEMA`.
+
+        Of the feed of this number, those that touch an instrument (the whole feed's that serves it
+        included) or the span `[start, end)`, with this status; at most `limit`, those behind the
+        id `after`.
+        """
+        book = self._book() if as_of == NOW else self.read_book(as_of)
+        query = GapQuery(feed, instrument, start, end, status, after, limit)
+        return select_gaps(book, query)
 
     def watermark(self, instrument: int, as_of: AsOf = NOW) -> int:
         """Return how far the event time of an instrument has surely come.

@@ -21,7 +21,9 @@ from tickplant.model.times import INT64_MAX, INT64_MIN
 OPEN_END = INT64_MAX
 """The end of a gap that lasts."""
 
-_OPEN, _REPAIRING, _REPAIRED, _UNREPAIRABLE = range(len(STATUSES))
+OPEN, REPAIRING, REPAIRED, UNREPAIRABLE = range(len(STATUSES))
+"""The codes of the column `status`."""
+
 _ENTRY = np.dtype(
     [
         ("id", "<i8"),
@@ -146,7 +148,7 @@ class Ledger:
             return
         entry = self._rows[place]
         seq = int(row["seq"])  # type: ignore[call-overload]
-        was_repaired = entry["status"] == _REPAIRED
+        was_repaired = entry["status"] == REPAIRED
         entry["changed"] = seq
         if row["status"] is not None:
             entry["status"] = STATUSES.index(str(row["status"]))
@@ -158,7 +160,7 @@ class Ledger:
         if row["end"] is not None:
             entry["end"] = row["end"]
             entry["hull"] = max(entry["hull"], entry["end"])
-        if moved or was_repaired != (entry["status"] == _REPAIRED):
+        if moved or was_repaired != (entry["status"] == REPAIRED):
             entry["touched"] = seq
         self._note_ends(self._rows[place : place + 1])
 
@@ -201,13 +203,13 @@ class Ledger:
     def missing(self, feed: int, instrument: int) -> Spans:
         """Return the spans of the gaps of a feed that are not repaired."""
         mine = self._of(feed, instrument)
-        mine = mine[mine["status"] != _REPAIRED]
+        mine = mine[mine["status"] != REPAIRED]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
     def repaired(self, feed: int, instrument: int) -> Spans:
         """Return the spans of the gaps of a feed that were repaired."""
         mine = self._of(feed, instrument)
-        mine = mine[mine["status"] == _REPAIRED]
+        mine = mine[mine["status"] == REPAIRED]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
     def touches(self, feed: int, instrument: int) -> Touches:
@@ -244,7 +246,7 @@ class Ledger:
     def unrepaired(self, feed: int) -> list[Gap]:
         """Return the gaps of a feed that are open or being repaired, by id."""
         rows = self.rows
-        here = (rows["feed"] == feed) & (rows["status"] <= _REPAIRING)
+        here = (rows["feed"] == feed) & (rows["status"] <= REPAIRING)
         return [self._gap(place) for place in np.flatnonzero(here).tolist()]
 
     def _gap(self, place: int) -> Gap:

@@ -37,6 +37,7 @@ from tickplant.plant.batch import Batch
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.coverage import CoverageBook
 from tickplant.plant.coverage_keeper import CoverageKeeper, Row, stamp
+from tickplant.plant.coverage_status import coverage_status, feed_facts, notices
 from tickplant.plant.feed_notes import Note
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
@@ -96,12 +97,21 @@ class Plant:
         self.catalog = catalog
         self.registry = catalog.registry
         self.seq_last = log.seq_next - 1
-        self.coverage = CoverageKeeper(store, catalog, self._log_coverage, self.seq_last)
+        lateness_ns = round(settings.feeds.lateness_s * NS_PER_S)
+        self.coverage = CoverageKeeper(
+            store,
+            catalog,
+            self._log_coverage,
+            self.seq_last,
+            lateness_ns=lateness_ns,
+            alive_ns=round(settings.feeds.alive_s * NS_PER_S),
+        )
         self.history = History(
             store,
             catalog.registry,
             lambda: self.seq_last,
             self._book,
+            lateness_ns,
             trade_rules=settings.conditions,
         )
         self.started_at = clock()
@@ -123,6 +133,7 @@ class Plant:
             store=store.status,
             hub=hub.status,
             feeds=self.feeds,
+            coverage=lambda: coverage_status(self.coverage.book, self.feed_name, self.clock()),
             numbers={
                 "ready": lambda: self.readiness()[0],
                 "instruments": lambda: len(self.registry),
@@ -463,6 +474,7 @@ class Plant:
                 update = partial(self._candles.apply, batch.table, batch.rows)
             self._publish_candles(update, batch.seq_last)
         self._publish_revised(covered)
+        self._publish_candles(self._candles.regrown, self.seq_last)
 
     def _serve(self) -> None:
         """Keep the served candles from now on."""
@@ -508,12 +520,17 @@ class Plant:
         self._inbox.call(lambda: settle(future, self._take_note(note)), future)
         return future
 
+    def feed_facts(self, name: str) -> dict[str, Any]:
+        """Return what is known of a feed's coverage: how far it is, since when, open gaps."""
+        return feed_facts(self.coverage.book, self.catalog.feeds.get(name))
+
     def _take_note(self, note: Note) -> int | None:
         self.coverage.book.mark()
         try:
             return self.coverage.take_note(note)
         finally:
             self._publish_revised(self._publish_covered())
+            self._publish_candles(self._candles.regrown, self.seq_last)
 
     def _cover(self, batches: tuple[Batch, ...]) -> None:
         """Let the book take what was stored."""
@@ -539,10 +556,12 @@ class Plant:
         return batch.rows
 
     def _publish_covered(self) -> list[pa.RecordBatch]:
-        """Publish the rows of coverage that were written; return them."""
+        """Publish the rows of coverage that were written and notices of the gaps among them."""
         written = self.coverage.take_written()
         for rows in written:
             self.hub.publish(Published.of_rows(COVERAGE, rows))
+            for notice, seq in notices(self.coverage.book, rows, self.catalog):
+                self.hub.publish(Published.of_status(notice, seq))
         return written
 
     def _publish_revised(self, covered: list[pa.RecordBatch]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
 from tickplant.model.events import MARKET_TABLES
-from tickplant.model.times import INT64_MIN
+from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.coverage import CoverageBook, Measured, Numbers, covered_part
 from tickplant.plant.newest import last_rows
 from tickplant.store.contract import NOW, AsOf, Store
@@ -37,6 +37,16 @@ class Moved(NamedTuple):
     after: Ints
 
 
+class Regrown(NamedTuple):
+    """Instruments of which more is covered between `lows` and `highs`, where bars were closed up to
+    `marks`; shape (n,). A number may come again."""
+
+    numbers: Ints
+    lows: Ints
+    highs: Ints
+    marks: Ints
+
+
 class Watermarks:
     """Kept up with every batch by one thread, which owns it; a `Coverage` of bars as they are now.
 
@@ -47,6 +57,7 @@ class Watermarks:
         self._store = store
         self._book = CoverageBook() if book is None else book
         self._last = np.empty(0, dtype=np.int64)
+        self._regrown: list[Regrown] = []
 
     def of(self, numbers: NDArray[np.integer]) -> Ints:
         """Return the watermarks of instruments that `advance` has named, shape (n,)."""
@@ -80,9 +91,24 @@ class Watermarks:
         if len(unknown):
             self._look_up(unknown, AsOf(seq_max=seq_first - 1), feed)
         before = self._last[numbers]
+        self._note_grown(feed, numbers, before)
         np.maximum.at(self._last, instrument, ts)
         self._last[numbers] = np.maximum(self._last[numbers], self._book.watermarks(numbers))
         return Moved(numbers, before, self._last[numbers])
+
+    def _note_grown(self, feed: int, numbers: Ints, before: Ints) -> None:
+        """Keep what is covered of bars that were closed, or lies before what was covered."""
+        for grown in self._book.grown(feed, numbers, before):
+            marks = before[np.minimum(np.searchsorted(numbers, grown.numbers), len(numbers) - 1)]
+            marks = np.where(grown.back, INT64_MAX, marks)
+            here = grown.lows < marks
+            if here.any():
+                self._regrown.append(Regrown(*(c[here] for c in (*grown[:3], marks))))
+
+    def take_regrown(self) -> list[Regrown]:
+        """Return where more is covered of bars that no event of a batch need have changed."""
+        regrown, self._regrown = self._regrown, []
+        return regrown
 
     def measure(self, grid: Grid, instrument: Numbers, starts: Ints, ends: Ints) -> Measured:
         """Return what is known of bars of instruments that `advance` has named, shape (n,).

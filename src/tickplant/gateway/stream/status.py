@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Frame
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.times import format_time
+from tickplant.plant.published import Published
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class StatusSubscription(Subscription):
     """A subscription to `status`, once it has joined a `StatusWatch`: its state, then notices."""
 
     _watch: StatusWatch | None = None
+    _notices: tuple[Mapping[str, Any], ...] = ()
     _told: dict[str, Any] | None = None
 
     def join(self, watch: StatusWatch) -> None:
@@ -40,11 +42,20 @@ class StatusSubscription(Subscription):
     def step(self) -> list[Frame]:
         """Return the frames that are ready; see `Subscription.step`."""
         frames = super().step()
+        frames += [self._codec.message(**notice) for notice in self._notices]
+        self._notices = ()
         event = None if self._watch is None else self._watch.event
         if event is None or event is self._told:
             return frames
         self._told = event
         return [*self._codec.data(self.id, self.channel, [self._codec.encode(event)]), *frames]
+
+    def _events(self, taken: list[Published]) -> list[bytes]:
+        """Keep the notices, which are messages of their own."""
+        mine = [entry for entry in taken if entry.topic in self._topics]
+        new = [entry.message for entry in mine if entry.seq_last > self._floor]
+        self._notices += tuple(message for message in new if message and "op" in message)
+        return super()._events([e for e in mine if e.message is None or "op" not in e.message])
 
 
 class StatusWatch:

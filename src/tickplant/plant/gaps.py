@@ -1,0 +1,73 @@
+"""Reading the gap ledger: the entries as a table, filtered, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tickplant.model.events import STATUSES
+from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.coverage import CoverageBook
+from tickplant.plant.ledger import OPEN_END
+
+GAP_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("feed", pa.int16(), nullable=False),
+        pa.field("instrument", pa.int32(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64()),
+        pa.field("cause", pa.string(), nullable=False),
+        pa.field("noticed", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("events", pa.int64()),
+        pa.field("changed", pa.int64(), nullable=False),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""Entries of the ledger, by `id`. `instrument` 0 is every one of the feed, `end` null while the
+gap lasts, `changed` the number of the last row about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapQuery:
+    """Which entries: of a feed, that touch an instrument or a span, with a status; by id."""
+
+    feed: int | None = None
+    instrument: int | None = None
+    start: int | None = None
+    end: int | None = None
+    status: str | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+def select_gaps(book: CoverageBook, query: GapQuery) -> pa.Table:
+    """Return the entries of a book's ledger that a query asks for."""
+    with book.lock:
+        ledger = book.ledger
+        rows = ledger.rows.copy()
+        here = np.flatnonzero(_wanted(rows, book, query))[: query.limit]
+        gaps = ledger.gaps(here)
+    columns = {name: [getattr(gap, name) for gap in gaps] for name in GAP_SCHEMA.names}
+    return pa.table(columns, schema=GAP_SCHEMA)
+
+
+def _wanted(rows: NDArray[np.void], book: CoverageBook, query: GapQuery) -> NDArray[np.bool_]:
+    low = INT64_MIN if query.start is None else query.start
+    high = INT64_MAX if query.end is None else query.end
+    wanted: NDArray[np.bool_] = (rows["id"] > query.after) & (rows["start"] < high)
+    wanted &= (rows["end"] > low) | (rows["end"] == OPEN_END)
+    if query.feed is not None:
+        wanted &= rows["feed"] == query.feed
+    if query.status is not None:
+        wanted &= rows["status"] == STATUSES.index(query.status)
+    if query.instrument is not None:
+        number = np.array([query.instrument], np.int64)
+        serving = [feed for feed, wide in book.wide.items() if number[0] in wide.served]
+        whole = (rows["instrument"] == 0) & np.isin(rows["feed"], serving)
+        wanted &= whole | (rows["instrument"] == number[0])
+    return wanted
