@@ -91,7 +91,7 @@ def spare(bars: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(moves, min_size=1, max_size=40),
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),

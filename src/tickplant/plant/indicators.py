@@ -225,10 +225,3 @@ def bar_columns(table: pa.Table) -> Columns:
         name: np.asarray(table[name].to_numpy(zero_copy_only=False), np.float64)
         for name in BAR_COLUMNS
     }
-
-
-def bar_states(table: pa.Table | pa.RecordBatch) -> list[str | None]:
-    """Return the state of each bar as the stream tells it."""
-    if "state" in table.schema.names:
-        return list(table.column("state").to_pylist())
-    return ["forming" if forming else None for forming in table.column("forming").to_pylist()]

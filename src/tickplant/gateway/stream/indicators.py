@@ -26,7 +26,7 @@ from tickplant.gateway.stream.windows import Bar, Plan, Shown, Window, without_n
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MIN, format_time
 from tickplant.plant.history import Candles, History
-from tickplant.plant.indicators import Indicated, bar_keys, bar_states, read_affected, values_of
+from tickplant.plant.indicators import Indicated, bar_keys, read_affected, values_of
 from tickplant.plant.published import Published
 from tickplant.store.contract import AsOf
 
@@ -107,20 +107,20 @@ class Encoder:
         return [self._encode({**head, **self._row(one)}) for one in shown]
 
     def _row(self, one: Shown) -> dict[str, Any]:
-        row: dict[str, Any] = {"start": format_time(one.start), "end": format_time(one.end)}
-        if one.state is not None:
-            row["state"] = one.state
-        row["revision"] = one.revision
-        row.update(zip(self._names, one.values, strict=True))
-        return row
+        return {
+            "start": format_time(one.start),
+            "end": format_time(one.end),
+            "state": one.state,
+            "revision": one.revision,
+            **dict(zip(self._names, one.values, strict=True)),
+        }
 
 
 def _shown(found: Indicated) -> list[Shown]:
     table = found.candles.table
     values = without_nan(np.array(list(found.columns.values())).T)
-    starts, ends, revisions = (table[name].to_pylist() for name in ("start", "end", "revision"))
-    rows = zip(starts, ends, bar_states(table), revisions, values, strict=True)
-    return [Shown(*row) for row in rows]
+    columns = (table[name].to_pylist() for name in ("start", "end", "state", "revision"))
+    return [Shown(*row) for row in zip(*columns, values, strict=True)]
 
 
 Place = tuple[int, str]

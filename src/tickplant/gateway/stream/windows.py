@@ -26,7 +26,6 @@ from tickplant.plant.indicators import (
     any_daily,
     bar_columns,
     bar_keys,
-    bar_states,
     trading_days,
 )
 
@@ -46,7 +45,7 @@ class Bar(NamedTuple):
     key: int
     start: int
     end: int
-    state: str | None
+    state: str
     revision: int
     events: int
     values: tuple[float, ...]
@@ -57,7 +56,7 @@ class Shown(NamedTuple):
 
     start: int
     end: int
-    state: str | None
+    state: str
     revision: int | None
     values: list[float | None]
 
@@ -85,7 +84,7 @@ class Plan:
                 bar_keys(table).tolist(),
                 table.column("start").to_pylist(),
                 table.column("end").to_pylist(),
-                bar_states(table),
+                table.column("state").to_pylist(),
                 revisions.to_pylist(),
                 table.column("count").to_pylist(),
                 zip(*(columns[name].tolist() for name in self.columns), strict=True),
