@@ -72,6 +72,13 @@ class ServerSettings:
         "Origins of other web pages that may write and open the stream, with commas between; "
         "`*` for all. The plant's own pages always may.",
     )
+    switch_interval_ms: float = _setting(
+        0.5,
+        "How long a busy thread may keep another one waiting, ms; Python's own 5 ms made answers "
+        "wait while rows are accepted (decision 016).",
+        low=0.01,
+        high=100,
+    )
 
 
 @dataclass(frozen=True, slots=True)

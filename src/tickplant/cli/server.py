@@ -14,6 +14,7 @@ import errno
 import ipaddress
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,7 @@ def serve(
     """
     import uvloop  # noqa: PLC0415 - not on Windows
 
+    sys.setswitchinterval(opened.plant.settings.server.switch_interval_ms / 1_000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(opened, bound, feeds, on_ready, until))
 

@@ -254,12 +254,13 @@ class ServedCandles:
         if len(later):
             unknown = states.start[states.count == 0]
             later = later.take((later.start >= since) & ~np.isin(later.start, unknown))
-            states = merge([states, later])
+            states = _join(states, later)
         return Seen(states, since, seq)
 
     def _states_of(self, batches: list[pa.RecordBatch], kind: Kind, instrument: int) -> States:
         grid, basis = kind
-        rows = rows_of_one(batches, instrument, columns_of(basis, conditions=True))
+        conditions = table_of(basis) == TRADES and self._rules.concern(instrument)
+        rows = rows_of_one(batches, instrument, columns_of(basis, conditions=conditions))
         if rows is None:
             return States(np.empty((height_of(basis), 0), np.int64))
         return rows_of(basis, rows, self._rules).build(grid, instrument)
@@ -283,6 +284,15 @@ def build_all(
         return [rows.build(grids[0])]
     cells = rows.build(Cells(grids))
     return [roll_up(cells, grid) for grid in grids]
+
+
+def _join(states: States, later: States) -> States:
+    """Merge states of one instrument, where nearly always few bars at the end have changed."""
+    if not len(later):
+        return states
+    same = int(np.searchsorted(states.start, later.start[0]))
+    tail = merge([states.take(slice(same, None)), later])
+    return States(np.concatenate([states.block[:, :same], tail.block], axis=1))
 
 
 def _pools(served: Served, lock: Lock) -> dict[int, Pool]:
