@@ -253,6 +253,9 @@ def _with_amendments(
     """Let a bar's revision be the number of the last event that touched it, amendments included."""
     if not len(seqs) or not len(states):
         return states
+    counted = grid.inside(ts)
+    if counted is not None:
+        ts, seqs = ts[counted], seqs[counted]
     starts = grid.starts(ts)
     places = np.minimum(np.searchsorted(states.start, starts), len(states) - 1)
     inside = states.start[places] == starts
