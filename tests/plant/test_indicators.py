@@ -18,7 +18,7 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.model.errors import InvalidParameter
 from tickplant.plant.event_indicators import read_event_indicators
-from tickplant.plant.indicators import Indicated, read_indicators
+from tickplant.plant.indicators import Indicated, bar_keys, read_indicators
 from tickplant.plant.plant import Plant
 from tickplant.store.contract import AsOf, Cursor
 
@@ -60,7 +60,7 @@ def read(plant: Plant, interval: str, name: str = NAMES, **query: Any) -> Indica
 def by_start(found: Indicated) -> dict[int, list[Any]]:
     """Return the values of each bar by its start; NaN as text, which equals itself."""
     rows = np.array(list(found.columns.values())).T.tolist()
-    starts = found.candles.table["start"].to_pylist()
+    starts = bar_keys(found.candles.table).tolist()
     return {
         start: ["NaN" if value != value else value for value in row]  # noqa: PLR0124
         for start, row in zip(starts, rows, strict=True)
@@ -69,7 +69,8 @@ def by_start(found: Indicated) -> dict[int, list[Any]]:
 
 NEW_YORK = {"timezone": "America/New_York", "day_start": "17:00"}
 KINDS = [("7m", "none", {}), ("11m", "null", NEW_YORK), ("13m", "previous", {}),
-         ("1h", "previous", NEW_YORK), ("5h", "none", NEW_YORK)]  # fmt: skip
+         ("1h", "previous", NEW_YORK), ("5h", "none", NEW_YORK),
+         ("4t", "none", NEW_YORK)]  # fmt: skip
 
 
 def before_all(row: list[Any]) -> list[Any]:

@@ -60,11 +60,15 @@ def hear(one: Subscription, kept: Heard) -> list[dict[str, Any]]:
     events = [event for message in drain(one) for event in message.get("events", [])]
     for event in events:
         assert event.pop("venue") == "ORIGIN"
-        key = event["symbol"], event["start"]
+        key = event["symbol"], event["start"] if "day" not in event else bar_of_day(event)
         kept[key] = event
         if event.get("close", event.get("hl2", event.get("volume"))) is None:
             del kept[key]
     return events
+
+
+def bar_of_day(row: dict[str, Any]) -> str:
+    return f"{row['day']} {row['index']}"
 
 
 def stored(plant: Plant, name: str, interval: str, basis: str) -> Heard:
@@ -74,7 +78,8 @@ def stored(plant: Plant, name: str, interval: str, basis: str) -> Heard:
         read = read_indicators(plant.history, one, grid, parse_indicators(name), basis=basis)
         rows = json.loads(JSON.encode(indicator_rows(read.candles.table, read.columns)))
         for row in rows:
-            found[one.symbol, row["start"]] = {
+            key = row["start"] if "day" not in row else bar_of_day(row)
+            found[one.symbol, key] = {
                 "symbol": one.symbol, "interval": interval, "basis": basis,
                 "timezone": "UTC", "day_start": "00:00", **row,
             }  # fmt: skip
@@ -91,11 +96,11 @@ def spare(bars: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(moves, min_size=1, max_size=40),
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
-    st.sampled_from(["1s", "7s", "1m"]),
+    st.sampled_from(["1s", "7s", "1m", "2t"]),
     st.sampled_from(["trade", "mid"]),
     st.sampled_from([1, 3, 16]),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tickplant.formats.rows import TIMESTAMP, candle_structs, public_candles
+from tickplant.formats.rows import PLACE_COLUMNS, TIMESTAMP, candle_structs, public_candles
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_times
 
@@ -25,6 +26,8 @@ def indicator_rows(bars: pa.Table, columns: Columns) -> list[dict[str, Any]]:
     for bar, numbers in zip(candle_structs(bars), values, strict=True):
         row: dict[str, Any] = {"start": bar.start, "end": bar.end, "state": bar.state}
         row["revision"] = bar.revision
+        if bar.index is not msgspec.UNSET:
+            row |= {"day": bar.day, "index": bar.index}
         row.update(zip(columns, numbers, strict=True))
         rows.append(row)
     return rows
@@ -43,7 +46,9 @@ def public_indicators(
     bars: pa.Table, columns: Columns, instrument: Instrument, interval: str, basis: str
 ) -> pa.Table:
     """Return bars and their indicators as columns for tools."""
-    shown = public_candles(bars, instrument, interval, basis).select(_OF_BAR)
+    whole = public_candles(bars, instrument, interval, basis)
+    place = [name for name in PLACE_COLUMNS if name in whole.column_names]
+    shown = whole.select([*_OF_BAR, *place])
     return _with(shown, columns)
 
 

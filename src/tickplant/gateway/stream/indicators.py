@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tickplant.analytics.ask import columns_of, sources_of
 from tickplant.analytics.catalogue import Indicator
+from tickplant.candles.activity import activity_of
 from tickplant.gateway.stream.protocol import Codec, Frame
 from tickplant.gateway.stream.replay import Chunk, Source
 from tickplant.gateway.stream.replay_bars import CandleQuery
@@ -79,7 +80,7 @@ class IndicatorQuery(CandleQuery):
         """Return a bar whose last event was cancelled: it has no values."""
         count = len(sources_of(self.indicators)) + sum(map(len, columns_of(self.indicators)))
         revision = bar.revision or None
-        return Shown(bar.start, bar.end, bar.state, revision, [None] * count)
+        return Shown(bar.key, bar.start, bar.end, bar.state, revision, [None] * count)
 
     def _encoded(
         self, source: Source, instrument: Instrument, basis: str, shown: list[Shown]
@@ -94,6 +95,7 @@ class Encoder:
 
     def __init__(self, query: IndicatorQuery, codec: Codec, registry: Registry) -> None:
         self._query = query
+        self._placed = activity_of(query.grid) is not None
         self._encode = codec.encode
         self._registry = registry
         named = [name for names in columns_of(query.indicators) for name in names]
@@ -112,15 +114,24 @@ class Encoder:
             "end": format_time(one.end),
             "state": one.state,
             "revision": one.revision,
+            **self._place(one.key),
             **dict(zip(self._names, one.values, strict=True)),
         }
+
+    def _place(self, key: int) -> dict[str, Any]:
+        """Return which of its day a bar by activity is."""
+        if not self._placed:
+            return {}
+        day = self._query.grid.floor(key)
+        return {"day": format_time(day), "index": key - day}
 
 
 def _shown(found: Indicated) -> list[Shown]:
     table = found.candles.table
     values = without_nan(np.array(list(found.columns.values())).T)
     columns = (table[name].to_pylist() for name in ("start", "end", "state", "revision"))
-    return [Shown(*row) for row in zip(*columns, values, strict=True)]
+    keys = bar_keys(table).tolist()
+    return [Shown(*row) for row in zip(keys, *columns, values, strict=True)]
 
 
 Place = tuple[int, str]

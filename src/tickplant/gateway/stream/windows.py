@@ -54,6 +54,7 @@ class Bar(NamedTuple):
 class Shown(NamedTuple):
     """A bar with its values: sources, then the columns of each indicator."""
 
+    key: int
     start: int
     end: int
     state: str
@@ -168,13 +169,13 @@ class Window:
             return False
         return place >= self._plan.reach
 
-    def show(self, keys: Iterable[int]) -> list[Shown]:
+    def show(self, wanted: Iterable[int]) -> list[Shown]:
         """Return those of these bars that are still there, rising, with their values.
 
         `apply` has said that their windows are held.
         """
         held = self._ints[KEY, self._low : self._high]
-        places = np.flatnonzero(np.isin(held, np.fromiter(keys, np.int64)))
+        places = np.flatnonzero(np.isin(held, np.fromiter(wanted, np.int64)))
         if not len(places):
             return []
         first = max(int(places[0]) - self._plan.reach, 0)
@@ -187,10 +188,10 @@ class Window:
         for one in self._plan.indicators:
             parts.extend(evaluate(one, bars, places - first, self._ints[DAY, low:high]))
         at = places + self._low
-        starts, ends, revisions = self._ints[[START, END, REVISION]][:, at].tolist()
+        keys, starts, ends, revisions = self._ints[[KEY, START, END, REVISION]][:, at].tolist()
         shown = [revision or None for revision in revisions]
         values = without_nan(np.array(parts).T)
-        return list(map(Shown, starts, ends, self._states[at].tolist(), shown, values))
+        return list(map(Shown, keys, starts, ends, self._states[at].tolist(), shown, values))
 
     def _write(self, at: int, bar: Bar) -> None:
         day = self._plan.day_of(bar.start)
