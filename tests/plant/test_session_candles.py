@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plant_kit import Clock, amend, open_plant, submit
@@ -32,6 +32,8 @@ HOUR = 60 * MINUTE
 FRIDAY = 1_699_574_400 * 10**9  # 2023-11-10T00:00Z, which is 08:00 in Hong Kong
 OPEN = [(90 * MINUTE, 4 * HOUR), (5 * HOUR, 8 * HOUR)]
 FIELDS = ("open", "high", "low", "close", "count", "revision")
+
+LUNCH = FRIDAY + 4 * HOUR
 
 Bars = dict[int, tuple[Any, ...]]
 
@@ -190,6 +192,7 @@ class Market:
 
 @pytest.mark.timeout(120)
 @settings(max_examples=20, deadline=None)
+@example([("trade", LUNCH + HOUR, 2), ("trade", LUNCH, 7), ("cancel", 1), ("resume",)], "1d")
 @given(st.lists(moves, min_size=6, max_size=25), st.sampled_from(["1h", "1d", "1w"]))
 def test_live_resumed_history_and_oracle_agree(made: list[tuple[Any, ...]], interval: str) -> None:
     clock = Clock(FRIDAY + 5 * 24 * HOUR)

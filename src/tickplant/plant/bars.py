@@ -120,6 +120,9 @@ def pairs_between(
     rows = store.scan(table_of(basis), one, start=low, end=high, columns=["instrument", "ts_event"])
     instrument, ts = rows["instrument"].to_numpy(), rows["ts_event"].to_numpy()
     mine = np.isin(instrument, numbers)
+    inside = grid.inside(ts)
+    if inside is not None:
+        mine &= inside
     pairs = np.stack([instrument[mine].astype(np.int64), grid.starts(ts[mine])], axis=1)
     return [(number, at) for number, at in np.unique(pairs, axis=0).tolist()]
 
