@@ -150,7 +150,8 @@ def _array_words(array: pa.Array) -> pa.Array:
 
 
 def _array_sides(array: pa.Array) -> pa.Array:
-    return pc.fill_null(array.cast(pa.int8()), 0)
+    sides = array.cast(pa.int8())
+    return pc.fill_null(sides, 0) if sides.null_count else sides
 
 
 def _array_of(kind: Kind, array: pa.Array) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,20 @@ def _fill(table: str, arrays: Mapping[str, pa.Array]) -> pa.RecordBatch:
 
 
 def _missing(name: str, kind: pa.DataType, length: int) -> pa.Array:
+    """Return a column without a value; arrays are immutable, so short ones are shared."""
+    if length <= _SHARED_ROWS_MAX:
+        return _shared_missing(name, kind, length)
+    return _make_missing(name, kind, length)
+
+
+def _make_missing(name: str, kind: pa.DataType, length: int) -> pa.Array:
     if name == "side":  # unknown is code 0, not null
         return pa.array(np.zeros(length, np.int8))
     return pa.nulls(length, kind)
+
+
+_SHARED_ROWS_MAX = 2_048
+_shared_missing = lru_cache(256)(_make_missing)
 
 
 def assemble(
