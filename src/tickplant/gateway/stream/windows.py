@@ -9,6 +9,7 @@ Used on the event loop; a `Window` is made in a thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -129,7 +130,7 @@ class Window:
         place, found = self._find(bar)
         at = self._low + place
         if found and bar.events:
-            same = np.array_equal(self._values[:, at], bar.values, equal_nan=True)
+            same = _equal(self._values[:, at].tolist(), bar.values)
             self._write(at, bar)
             return self._reached(place, bar, same=same)
         if bar.events:
@@ -175,7 +176,9 @@ class Window:
         `apply` has said that their windows are held.
         """
         held = self._ints[KEY, self._low : self._high]
-        places = np.flatnonzero(np.isin(held, np.fromiter(wanted, np.int64)))
+        keys = np.array(sorted(set(wanted)), np.int64)
+        places = np.searchsorted(held, keys)
+        places = places[held.take(places, mode="clip") == keys] if len(held) else places[:0]
         if not len(places):
             return []
         first = max(int(places[0]) - self._plan.reach, 0)
@@ -188,10 +191,10 @@ class Window:
         for one in self._plan.indicators:
             parts.extend(evaluate(one, bars, places - first, self._ints[DAY, low:high]))
         at = places + self._low
-        keys, starts, ends, revisions = self._ints[[KEY, START, END, REVISION]][:, at].tolist()
+        numbers, starts, ends, revisions = self._ints[[KEY, START, END, REVISION]][:, at].tolist()
         shown = [revision or None for revision in revisions]
         values = without_nan(np.array(parts).T)
-        return list(map(Shown, keys, starts, ends, self._states[at].tolist(), shown, values))
+        return list(map(Shown, numbers, starts, ends, self._states[at].tolist(), shown, values))
 
     def _write(self, at: int, bar: Bar) -> None:
         day = self._plan.day_of(bar.start)
@@ -230,6 +233,11 @@ class Window:
         self._values = np.pad(self._values[:, kept], ((0, 0), (0, more)))
         self._states = np.append(self._states[kept], np.empty(more, dtype=object))
         self._low, self._high = 0, self._high - low
+
+
+def _equal(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    pairs = zip(ours, theirs, strict=True)
+    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
 
 
 def without_nan(values: Floats) -> list[list[float | None]]:
