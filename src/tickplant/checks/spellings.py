@@ -117,7 +117,8 @@ class Spellings:
     def _find(self, marks: Words, words: list[Words]) -> Codes:
         """Return the code of each row, -1 where there is none."""
         at = self._home(marks, words)
-        codes = self._slots.take(at) - np.int32(1)
+        codes = self._slots.take(at)
+        codes -= np.int32(1)
         same = self._same(codes, marks, words)
         if same.all():
             return codes
@@ -148,7 +149,8 @@ class Spellings:
         mixed ^= mixed >> _FOLD
         mixed *= _FACTORS[-1]
         bits = len(self._slots).bit_length() - 1
-        return (mixed >> np.uint64(64 - bits)).astype(np.int64)
+        mixed >>= np.uint64(64 - bits)
+        return mixed.view(np.int64)
 
     def _insert(self, codes: Codes) -> None:
         at = self._home(self._marks[codes], [column[codes] for column in self._words])

@@ -47,7 +47,7 @@ class Texts:
 
         Every text must be longer than `place` bytes; see `longer`.
         """
-        words: Words = self.data.take(self.starts + place)
+        words: Words = self.data.take(self.starts + place if place else self.starts)
         words &= _MASKS.take(self.lengths - place, mode="clip")
         return words
 

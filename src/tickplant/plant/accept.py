@@ -94,7 +94,8 @@ class Acceptor:
         if registry.renames != self._renames:  # what was noted may name another instrument now
             spellings.numbers[:] = 0
             self._renames = registry.renames
-        instrument = np.where(checked.codes < 0, np.int32(0), spellings.numbers[checked.codes])
+        instrument = spellings.numbers.take(checked.codes, mode="clip")
+        instrument[checked.codes < 0] = 0
         refused: dict[int, str] = {}
         unknown = checked.accepted & (instrument == 0)
         if not unknown.any():
