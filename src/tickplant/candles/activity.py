@@ -125,6 +125,12 @@ class Tails:
         """Return the last bars of instruments, rising, that are known."""
         return self._bars.take(numbers)
 
+    def known_of(self, numbers: Ints) -> ActivityBars:
+        """Return the last bars of those instruments, each named once or more, that are known."""
+        numbers = np.unique(numbers)
+        known, _ = self.last(numbers)
+        return self.get(numbers[known])
+
     def put(self, bars: ActivityBars) -> None:
         """Take the last of the bars of each instrument."""
         if not len(bars):
@@ -228,6 +234,10 @@ class Events(NamedTuple):
 
     instrument: Ints
     columns: Columns
+
+    def take(self, index: Ints | NDArray[np.bool_]) -> Events:
+        """Return the rows at `index`, which must keep them in order."""
+        return Events(self.instrument[index], self.columns.take(index))
 
 
 def in_order(grid: Grid, rows: Rows) -> Events:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tickplant.candles.activity import (
     ActivityBars,
+    Tails,
     extend,
     in_order,
     is_reached,
@@ -32,6 +33,7 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.runs import Ints
 from tickplant.model.times import NS_PER_DAY
 from tickplant.plant.bars import emptied_states, pairs_between
+from tickplant.plant.newest import are_many
 from tickplant.store.contract import AsOf, Cursor, Store
 
 _ROWS_FIRST = 1 << 16
@@ -52,10 +54,30 @@ class ActivityDays:
         """Return the bars of a day, given by its start, as they stood at `seq`."""
         return join(list(self.walk(instrument, day, self.grid.next(day), AsOf(seq_max=seq))))
 
-    def newest(self, instrument: int, seq: int) -> ActivityBars:
-        """Return the last bar as it stood at `seq`, or none."""
-        span = self.store.span(table_of(self.basis), instrument)
-        return ActivityReader(self, instrument, AsOf(seq_max=seq), span).read(None, None, 1)
+    def of_many(self, numbers: Ints, day: int, seq: int) -> ActivityBars:
+        """Return the same of several instruments, rising; of many all are read at once."""
+        if not are_many(numbers):
+            return join([self.at(number, day, seq) for number in numbers.tolist()])
+        as_of, end, tails = AsOf(seq_max=seq), self.grid.next(day), Tails()
+        parts: list[ActivityBars] = []
+        for rows in self._chunks(None, day, end, as_of, self.rules.concern(numbers)):
+            wanted = rows.filter(pa.array(np.isin(rows["instrument"].to_numpy(), numbers)))
+            events = in_order(self.grid, rows_of(self.basis, wanted, self.rules))
+            parts.append(extend(self.grid, tails.known_of(events.instrument), events))
+            tails.put(parts[-1])
+        return self._amended(newest_of_each(parts), day, end, as_of)
+
+    def _amended(self, bars: ActivityBars, start: int, end: int, as_of: AsOf) -> ActivityBars:
+        """Return bars of several instruments with the revisions that amendments gave them."""
+        if self.basis != "trade":
+            return bars
+        numbers = bars.states.instrument
+        parts = [bars]
+        for number in np.unique(numbers).tolist():
+            ts, seqs = self.store.amendment_seqs(number, start, end, as_of)
+            if len(seqs):
+                parts.append(with_amendments(self.grid, bars.take(numbers == number), ts, seqs))
+        return newest_of_each(parts)
 
     def changed(self, instrument: int, days: list[int], after: int, upto: int) -> ActivityBars:
         """Return the bars of days, rising, that events with `after < seq <= upto` changed.
@@ -78,13 +100,15 @@ class ActivityDays:
         self, instrument: int, days: list[int], closed: list[int], after: int, upto: int
     ) -> ActivityBars:
         """Return the bars of days that changed, and the last of days that are `closed` since."""
-        closing = [self.closed(instrument, day, upto) for day in closed]
+        one = np.array([instrument], np.int64)
+        closing = [self.below(one, day, upto) for day in closed]
         return newest_of_each([*closing, self.changed(instrument, days, after, upto)])
 
-    def closed(self, instrument: int, day: int, seq: int) -> ActivityBars:
-        """Return the last bar of a day, where it stayed below the threshold, as at `seq`."""
-        last = self.at(instrument, day, seq).take(slice(-1, None))
-        return last.take(~is_reached(self.grid, last.states))
+    def below(self, numbers: Ints, day: int, seq: int) -> ActivityBars:
+        """Return the last bars of a day that stayed below the threshold, as they stood at `seq`."""
+        bars = self.of_many(numbers, day, seq)
+        last = np.diff(bars.states.instrument, append=-1) != 0
+        return bars.take(last & ~is_reached(self.grid, bars.states))
 
     def overlapping(self, numbers: Ints, start: int, end: int, seq: int) -> ActivityBars:
         """Return the bars of instruments with an event in `[start, end)` or on both its sides."""
@@ -114,7 +138,7 @@ class ActivityDays:
         if self.basis == "trade":
             ts, seqs = self.store.amendment_seqs(instrument, start, end, as_of)
         last = no_bars()
-        for rows in self._chunks(instrument, start, end, as_of):
+        for rows in self._chunks(instrument, start, end, as_of, self.rules.concern(instrument)):
             events = in_order(self.grid, rows_of(self.basis, rows, self.rules))
             bars = extend(self.grid, last, events)
             if not len(bars):
@@ -125,10 +149,12 @@ class ActivityDays:
             last = bars.take(slice(-1, None))
         yield with_amendments(self.grid, last, ts, seqs)
 
-    def _chunks(self, instrument: int, start: int, end: int, as_of: AsOf) -> Iterator[pa.Table]:
+    def _chunks(
+        self, instrument: int | None, start: int, end: int, as_of: AsOf, conditions: bool
+    ) -> Iterator[pa.Table]:
         """Yield events in event order; few at first, as few may be enough."""
         limit, at, days = _ROWS_FIRST, start, 1
-        columns = columns_of(self.basis, conditions=self.rules.concern(instrument))
+        columns = columns_of(self.basis, conditions=conditions)
         while at < end:
             until = min(at + days * NS_PER_DAY, end)
             found, after = 0, None

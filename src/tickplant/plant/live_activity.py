@@ -138,24 +138,22 @@ class _Watch:
         if rows is not None:
             mine = rows_of(self._basis, rows, self._days.rules)
             parts += self._changed(in_order(self._grid, mine), batch)
-        parts += [self._days.closed(*one, batch.seq_last) for one in unknown]
-        return newest_of_each(parts)
+        return newest_of_each([*self._read(unknown, batch.seq_last), *parts])
 
     def amend(self, instrument: int, times: list[int], batch: _Batch) -> ActivityBars:
         closing, unknown = self._closing(batch.moved)
-        parts = [closing]
+        parts = [*self._read(unknown, batch.seq_last), closing]
         if self._basis == "trade":
             self.tails.forget(instrument)
             days = self._grid.bars_at(np.asarray(times, np.int64)).tolist()
             parts.append(self._days.changed(instrument, days, batch.seq_first - 1, batch.seq_last))
-        parts += [self._days.closed(*one, batch.seq_last) for one in unknown]
         return newest_of_each(parts)
 
     def cover(self, moves: list[Moved], touched: list[Touched], seq: int) -> ActivityBars:
         parts = [self._days.overlapping(*one, seq) for one in touched]
         for moved in moves:
             closing, unknown = self._closing(moved)
-            parts += [closing, *(self._days.closed(*one, seq) for one in unknown)]
+            parts += [closing, *self._read(unknown, seq)]
         return newest_of_each(parts)
 
     def _changed(self, events: Events, batch: _Batch) -> list[ActivityBars]:
@@ -165,31 +163,40 @@ class _Watch:
         numbers = events.instrument[first]
         known, last = self.tails.last(numbers)
         following = known & (events.columns.ts[first] >= last)
-        parts: list[ActivityBars] = []
-        if not following.all():
-            lengths = np.diff(first, append=events.instrument.size)
-            kept = np.repeat(following, lengths)
-            for number in numbers[~following].tolist():
-                mine = events.columns.ts[events.instrument == number]
-                parts.append(self._anew(number, mine, batch))
-            events = Events(events.instrument[kept], events.columns.take(kept))
-        bars = extend(self._grid, self.tails.get(numbers[following]), events)
-        self.tails.put(bars)
-        return [*parts, bars]
+        if following.all():
+            return [self._extended(events)]
+        kept = np.repeat(following, np.diff(first, append=events.instrument.size))
+        anew = self._anew(events.take(~kept), batch)
+        return [*anew, self._extended(events.take(kept))]
 
-    def _anew(self, instrument: int, ts: Ints, batch: _Batch) -> ActivityBars:
-        """Build the days of late events anew, or those of an instrument that is not known yet."""
-        days = np.unique(self._grid.starts(ts)).tolist()
-        bars = self._days.changed(instrument, days, batch.seq_first - 1, batch.seq_last)
-        newest = self._days.newest(instrument, batch.seq_last)
-        self.tails.put(newest)
+    def _extended(self, events: Events) -> ActivityBars:
+        bars = extend(self._grid, self.tails.known_of(events.instrument), events)
+        self.tails.put(bars)
         return bars
 
-    def _closing(self, moved: Moved | None) -> tuple[ActivityBars, list[tuple[int, int]]]:
+    def _anew(self, events: Events, batch: _Batch) -> list[ActivityBars]:
+        """Build the days of late events anew, and those of instruments not known yet."""
+        days = self._grid.starts(events.columns.ts)
+        parts: list[ActivityBars] = []
+        for day in np.unique(days).tolist():
+            numbers = np.unique(events.instrument[days == day])
+            bars = self._days.of_many(numbers, day, batch.seq_last)
+            parts.append(bars.take(bars.states.seq_max >= batch.seq_first))
+            self._know(bars, day, batch.moved)
+        return parts
+
+    def _know(self, bars: ActivityBars, day: int, moved: Moved | None) -> None:
+        """Hold the last bars of a day, of those instruments that have no event in a later one."""
+        if moved is not None and len(bars):
+            numbers = bars.states.instrument
+            after = moved.after[np.searchsorted(moved.numbers, numbers)]
+            self.tails.put(bars.take(after < self._grid.next(day)))
+
+    def _closing(self, moved: Moved | None) -> tuple[ActivityBars, list[tuple[Ints, int]]]:
         """Return bars that were forming until the watermark has now passed the end of their day.
 
-        Then (instrument, day) of those that are not known. Only the last bar of the day that the
-        watermark was in can have been forming.
+        Then the instruments whose last bar is not known, by day. Only the last bar of the day that
+        the watermark was in can have been forming.
         """
         if moved is None:
             return no_bars(), []
@@ -203,5 +210,8 @@ class _Watch:
         bars = self.tails.get(numbers[known])
         closing = grid.starts(bars.states.start) == days[known]
         closing &= ~is_reached(grid, bars.states)
-        unknown = zip(numbers[~known].tolist(), days[~known].tolist(), strict=True)
-        return bars.take(closing), list(unknown)
+        numbers, days = numbers[~known], days[~known]
+        return bars.take(closing), [(numbers[days == day], day) for day in np.unique(days).tolist()]
+
+    def _read(self, unknown: list[tuple[Ints, int]], seq: int) -> list[ActivityBars]:
+        return [self._days.below(numbers, day, seq) for numbers, day in unknown]
