@@ -68,8 +68,9 @@ def test_bits_are_masks_of_a_hexadecimal_number() -> None:
 
 
 @pytest.mark.parametrize(("venue", "name"), [
-    ("XNYS", "cta"), ("NYSE", "cta"), ("ARCX", "cta"), ("BATS", "cta"), ("IEXG", "cta"),
-    ("US", "cta"), ("XNAS", "utp"), ("NASDAQ", "utp"),
+    ("XNYS", "cta-extended"), ("NYSE", "cta-extended"), ("ARCX", "cta-extended"),
+    ("BATS", "cta-extended"), ("IEXG", "cta-extended"), ("US", "cta-extended"),
+    ("XNAS", "utp-extended"), ("NASDAQ", "utp-extended"),
     ("BINANCE", "all"), ("OANDA", "all"), ("ORIGIN", "all"), ("SYNTH", "all"), ("XLON", "all"),
 ])  # fmt: skip
 def test_venues_of_the_united_states_use_the_tapes_and_all_others_take_every_trade(

@@ -36,7 +36,7 @@ def test_venues_and_sets_are_put_over_the_built_in_ones(tmp_path: Path) -> None:
     """,
     )
     assert [found.of(v).name for v in ("XNYS", "SMART", "XNAS", "ELSEWHERE", "ARCX")] == [
-        "all", "mine", "utp", "utp", "cta",
+        "all", "mine", "utp-extended", "utp", "cta-extended",
     ]  # fmt: skip
     mine = found.of("SMART")
     assert [mine.updates(code) for code in ("T", "U", "X", "37", "I", "@")] == [

@@ -23,7 +23,7 @@ BASE = NOW // MINUTE * MINUTE - 3_600 * SECOND
 NAMES = (("A", "XNYS"), ("A", "BINANCE"))
 # What the consolidated tape lets a trade with this condition update: open, high and low, last,
 # volume. Another venue takes every trade for everything.
-TAPE = {None: "ohlv", "@": "ohlv", "@F": "ohlv", "I": "v", "@ T": "v", "Z": "hv", "4,F": "hv",
+TAPE = {None: "ohlv", "@": "ohlv", "@F": "ohlv", "I": "v", "@ T": "ohlv", "@ W": "v", "Z": "hv", "4,F": "hv",
         "9": "hl", "M": "", "@6 Q": ""}  # fmt: skip
 FIELDS = ("start", "open", "high", "low", "close", "volume", "vwap", "count", "revision")
 AFTER_A_RESTART = FIELDS[:-1]  # the gap that a restart is touches bars, too
@@ -190,14 +190,14 @@ TRADES = {
     "symbol": ["A"] * 4, "venue": ["XNYS"] * 4,
     "ts_event": [BASE, BASE + 1, BASE + MINUTE, BASE + MINUTE + 1],
     "price": [10.0, 99.0, 11.0, 12.0], "size": [1.0, 2.0, 3.0, 4.0],
-    "conditions": ["@", "I", "T", "M"],
+    "conditions": ["@", "I", "W", "M"],
 }  # fmt: skip
 CONFIG = """
 [conditions.venues]
 XNYS = "mine"
 [conditions.sets.mine]
-like = "cta-extended"
-codes = { I = ["open", "high_low", "last", "volume"] }
+like = "cta"
+codes = { I = ["open", "high_low", "last", "volume"], W = ["open", "last", "volume"] }
 """
 
 
@@ -219,7 +219,7 @@ def test_a_folder_is_read_by_the_rules_of_the_file_that_is_named(tmp_path: Path)
 def test_filled_bars_carry_the_last_close_that_there_was(tmp_path: Path) -> None:
     times = [BASE, BASE + MINUTE, BASE + 2 * MINUTE, BASE + 4 * MINUTE]
     with open_plant(tmp_path) as plant:
-        submit(plant, **TRADES | {"ts_event": times, "conditions": ["@", "T", "U", "@"]})
+        submit(plant, **TRADES | {"ts_event": times, "conditions": ["@", "W", "C", "@"]})
         one, grid = plant.registry.resolve("A"), Grid(parse_interval("1m"))
         query = {"basis": "trade", "fill": "previous"}
         whole = plant.history.candles(one, grid, start=BASE, **query).table

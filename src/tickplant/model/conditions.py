@@ -124,10 +124,14 @@ _UTP_VENUES = "XNAS XNGS XNMS XNCM NASDAQ NSDQ NASDAQGS NASDAQGM NASDAQCM UTP UT
 
 VENUES: dict[str, str] = {
     OTHERS: ALL,
-    **dict.fromkeys(_CTA_VENUES.split(), "cta"),
-    **dict.fromkeys(_UTP_VENUES.split(), "utp"),
+    **dict.fromkeys(_CTA_VENUES.split(), "cta-extended"),
+    **dict.fromkeys(_UTP_VENUES.split(), "utp-extended"),
 }
-"""The set of each venue, by MIC or short name; `*` is every other one."""
+"""The set of each venue, by MIC or short name; `*` is every other one.
+
+Bars before the open and after the close have prices, as those of most vendors; what belongs to the
+regular session alone is asked for by `session=regular`, not by leaving prices out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
