@@ -27,7 +27,7 @@ class Event(NamedTuple):
     """A trade or a quote as it was accepted, or an amendment of the trade `root`."""
 
     seq: int
-    table: str  # trades, quotes, correct, cancel
+    table: str  # trades, quotes, correct, cancel; restart (of every symbol)
     symbol: str
     ts: int
     values: dict[str, float | None]
@@ -125,10 +125,110 @@ def prices_of(event: Event, basis: str) -> float | None:
     return bid if basis == "bid" else ask
 
 
+class Gap(NamedTuple):
+    """A row about a gap of a symbol: `id` is the first one's seq; `end` None leaves it as it is."""
+
+    seq: int
+    id: int
+    symbol: str
+    start: int | None
+    end: int | None
+
+
+@dataclass
+class Extent:
+    """From the first to the last of some times."""
+
+    first: int = 2**63
+    last: int = -(2**63)
+
+    def add(self, ts: int) -> None:
+        self.first, self.last = min(self.first, ts), max(self.last, ts)
+
+
+class Known:
+    """What is known of a symbol whose rows are pushed: from its first to its last event in each
+    run of the plant. What earlier runs knew is not widened by an event in its midst.
+    """
+
+    def __init__(self, events: Iterable[Event], symbol: str, upto: int) -> None:
+        self.closed: list[Extent] = []
+        self.gaps: list[tuple[int, int]] = []
+        self.watermark = -(2**63)
+        self._late, self._early, self._all = Extent(), Extent(), Extent()
+        for event in events:
+            if event.seq > upto:
+                continue
+            if event.table == "restart":
+                self._close()
+            elif event.symbol == symbol:
+                self.watermark = max(self.watermark, event.ts)
+                if event.table in ("trades", "quotes"):
+                    self._take(event.ts)
+        self._close()
+
+    def _take(self, ts: int) -> None:
+        if ts > self._all.last:
+            self._late.add(ts)
+        elif ts < self._all.first:
+            self._early.add(ts)
+
+    def _close(self) -> None:
+        if self._late.last >= self._late.first and self.closed:
+            self.gaps.append((self._all.last, self._late.first))
+        for extent in (self._late, self._early):
+            if extent.last >= extent.first:
+                self.closed.append(extent)
+                self._all.add(extent.first)
+                self._all.add(extent.last)
+        self._late, self._early = Extent(), Extent()
+
+    def fraction(self, start: int, end: int) -> float:
+        """Which part of [start, end) is covered, of what the watermark has passed of it."""
+        end = min(end, self.watermark)
+        if end <= start:
+            return 1.0
+        covered = 0
+        at = start
+        for extent in sorted(self.closed, key=lambda extent: extent.first):
+            low, high = max(extent.first, at), min(extent.last, end)
+            if high > low:
+                covered += high - low
+                at = high
+        return covered / (end - start)
+
+
 def bars(
+    events: Iterable[Event],
+    gaps: Iterable[Gap],
+    symbol: str,
+    interval: str,
+    clock: Clock,
+    basis: str,
+    upto: int,
+) -> list[Bar]:
+    """The bars of a symbol after the events and gaps with a number up to `upto`, by start."""
+    found = _bars(events, symbol, interval, clock, basis, upto)
+    known = Known(events, symbol, upto)
+    touched: dict[int, list[int]] = {}  # id -> start, furthest end, last seq that moved the end
+    for gap in gaps:
+        if gap.symbol == symbol and gap.seq <= upto and gap.end is not None:
+            start = gap.start if gap.start is not None else touched[gap.id][0]
+            furthest = max(gap.end, touched[gap.id][1] if gap.id in touched else gap.end)
+            touched[gap.id] = [start, furthest, gap.seq]
+    for bar in found:
+        start, end = bar["start"], bar["end"]
+        seqs = [seq for low, high, seq in touched.values() if low < end and high > start]
+        bar["revision"] = max([bar["revision"], *seqs])
+        bar["coverage"] = known.fraction(start, end)
+        whole = bar["coverage"] == 1.0
+        bar["state"] = "forming" if end > known.watermark else "complete" if whole else "partial"
+    return found
+
+
+def _bars(
     events: Iterable[Event], symbol: str, interval: str, clock: Clock, basis: str, upto: int
 ) -> list[Bar]:
-    """The bars of a symbol after the events with a number up to `upto`, by start."""
     standing: dict[int, Event] = {}
     touched: list[tuple[int, int]] = []  # (time, seq)
     table = "trades" if basis == "trade" else "quotes"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truth_oracle import Bar, Clock, Event, bars
+from truth_oracle import Bar, Clock, Event, Gap, Known, bars
 from truth_worlds import Kind, World, make_world
 
 from plant_kit import Clock as PlantClock
@@ -31,12 +31,15 @@ from tickplant.store.contract import NOW, AsOf
 
 NS = 1_000_000_000
 CLOCK = 2_000_000_000 * NS  # in 2033, behind every event of any world
-FIELDS = ("start", "end", "open", "high", "low", "close", "volume", "vwap", "count", "revision")
+FIELDS = (
+    "start", "end", "open", "high", "low", "close", "volume", "vwap", "count", "revision",
+    "coverage", "state",
+)  # fmt: skip
 SIZES = {"symbols": 16, "ticks": 30, "grids": 4}
 
 
 @dataclass
-class Known:
+class Told:
     """What the oracle is told: every accepted event, and which ids were taken."""
 
     events: list[Event] = field(default_factory=list)
@@ -96,6 +99,17 @@ class Listener:
                 self.last[kind, symbol, values[0]] = tuple(values)
 
 
+def as_told(bar: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A bar as the stream told it: what is covered of a forming one grows without a word."""
+    place = FIELDS.index("coverage")
+    return (*bar[:place], None, *bar[place + 1 :]) if bar[-1] == "forming" else bar
+
+
+def ends(row: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Start and end of a row about a gap."""
+    return row["start"], row["end"]
+
+
 def grid_of(kind: Kind) -> Grid:
     return Grid(parse_interval(kind.interval), kind.zone, kind.day_start)
 
@@ -112,7 +126,7 @@ class Play:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self._folder = folder
-        self._known = Known()
+        self._known = Told()
         self._listener = Listener(world.kinds)
         self._clock = PlantClock(CLOCK)
         self._looks: list[int] = []
@@ -127,6 +141,7 @@ class Play:
                     return self._compare_all(plant)
                 steps.pop(0)
                 self._listener.hear()
+                self._known.events.append(Event(plant.seq_last, "restart", "", 0, {}))
 
     @contextmanager
     def _plant(self) -> Iterator[Plant]:
@@ -170,6 +185,7 @@ class Play:
 
     def _compare_all(self, plant: Plant) -> int:
         self._listener.hear()
+        self._gaps = self._read_gaps(plant)
         wanted = {}
         for kind in self.world.kinds:
             for symbol in self.world.symbols:
@@ -187,8 +203,26 @@ class Play:
 
     def _oracle(self, kind: Kind, symbol: str, upto: int) -> list[Bar]:
         clock = Clock(kind.zone, kind.day_start)
-        mine = [event for event in self._known.events if event.symbol == symbol]
-        return bars(mine, symbol, kind.interval, clock, kind.basis, upto)
+        mine = [event for event in self._known.events if event.symbol in (symbol, "")]
+        gaps = [gap for gap in self._gaps if gap.symbol == symbol]
+        return bars(mine, gaps, symbol, kind.interval, clock, kind.basis, upto)
+
+    def _read_gaps(self, plant: Plant) -> list[Gap]:
+        """Read the rows of the ledger, and see that its gaps are those between the runs."""
+        rows = plant.store.scan("coverage", amended=False).sort_by("seq").to_pylist()
+        names = {number.number: number.symbol for number in plant.registry}
+        gaps = [
+            Gap(row["seq"], row["ref_seq"] or row["seq"], names[row["instrument"]], *ends(row))
+            for row in rows
+            if row["kind"] in ("gap", "change")
+        ]
+        for symbol in self.world.symbols:
+            known = Known(self._known.events, symbol, plant.seq_last)
+            number = plant.registry.resolve(symbol).number
+            table = plant.history.gaps(instrument=number)
+            said = zip(table["start"].to_pylist(), table["end"].to_pylist(), strict=True)
+            assert sorted(said) == sorted(known.gaps), f"seed {self.world.seed}: gaps of {symbol}"
+        return gaps
 
     def _compare_history(
         self, plant: Plant, wanted: dict[tuple[Kind, str], list[Bar]], where: str, as_of: AsOf = NOW
@@ -203,9 +237,9 @@ class Play:
         said: dict[tuple[Kind, str], list[tuple[Any, ...]]] = {key: [] for key in wanted}
         for (kind, symbol, _), bar in self._listener.last.items():
             if bar[FIELDS.index("count")]:
-                said[kind, symbol].append(bar)
+                said[kind, symbol].append(as_told(bar))
         for (kind, symbol), rows in said.items():
-            mine = [tuple(bar.values()) for bar in wanted[kind, symbol]]
+            mine = [as_told(tuple(bar.values())) for bar in wanted[kind, symbol]]
             self._same(sorted(rows), mine, kind, symbol, "stream")
 
     def _same(self, found: Any, wanted: Any, kind: Kind, symbol: str, where: str) -> None:
