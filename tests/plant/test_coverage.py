@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plant_kit import NOW, WAIT_S, Clock, open_plant, submit
 from tickplant.candles.grid import Grid
@@ -433,3 +436,73 @@ def test_gaps_are_read_by_pages_and_filters(tmp_path: Path) -> None:
         assert gaps(plant.history, status="repaired") == []
         assert gaps(plant.history, feed=99) == []
         assert gaps(plant.history, as_of=TODAY) == gaps(plant.history)
+
+
+spots = st.integers(0, 40).map(lambda quarter: quarter / 4)
+names = st.sampled_from(["A", "B"])
+moves = st.one_of(
+    st.tuples(st.just("tick"), spots, names, st.sampled_from(["venue", "other", "push"])),
+    st.tuples(st.just("begun"), st.sampled_from(["venue", "other"])),
+    st.tuples(st.just("lost"), st.sampled_from(["venue", "other"])),
+    st.tuples(st.just("alive"), spots, st.sampled_from(["venue", "other"])),
+    st.tuples(st.just("hole"), spots, spots, st.one_of(st.none(), names)),
+    st.tuples(st.just("repair"), st.integers(0, 9), st.sampled_from(["repaired", "unrepairable"])),
+    st.tuples(st.just("restart"), st.booleans()),
+    st.tuples(st.just("archive")),
+)
+
+
+def move(plant: Plant, step: tuple[Any, ...]) -> None:
+    match step:
+        case "tick", minute, symbol, feed:
+            tick(plant, minute, symbol=symbol, feed=feed)
+        case "begun", feed:
+            say(plant, Begun(feed))
+        case "lost", feed:
+            say(plant, Lost(feed, "disconnect"))
+        case "alive", minute, feed:
+            say(plant, Alive(feed, at(minute)))
+        case "hole", one, other, symbol:
+            start, end = sorted((at(one), at(other)))
+            symbols = None if symbol is None else [(symbol, "ORIGIN")]
+            say(plant, Hole("venue", start, end + 1, "sequence", symbols))
+        case "repair", place, status:
+            mine = [g for g in plant.history.gaps().to_pylist() if g["feed"] > 0]
+            if mine:
+                gap = mine[place % len(mine)]
+                say(plant, Repair(plant.feed_name(gap["feed"]), gap["id"], status))
+        case ("archive",):
+            plant.store.checkpoint(plant.catalog.encode())
+            plant.store.compact()
+
+
+def every_bar(history: History, one: Any, as_of: AsOf = TODAY) -> list[dict[str, Any]]:
+    query = {"fill": "null", "basis": "trade", "start": BASE, "as_of": as_of}
+    rows: list[dict[str, Any]] = history.candles(one, GRID, **query).table.to_pylist()
+    return rows
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(moves, min_size=1, max_size=14))
+def test_live_history_as_of_and_what_a_folder_says_agree(steps: list[tuple[Any, ...]]) -> None:
+    seen: list[tuple[int, Any, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        pending = [*steps, ("restart", False)]
+        while pending:
+            with open_plant(Path(folder), Clock(), log__sync="none") as plant:
+                listener = Listener(plant)
+                while pending and pending[0][0] != "restart":
+                    move(plant, pending.pop(0))
+                    listener.agrees()
+                    shown = {i.symbol: every_bar(plant.history, i) for i in plant.registry}
+                    seen.append((plant.seq_last, shown, gaps(plant.history)))
+                if pending.pop(0)[1]:
+                    plant._end_coverage = lambda: None  # type: ignore[method-assign]
+        history = open_folder(Path(folder)).history
+        for seq, bars_then, gaps_then in seen:
+            as_of = AsOf(seq_max=seq)
+            assert gaps(history, as_of=as_of) == gaps_then
+            for symbol, rows in bars_then.items():
+                assert every_bar(history, history.registry.resolve(symbol), as_of) == rows
+        history.store.close()

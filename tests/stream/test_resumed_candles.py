@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plant_kit import NOW, Clock, amend, open_plant, submit
+from plant_kit import NOW, WAIT_S, Clock, amend, open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.gateway.stream.defaults import DefaultBases
@@ -19,6 +19,7 @@ from tickplant.gateway.stream.protocol import JSON
 from tickplant.gateway.stream.replay import Source
 from tickplant.gateway.stream.replay_bars import CandleQuery, ChangedBarReader
 from tickplant.model.times import parse_time
+from tickplant.plant.feed_notes import Alive, Begun, Hole, Lost, Repair
 from tickplant.plant.plant import Plant
 
 SECOND = 10**9
@@ -32,12 +33,17 @@ moves = st.one_of(
     st.tuples(st.just("quote"), st.sampled_from(SYMBOLS), times, sides, sides),
     st.tuples(st.just("cancel"), st.integers(0, 30)),
     st.tuples(st.just("move"), st.integers(0, 30), times),
+    st.tuples(st.just("feed"), st.sampled_from(SYMBOLS), times, st.integers(1, 9)),
+    st.tuples(st.just("say"), st.sampled_from(["begun", "lost"])),
+    st.tuples(st.just("alive"), times),
+    st.tuples(st.just("hole"), times, times),
+    st.tuples(st.just("repair"), st.integers(0, 9), st.sampled_from(["repaired", "repairing"])),
     st.tuples(st.just("archive")),
     st.tuples(st.just("resume")),
 )
 
 
-VALUES = ("open", "high", "low", "close", "count", "revision", "state")
+VALUES = ("open", "high", "low", "close", "count", "revision", "state", "coverage")
 
 
 def make(plant: Plant, move: tuple[Any, ...], trades: list[tuple[str, int]]) -> None:
@@ -48,6 +54,20 @@ def make(plant: Plant, move: tuple[Any, ...], trades: list[tuple[str, int]]) -> 
         case "quote", symbol, ts, bid, ask if bid is not None or ask is not None:
             submit(plant, "quotes", symbol=[symbol], ts_event=[ts], bid_price=[bid],
                    ask_price=[ask])  # fmt: skip
+        case "feed", symbol, ts, price:
+            submit(plant, symbol=[symbol], ts_event=[ts], price=[float(price)], feed="venue")
+        case "say", what:
+            note = Begun("venue") if what == "begun" else Lost("venue", "disconnect")
+            plant.tell(note).result(WAIT_S)
+        case "alive", ts:
+            plant.tell(Alive("venue", ts)).result(WAIT_S)
+        case "hole", one, other:
+            start, end = sorted((one, other))
+            plant.tell(Hole("venue", start, end + 1, "sequence")).result(WAIT_S)
+        case "repair", place, status if len(ids := plant.history.gaps()["id"].to_pylist()):
+            gap = plant.coverage.book.ledger.find(ids[place % len(ids)])
+            if gap is not None and plant.feed_name(gap.feed) == "venue":
+                plant.tell(Repair("venue", gap.id, status)).result(WAIT_S)
         case ("archive",):
             plant.store.checkpoint(plant.catalog.encode())
         case "cancel", place if trades:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions
+from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions, spans
 from tickplant.candles.grid import Grid
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.coverage_own import NOT_WIDENED, Grown, OwnCoverage, Widened
@@ -68,6 +68,18 @@ class InstrumentCoverage:
             covered_part(self.known, grid, starts, so_far),
             self.touches.highest(starts, ends),
         )
+
+    def changed(self, later: InstrumentCoverage, after: int) -> list[tuple[int, int]]:
+        """Return the spans in which a later coverage differs, up to the watermark of this one.
+
+        Those that rows with numbers above `after` have touched are among them.
+        """
+        differs = later.known.subtract(self.known).union(self.known.subtract(later.known))
+        passed = spans(np.array([INT64_MIN]), np.array([self.watermark]))
+        new = later.touches.seqs > after
+        touched = spans(later.touches.starts[new], later.touches.ends[new])
+        found = differs.intersect(passed).union(touched)
+        return list(zip(found.starts.tolist(), found.ends.tolist(), strict=True))
 
 
 def covered_part(known: Spans, grid: Grid, starts: Ints, ends: Ints) -> Floats:
@@ -128,18 +140,18 @@ class CoverageBook:
             self._take_own(self.own.setdefault(feed, OwnCoverage()), rows)
             return
         wide = self.wide.setdefault(feed, WideCoverage())
-        for kind, number, start, end in rows.condensed():
+        for kind, number, start, end, seq in rows.condensed():
             if number:
                 if kind == "begin":
                     wide.subscribe(number, start)
                 elif kind == "end":
                     wide.unsubscribe(number, end)
             elif kind == "begin":
-                wide.take_begin(start)
+                wide.take_begin(start, seq)
             elif kind == "reach":
                 wide.take_reach(start, end)
             else:
-                wide.take_end()
+                wide.take_end(seq)
         self._take_own(self.own.setdefault(feed, OwnCoverage()), rows.own())
 
     def _take_own(self, own: OwnCoverage, rows: _Extents) -> None:
@@ -160,31 +172,36 @@ class CoverageBook:
             if wide is not None and wide.began is not None:
                 wide.note(int(ts.max()))
                 return NOT_WIDENED
-            own = self.own.setdefault(feed, OwnCoverage())
-            return own.note(instrument.astype(np.int64), ts)
+            return self.note_own(feed, instrument.astype(np.int64), ts)
+
+    def note_own(self, feed: int, numbers: Ints, ts: Ints) -> Widened:
+        """Take events as evidence of what a feed covers of their own instruments alone."""
+        return self.own.setdefault(feed, OwnCoverage()).note(numbers, ts)
 
     # -- reads ---------------------------------------------------------------------------------
 
-    def _serving(self, instrument: int) -> Iterator[tuple[int, Spans]]:
-        """Yield the feeds that cover an instrument at all, with what they cover."""
+    def _serving(self, instrument: int) -> Iterator[tuple[Spans, Touches]]:
+        """Yield what each feed that ever served an instrument covers, and what changed that."""
+        one, ledger = np.array([instrument], np.int64), self.ledger
         for feed, wide in self.wide.items():
-            known = wide.spans_of(instrument)
-            if len(known):
-                repaired = self.ledger.repaired(feed, instrument)
-                known = known.union(repaired).subtract(self.ledger.missing(feed, instrument))
-                yield feed, known
+            if wide.reached(one)[0] != INT64_MIN:
+                known = wide.spans_of(instrument)
+                known = known.union(ledger.repaired(feed, instrument, whole=True))
+                known = known.subtract(ledger.missing(feed, instrument))
+                yield known, ledger.touches(feed, instrument, whole=True)
         for feed, own in self.own.items():
-            known = own.spans_of(instrument)
-            if own.reached(np.array([instrument]))[0] != INT64_MIN:
-                yield feed, known.union(self.ledger.repaired(feed, instrument))
+            if own.reached(one)[0] != INT64_MIN:
+                known = own.spans_of(instrument)
+                known = known.union(ledger.repaired(feed, instrument, whole=False))
+                yield known, ledger.touches(feed, instrument, whole=False)
 
     def known(self, instrument: int) -> tuple[Spans, Touches]:
         """Return what is covered of an instrument, and which rows changed that."""
         with self.lock:
             known, touches = NOTHING, []
-            for feed, spans in self._serving(instrument):
-                known = known.union(spans)
-                touches.append(self.ledger.touches(feed, instrument))
+            for part, touch in self._serving(instrument):
+                known = known.union(part)
+                touches.append(touch)
         if len(touches) == 1:
             return known, touches[0]
         if not touches:
@@ -300,7 +317,8 @@ class CoverageBook:
             enough = reached >= watermarks
             np.minimum(clear, part.since(numbers), out=clear, where=enough)
             serving = reached != INT64_MIN
-            np.maximum(touched, self.ledger.last_ends(feed, numbers), out=touched, where=serving)
+            ends = self.ledger.last_ends(feed, numbers, whole=isinstance(part, WideCoverage))
+            np.maximum(touched, ends, out=touched, where=serving)
         return np.maximum(clear, touched)
 
 
@@ -314,40 +332,48 @@ class Touched(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Extents:
-    """Rows of one feed that say what it covers, as columns; shape (n,), in sequence order."""
+    """Rows of one feed that say what it covers, as columns; shape (n,), in sequence order.
+
+    `seq` is the number from which on, or up to which, a row holds.
+    """
 
     kind: Ints
     number: Ints
     start: Ints
     end: Ints
+    seq: Ints
 
     @classmethod
     def of(cls, rows: pa.RecordBatch | pa.Table) -> _Extents:
         """Return the columns of such rows."""
         kinds = pc.index_in(rows.column("kind"), pa.array(_KINDS))
+        refs = rows.column("ref_seq").to_numpy()
         return cls(
             kinds.to_numpy().astype(np.int64),
             rows.column("instrument").to_numpy().astype(np.int64),
             pc.fill_null(rows.column("start"), INT64_MIN).to_numpy(),
             pc.fill_null(rows.column("end"), INT64_MIN).to_numpy(),
+            np.where(refs > 0, refs, rows.column("seq").to_numpy()),
         )
 
     def take(self, where: Ints) -> _Extents:
         """Return some of the rows."""
-        return _Extents(self.kind[where], self.number[where], self.start[where], self.end[where])
+        columns = (self.kind, self.number, self.start, self.end, self.seq)
+        return _Extents(*(column[where] for column in columns))
 
     @property
     def is_wide(self) -> bool:
         """Whether a whole feed speaks: its rows name no instrument."""
         return bool(((self.number == 0) & (self.kind != _END)).any())
 
-    def condensed(self) -> list[tuple[str, int, int, int]]:
+    def condensed(self) -> list[tuple[str, int, int, int, int]]:
         """Return the rows of a whole feed one by one, without those that a later one says again."""
         whole = self.take(np.flatnonzero((self.number == 0) | (self.kind != _REACH)))
         again = (whole.kind == _REACH) & (np.append(whole.kind[1:], -1) == _REACH)
         left = whole.take(np.flatnonzero(~again))
-        columns = (left.kind.tolist(), left.number.tolist(), left.start.tolist(), left.end.tolist())
-        return [(_KINDS[k], n, s, e) for k, n, s, e in zip(*columns, strict=True)]
+        columns = (left.kind, left.number, left.start, left.end, left.seq)
+        found = zip(*(column.tolist() for column in columns), strict=True)
+        return [(_KINDS[kind], *rest) for kind, *rest in found]
 
     def own(self) -> _Extents:
         """Return what a whole feed was seen to cover by its events alone, between its sessions."""

@@ -138,7 +138,7 @@ class CoverageKeeper:
         if not self.loaded:
             self._early.append(lambda: self.take_events(feed, instrument, ts, seq))
             return
-        self._come(feed, ts)
+        self._come(feed, ts, seq - len(ts) + 1)
         wide = self.book.wide.get(feed)
         if wide is not None and wide.began is not None:
             new = np.unique(instrument[~wide.serves(instrument)]).tolist()
@@ -150,8 +150,10 @@ class CoverageKeeper:
         if self.book.rows_behind >= max(WRITE_ROWS, ROWS_A_SPAN * dirty):
             self._write_down(self._reaches(), seq)
 
-    def _come(self, feed: int, ts: Ints) -> None:
+    def _come(self, feed: int, ts: Ints, seq: int = 0) -> None:
         """Note that a feed which had not begun, or was lost, has delivered up to these times.
+
+        `seq` is the number of the first event among them, 0 where it is none.
 
         It is back from the first of them that lies behind where it had come; what lies before is
         late, and proves nothing. A feed that knows from when on it delivers everything has said so.
@@ -168,7 +170,7 @@ class CoverageKeeper:
             start = int(ts[ts > reach].min())
         else:
             return
-        rows = [] if open_session else [_row(feed, "begin", start=start)]
+        rows = [] if open_session else [_row(feed, "begin", start=start, ref_seq=seq)]
         if gap is not None:
             rows.append(_ended(gap, start))
         elif reach != INT64_MIN and start > reach:

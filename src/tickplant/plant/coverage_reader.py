@@ -6,13 +6,15 @@ says up to which number it holds (`MARKER_FEED`). What comes behind that is read
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickplant.candles.coverage import Ints
 from tickplant.model.events import COVERAGE, MARKET_TABLES, TRADES
-from tickplant.plant.coverage import CoverageBook
+from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
 from tickplant.store.contract import NOW, AsOf, Store
 
 MARKER_FEED = 0
@@ -97,10 +99,60 @@ def note_rows(book: CoverageBook, rows: pa.Table, instrument: int | None = None)
     """Let a book take events, in sequence order; of own evidence those of one instrument alone."""
     feeds = rows["feed"].to_numpy()
     numbers: Ints = rows["instrument"].to_numpy().astype(np.int64)
-    ts = rows["ts_event"].to_numpy()
+    ts, seqs = rows["ts_event"].to_numpy(), rows["seq"].to_numpy()
     for feed in np.unique(feeds).tolist():
-        mine = feeds == feed
-        if instrument is not None and feed not in book.wide:
-            mine &= numbers == instrument
-        if mine.any():
-            book.note(feed, numbers[mine], ts[mine])
+        alone = feeds == feed
+        if feed in book.wide:
+            together, apart = book.wide[feed].in_session(seqs)
+            together &= alone
+            alone &= apart
+            if together.any():
+                book.wide[feed].note(int(ts[together].max()))
+        if instrument is not None:
+            alone &= numbers == instrument
+        if alone.any():
+            book.note_own(feed, numbers[alone], ts[alone])
+    book.rows_behind += rows.num_rows
+
+
+class CoverageChanges:
+    """What is known of coverage at `upto`, compared to what was at `after`.
+
+    `last_known` says what the last event time of an instrument was.
+    """
+
+    def __init__(
+        self,
+        before: CoverageBook,
+        now: CoverageBook,
+        after: int,
+        upto: int,
+        last_known: Callable[[int, AsOf], int],
+    ) -> None:
+        self._before, self._now = before, now
+        self._after, self._upto = after, upto
+        self._last_known = last_known
+
+    def numbers(self) -> list[int]:
+        """Return instruments, rising, of which more than their own events may have changed."""
+        found: list[Ints] = []
+        for feed, wide in self._now.wide.items():
+            was = self._before.wide.get(feed)
+            if was is None or was.reach != wide.reach:
+                found.append(wide.served)
+        rows = self._now.ledger.rows
+        for touch in rows[rows["touched"] > self._after]:
+            feed = int(touch["feed"])
+            if touch["instrument"]:
+                found.append(np.array([touch["instrument"]], np.int64))
+            elif feed in self._now.wide:
+                found.append(self._now.wide[feed].served)
+        return np.unique(np.concatenate(found)).tolist() if found else []
+
+    def of(self, instrument: int) -> tuple[InstrumentCoverage, InstrumentCoverage]:
+        """Return the coverage of an instrument at both."""
+        before, now = AsOf(seq_max=self._after), AsOf(seq_max=self._upto)
+        return (
+            self._before.of(instrument, self._last_known(instrument, before)),
+            self._now.of(instrument, self._last_known(instrument, now)),
+        )

@@ -24,6 +24,8 @@ class WideCoverage:
     def __init__(self) -> None:
         self.began: int | None = None
         self.reach = self.before = INT64_MIN
+        self._from_seq = 0
+        self._past: list[tuple[int, int]] = []
         self._sessions = NOTHING
         self._since = np.empty(0, np.int64)
         self._until = np.empty(0, np.int64)
@@ -34,9 +36,10 @@ class WideCoverage:
         """Note that the feed has delivered up to here."""
         self.reach = max(self.reach, ts_max)
 
-    def take_begin(self, start: int) -> None:
-        """Begin a session."""
+    def take_begin(self, start: int, seq: int) -> None:
+        """Begin a session, of events from number `seq` on."""
         self._close()
+        self._from_seq = seq
         self.began = start
         self.note(start)
 
@@ -46,10 +49,19 @@ class WideCoverage:
             self.began = start
         self.note(end)
 
-    def take_end(self) -> None:
-        """End the session."""
+    def take_end(self, seq: int) -> None:
+        """End the session, of events up to number `seq`."""
         self._close()
+        self._past.append((self._from_seq, seq))
         self.began = None
+
+    def in_session(self, seqs: Ints) -> tuple[Flags, Flags]:
+        """Say which events belong to the open session, and which to none, by their numbers."""
+        now = seqs >= self._from_seq if self.began is not None else np.zeros(seqs.shape, np.bool_)
+        before = np.zeros(seqs.shape, np.bool_)
+        for first, last in self._past:
+            before |= (seqs >= first) & (seqs <= last)
+        return now & ~before, ~now & ~before
 
     def _close(self) -> None:
         if self.began is not None:

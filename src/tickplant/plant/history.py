@@ -31,7 +31,7 @@ from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_reader import BarReader
 from tickplant.plant.bar_table import finish
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
-from tickplant.plant.coverage_reader import read_book
+from tickplant.plant.coverage_reader import CoverageChanges, read_book
 from tickplant.plant.gaps import GapQuery, select_gaps
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
@@ -191,6 +191,11 @@ class History:
         """Return what is covered of an instrument, and how far its event time has come."""
         book = self._book() if as_of == NOW else self.read_book(as_of, instrument)
         return book.of(instrument, self._last_known(instrument, as_of))
+
+    def coverage_changes(self, after: int, upto: int) -> CoverageChanges:
+        """Return what is known of coverage as of two numbers, to be compared."""
+        before, now = (self.read_book(AsOf(seq_max=seq)) for seq in (after, upto))
+        return CoverageChanges(before, now, after, upto, self._last_known)
 
     def gaps(
         self,

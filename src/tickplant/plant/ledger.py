@@ -183,20 +183,25 @@ class Ledger:
                 np.maximum.at(ends, numbers, hulls)
                 self._ends_of[feed] = ends
 
-    def last_ends(self, feed: int, numbers: Ints) -> Ints:
-        """Return up to where the gaps of a feed reach for each instrument; very early for none."""
-        found = np.full(numbers.shape, self._ends_all.get(feed, INT64_MIN), np.int64)
+    def last_ends(self, feed: int, numbers: Ints, *, whole: bool) -> Ints:
+        """Return up to where the gaps of a feed reach for each instrument; very early for none.
+
+        With `whole` those of the whole feed count, too.
+        """
+        all_ends = self._ends_all.get(feed, INT64_MIN) if whole else INT64_MIN
+        found = np.full(numbers.shape, all_ends, np.int64)
         ends = self._ends_of.get(feed)
         if ends is not None:
             known = numbers < ends.size
             found[known] = np.maximum(found[known], ends[numbers[known]])
         return found
 
-    def _of(self, feed: int, instrument: int) -> NDArray[np.void]:
+    def _of(self, feed: int, instrument: int, *, whole: bool = True) -> NDArray[np.void]:
         rows = self.rows
-        same = (rows["feed"] == feed) & (
-            (rows["instrument"] == 0) | (rows["instrument"] == instrument)
-        )
+        same = rows["instrument"] == instrument
+        if whole:
+            same |= rows["instrument"] == 0
+        same &= rows["feed"] == feed
         found: NDArray[np.void] = rows[same]
         return found
 
@@ -206,15 +211,15 @@ class Ledger:
         mine = mine[mine["status"] != REPAIRED]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
-    def repaired(self, feed: int, instrument: int) -> Spans:
+    def repaired(self, feed: int, instrument: int, *, whole: bool) -> Spans:
         """Return the spans of the gaps of a feed that were repaired."""
-        mine = self._of(feed, instrument)
+        mine = self._of(feed, instrument, whole=whole)
         mine = mine[mine["status"] == REPAIRED]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
-    def touches(self, feed: int, instrument: int) -> Touches:
+    def touches(self, feed: int, instrument: int, *, whole: bool) -> Touches:
         """Return what changed the coverage of an instrument by a feed."""
-        mine = self._of(feed, instrument)
+        mine = self._of(feed, instrument, whole=whole)
         mine = mine[mine["touched"] > 0]
         return Touches(
             mine["start"].astype(np.int64),

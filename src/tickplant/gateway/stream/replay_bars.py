@@ -22,8 +22,9 @@ from tickplant.model.times import INT64_MIN
 from tickplant.plant.activity import ActivityDays
 from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
-from tickplant.plant.bars import emptied_states, states_of_bars
-from tickplant.plant.coverage import Coverage
+from tickplant.plant.bars import emptied_states, pairs_between, states_of_bars
+from tickplant.plant.coverage import Coverage, InstrumentCoverage
+from tickplant.plant.coverage_reader import CoverageChanges
 from tickplant.plant.published import CANDLES, CandleKey
 from tickplant.store.contract import AsOf
 
@@ -112,7 +113,7 @@ class BarReader:
 
 
 class ChangedBarReader:
-    """Bars that changed or closed by events with `after < seq <= upto`, as they stood at `upto`.
+    """Bars that changed or closed by what has `after < seq <= upto`, as they stood at `upto`.
 
     They are the bars that a subscriber who was there would have been sent, each once: a bar whose
     last event was cancelled is among them, with a count of 0.
@@ -136,10 +137,12 @@ class ChangedBarReader:
         self._events = 0
         self._touched: dict[int, _Touched] = {}
         self._pages: Iterator[list[bytes]] | None = None
+        self._changes: CoverageChanges
 
     def next(self) -> Chunk:
         """Return about `BARS_TURN` bars; `missed` comes with the last chunk."""
         if self._pages is None:
+            self._changes = self._source.history.coverage_changes(self._after, self._upto)
             self._find_touched()
             self._pages = self._read()
         events: list[bytes] = []
@@ -160,6 +163,9 @@ class ChangedBarReader:
                 self._note(table, rows["instrument"].to_numpy(), rows["ts_event"].to_numpy())
                 if table == TRADES:
                     self._note_amended(rows)
+        for number in self._changes.numbers():
+            if number in self._instruments:
+                self._touched.setdefault(number, _Touched())
 
     def _note(self, table: str, numbers: np.ndarray, ts: np.ndarray) -> None:
         order = np.argsort(numbers, kind="stable")
@@ -188,9 +194,9 @@ class ChangedBarReader:
             if basis != "trade":
                 touched.amended = {}
             history = self._source.history
-            before = history.watermark(number, AsOf(seq_max=self._after))
-            coverage = history.coverage(number, AsOf(seq_max=self._upto))
-            closed = self._closed(before, coverage.watermark)
+            before, coverage = self._changes.of(number)
+            closed = self._closed(before.watermark, coverage.watermark)
+            closed += self._covered_anew(number, basis, before, coverage)
             starts = sorted(touched.starts[table_of(basis)].union(touched.amended, closed))
             if activity_of(self._query.grid) is not None:
                 days = ActivityDays(history.store, self._query.grid, basis, history.rules)
@@ -218,6 +224,18 @@ class ChangedBarReader:
         starts = self._query.grid.bars_at(np.array([before], np.int64))
         closed: list[int] = starts[self._query.grid.ends(starts) <= last].tolist()
         return closed
+
+    def _covered_anew(
+        self, number: int, basis: str, before: InstrumentCoverage, now: InstrumentCoverage
+    ) -> list[int]:
+        """Return the starts of bars with events of which what is covered has changed."""
+        store, grid = self._source.history.store, self._query.grid
+        one = np.array([number], np.int64)
+        starts: set[int] = set()
+        for low, high in before.changed(now, self._after):
+            pairs = pairs_between(store, grid, basis, one, low, high)
+            starts.update(start for _, start in pairs)
+        return sorted(starts)
 
     def _stood(
         self,
