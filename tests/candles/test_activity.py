@@ -136,8 +136,11 @@ def test_bars_are_the_same_in_however_many_parts_the_events_come(rows, interval,
 
 
 @given(
-    st.lists(st.one_of(decimals, st.floats(-1e3, 1e3), st.floats(0, 1e-9)), min_size=1),
-    st.sampled_from([0.1, 0.3, 0.7999999999999999, 0.8, 1e-9, 2.5, 1e3]),
+    st.one_of(
+        st.lists(st.one_of(decimals, st.floats(-1e3, 1e3), st.floats(0, 1e-9)), min_size=1),
+        st.lists(st.one_of(st.integers(0, 9), st.just(2**52)).map(float), min_size=1),
+    ),
+    st.sampled_from([0.1, 0.3, 0.7999999999999999, 0.8, 1e-9, 2.5, 1.0, 7.0, 1e3]),
     st.integers(0, 5),
 )
 def test_cuts_are_where_the_rounded_sum_reaches_the_threshold(values, threshold, held):

@@ -3,9 +3,10 @@
 Sums begin anew at each cut, so one cut follows from the one before it. That is done in three
 moves: float sums of everything say where a bar that began at any row would end at the earliest,
 for all rows at once; a walk goes from cut to cut along these places; and where the float sums are
-too close to the threshold to be sure, the exact sum decides. The exact sum is that of `exact.py`,
-an integer in units of 2^-96, and the threshold is the least integer that is published as a number
-no lower than it, so that a bar is closed exactly when its published sum has reached the threshold.
+rounded and too close to the threshold to be sure, the exact sum decides. The exact sum is that of
+`exact.py`, an integer in units of 2^-96, and the threshold is the least integer that is published
+as a number no lower than it, so that a bar is closed exactly when its published sum has reached
+the threshold.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ def cut_sums(values: Floats, segments: Ints, held: Ints, threshold: float) -> In
         return _cut_signed(values, segments, held, threshold)
     values = np.minimum(values, exact.LARGEST)
     sums = np.append(0.0, np.cumsum(values))
-    # Each of n additions is off by at most half a unit in the last place of the total.
-    slack = (rows + 8) * 2.0**-52 * (float(sums[-1]) + threshold) + rows / exact.UNITS
+    slack = 0.0
+    if not _are_whole(values, sums, held, threshold):
+        # Each of n additions is off by at most half a unit in the last place of the total.
+        slack = (rows + 8) * 2.0**-52 * (float(sums[-1]) + threshold) + rows / exact.UNITS
     ends = np.append(segments[1:], rows)
     missing = sums[segments] + (threshold - exact.publish(held))
     first = np.maximum(np.searchsorted(sums, missing - slack), segments + 1)
@@ -54,6 +57,13 @@ def cut_sums(values: Floats, segments: Ints, held: Ints, threshold: float) -> In
     for j, total in zip(closing.tolist(), totals, strict=True):
         walk.collect(found, int(segments[j]), int(ends[j]), int(first[j]), total)
     return _begins(segments, np.array(found, np.int64), rows)
+
+
+def _are_whole(values: Floats, sums: Floats, held: Ints, threshold: float) -> bool:
+    """Say whether all are whole numbers that float64 adds without rounding, as shares are."""
+    if not threshold.is_integer() or float(sums[-1]) + 2 * threshold >= 2.0**53:
+        return False
+    return not held[: exact.ONES].any() and bool((values == np.rint(values)).all())
 
 
 class _Walk:

@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BASE = 2.0**BITS
-_ONES = -UNIT_EXPONENT // BITS  # the digit that counts units of 1
+ONES = -UNIT_EXPONENT // BITS  # the digit that counts units of 1
 LARGEST = 2.0**96 - 2.0**43
 _LOW_BITS = 2**BITS - 1
 _MASK = np.int64(_LOW_BITS)
@@ -52,12 +52,12 @@ def sum_groups(values: Floats, groups: Ints) -> Ints:
     if top > LARGEST:
         values = np.clip(values, -LARGEST, LARGEST)
         top = LARGEST
-    k = _ONES
+    k = ONES
     while top >= _BASE:
         top /= _BASE
         k += 1
     wide = values.size > _EXACT_ROWS and np.diff(groups, append=values.size).max() > _EXACT_ROWS
-    rest = values if k == _ONES else values * _BASE ** (_ONES - k)
+    rest = values if k == ONES else values * _BASE ** (ONES - k)
     while True:
         whole = np.trunc(rest)
         digits[k] = np.add.reduceat(whole.astype(np.int64) if wide else whole, groups)
@@ -98,8 +98,8 @@ def publish(digits: Ints) -> Floats:
     """Return the nearest float64, shape (n,), of digits in unique form, shape (6, n)."""
     if digits.shape[1] <= _FEW:
         return np.array([_publish_one(column) for column in digits.T.tolist()], np.float64)
-    if not digits[:_ONES].any() and not digits[_ONES + 1 :].any():
-        ones: Ints = digits[_ONES]
+    if not digits[:ONES].any() and not digits[ONES + 1 :].any():
+        ones: Ints = digits[ONES]
         return ones.astype(np.float64)
     negative = digits[-1] < 0
     if negative.any():
