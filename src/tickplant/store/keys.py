@@ -26,7 +26,7 @@ MERGE_RATIO = 4  # an older run is merged with newer ones unless it is this many
 
 HOT_KEY_BYTES = 96  # what a hot key takes at most: 16 slots of 4 bytes and two places of its own
 
-HOT_ROOM = 1 << 17
+HOT_ROOM = 1 << 19
 """Keys that the first table has room for; memory is taken as they come."""
 
 
