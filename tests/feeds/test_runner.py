@@ -10,6 +10,7 @@ from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.sink import PlantSink
 from tickplant.model.errors import LogUnavailable, Overloaded
 from tickplant.model.events import INCOMING, TRADES
+from tickplant.plant.feed_notes import Alive, Hole, Lost, Note
 from tickplant.plant.submission import Receipt, Submission
 
 NOW = 1_700_000_000_000_000_000
@@ -260,3 +261,86 @@ async def test_lag_is_the_age_of_the_youngest_event_when_it_was_submitted() -> N
     await held.submit(trades(2, NOW - 1_500_000_000))
     assert state.lag_s == 1.5
     assert state.last_event == NOW - 1_500_000_000
+
+
+class Told:
+    """Keeps what the plant is told of feeds; the answer is always 7."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+    def tell(self, note: Note) -> Future[int | None]:
+        self.notes.append(note)
+        future: Future[int | None] = Future()
+        future.set_result(7)
+        return future
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(note).__name__ for note in self.notes]
+
+
+def telling(told: Told, sleeper: Sleeper, *feeds: ScriptedFeed, **options: float) -> FeedRunner:
+    return FeedRunner(
+        feeds, FakePlant().submit, clock=sleeper.clock, sleep=sleeper.sleep, tell=told.tell,
+        jitter=lambda: 1.0, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [(OSError("cut"), "disconnect"), (Overloaded("too much"), "overload")],
+)
+async def test_the_plant_is_told_what_a_failing_feed_has_lost(fault: Exception, cause: str) -> None:
+    told, sleeper = Told(), Sleeper()
+    owner = telling(told, sleeper, ScriptedFeed((2, fault), (3, None)))
+    owner.start()
+    await until(lambda: owner.states[0].state == "finished")
+    assert told.kinds == ["Begun", "Lost", "Begun", "Finished"]
+    assert told.notes[1] == Lost("scripted", cause, f"{type(fault).__name__}: {fault}")
+
+
+class LivelyFeed(ScriptedFeed):
+    """Says that it is alive, once or often, then nothing more; with rows it sends no heartbeat."""
+
+    async def run(self, sink: Sink) -> None:
+        heartbeats, fault = self.script.pop(0)
+        if fault is not None:
+            return
+        for number in range(heartbeats):
+            await sink.say(Alive(self.name, NOW + number * 10**9))
+        if not heartbeats:
+            await sink.submit(trades(1))
+        await asyncio.Event().wait()
+
+
+async def test_a_feed_that_sends_heartbeats_and_falls_silent_has_stalled() -> None:
+    told, sleeper = Told(), Sleeper()
+    owner = telling(told, sleeper, LivelyFeed((3, None), (0, OSError())), stall_s=20.0)
+    owner.start()
+    await until(lambda: owner.states[0].state == "finished")
+    assert told.kinds == ["Begun", "Alive", "Alive", "Alive", "Lost", "Finished"]
+    assert told.notes[4] == Lost("scripted", "stall", "Stalled: nothing was heard of it for 20 s")
+    assert owner.states[0].restarts == 1
+
+
+async def test_a_feed_without_heartbeats_may_be_silent() -> None:
+    told, sleeper = Told(), Sleeper()
+    owner = telling(told, sleeper, LivelyFeed((0, None)), stall_s=20.0)
+    owner.start()
+    await until(lambda: sleeper.now > NOW + 500 * 10**9)
+    assert told.kinds == ["Begun"]
+    assert owner.states[0].restarts == 0
+    assert await owner.stop() == []
+
+
+async def test_heartbeats_that_bring_a_feed_on_by_little_are_not_passed_on() -> None:
+    told, sleeper = Told(), Sleeper()
+    state = FeedState("scripted", "TEST", "scripted")
+    sink = PlantSink(
+        FakePlant().submit, state, clock=sleeper.clock, sleep=sleeper.sleep, tell=told.tell
+    )
+    for step in range(10):
+        await sink.say(Alive("scripted", NOW + step * 50_000_000))
+    assert [note.ts - NOW for note in told.notes if isinstance(note, Alive)] == [0, 250_000_000]
+    assert await sink.say(Hole("scripted", NOW, NOW + 1, "sequence")) == 7
