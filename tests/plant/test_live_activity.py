@@ -208,12 +208,15 @@ def compare(plant: Plant, grid: Grid, oracle: Oracle, listener: Listener) -> Non
             continue
         for bar in wanted:
             for start, end, seq in gap_touches(plant, symbol):
-                if bar["start"] < end and start <= bar["end"]:
+                if bar["start"] < end and start < bar["end"]:
                     bar["revision"] = max(bar["revision"], seq)
         instrument = plant.registry.resolve(symbol)
         found = plant.history.candles(instrument, grid, basis="trade").table.to_pylist()
         assert [shown(bar) for bar in found] == wanted
         assert listener.of(symbol) == wanted
+        for bar in found:
+            heard = listener.bars[symbol, bar["day"], bar["index"]]
+            assert (heard["state"], heard["coverage"]) == (bar["state"], bar["coverage"])
 
 
 @pytest.mark.timeout(300)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_resumed_candles import make as make_other
 
 from plant_kit import NOW, Clock, amend, open_plant, submit
 from tickplant.candles.grid import Grid
@@ -25,7 +26,8 @@ from tickplant.plant.plant import Plant
 HOUR = 3_600 * 10**9
 BASE = NOW - 100 * HOUR
 SYMBOLS = ("A", "B")
-VALUES = ("start", "end", "open", "high", "low", "close", "volume", "count", "revision")
+VALUES = ("start", "end", "open", "high", "low", "close", "volume", "count", "revision", "state",
+          "coverage")  # fmt: skip
 
 times = st.integers(0, 60).map(lambda hour: BASE + hour * HOUR)
 moves = st.one_of(
@@ -34,6 +36,10 @@ moves = st.one_of(
     st.tuples(st.just("quote"), st.sampled_from(SYMBOLS), times),
     st.tuples(st.just("cancel"), st.integers(0, 30)),
     st.tuples(st.just("move"), st.integers(0, 30), times, st.sampled_from([None, 0.1, 2.0])),
+    st.tuples(st.just("feed"), st.sampled_from(SYMBOLS), times, st.integers(1, 9)),
+    st.tuples(st.just("say"), st.sampled_from(["begun", "lost"])),
+    st.tuples(st.just("alive"), times),
+    st.tuples(st.just("hole"), times, times),
     st.tuples(st.just("archive")),
     st.tuples(st.just("resume")),
 )  # fmt: skip
@@ -50,14 +56,13 @@ def make(plant: Plant, move: tuple[Any, ...], trades: list[tuple[str, int]]) -> 
             trades.append((symbol, receipt.seq_first))
         case "quote", symbol, ts:
             submit(plant, "quotes", symbol=[symbol], ts_event=[ts], bid_price=[1.0])
-        case ("archive",):
-            plant.store.checkpoint(plant.catalog.encode())
-        case "cancel", place if trades:
-            symbol, seq = trades.pop(place % len(trades))
-            amend(plant, symbol, seq, None)
         case "move", place, ts, size if trades:
             symbol, seq = trades[place % len(trades)]
             amend(plant, symbol, seq, {"ts_event": ts, "size": size})
+        case "move", *_:
+            return
+        case _:
+            make_other(plant, move, trades)
 
 
 def read(reader: BarReader | ChangedBarReader) -> list[dict[str, Any]]:
@@ -69,7 +74,7 @@ def read(reader: BarReader | ChangedBarReader) -> list[dict[str, Any]]:
 
 def keyed(bars: list[dict[str, Any]]) -> Bars:
     return {
-        (bar["symbol"], bar["day"], bar["index"]): (*(bar[n] for n in VALUES), bar.get("state"))
+        (bar["symbol"], bar["day"], bar["index"]): tuple(bar[name] for name in VALUES)
         for bar in bars
     }
 

@@ -97,12 +97,23 @@ class ActivityDays:
         return join(parts)
 
     def news(
-        self, instrument: int, days: list[int], closed: list[int], after: int, upto: int
+        self,
+        instrument: int,
+        days: list[int],
+        over: list[int],
+        spans: list[tuple[int, int]],
+        after: int,
+        upto: int,
     ) -> ActivityBars:
-        """Return the bars of days that changed, and the last of days that are `closed` since."""
+        """Return what somebody who was told of one instrument up to `after` has to be told.
+
+        They are the bars of `days` that changed, the last ones of days that are `over` since, and
+        the bars of `spans` of which what is covered has changed.
+        """
         one = np.array([instrument], np.int64)
-        closing = [self.below(one, day, upto) for day in closed]
-        return newest_of_each([*closing, self.changed(instrument, days, after, upto)])
+        parts = [self.overlapping(one, *span, upto) for span in spans]
+        parts += [self.below(one, day, upto) for day in over]
+        return newest_of_each([*parts, self.changed(instrument, days, after, upto)])
 
     def below(self, numbers: Ints, day: int, seq: int) -> ActivityBars:
         """Return the last bars of a day that stayed below the threshold, as they stood at `seq`."""

@@ -30,10 +30,7 @@ def finish_activity(bars: ActivityBars, grid: Grid, basis: str, coverage: Covera
     days = grid.starts(places)
     until = np.where(is_reached(grid, bars.states), INT64_MIN, grid.ends(days))
     finished = replace(bars.states.finish(), start=bars.first)
-    # Both its events are in the bar, so what is covered is measured beyond the last one.
-    table = finish(finished, grid, basis, coverage, ends=bars.last + 1, until=until)
-    place = table.schema.get_field_index("end")
-    table = table.set_column(place, table.schema.field(place), pa.array(bars.last))
+    table = finish(finished, grid, basis, coverage, ends=bars.last, until=until)
     columns = [*table.columns, pa.array(days), pa.array(places - days)]
     return pa.Table.from_arrays(columns, schema=pa.schema([*table.schema, *_PLACE]))
 

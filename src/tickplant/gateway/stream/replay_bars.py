@@ -196,14 +196,16 @@ class ChangedBarReader:
             history = self._source.history
             before, coverage = self._changes.of(number)
             closed = self._closed(before.watermark, coverage.watermark)
-            closed += self._covered_anew(number, basis, before, coverage)
-            starts = sorted(touched.starts[table_of(basis)].union(touched.amended, closed))
             if activity_of(self._query.grid) is not None:
+                starts = sorted(touched.starts[table_of(basis)].union(touched.amended))
+                anew = before.changed(coverage, self._after)
                 days = ActivityDays(history.store, self._query.grid, basis, history.rules)
-                bars = days.news(number, starts, closed, self._after, self._upto)
+                bars = days.news(number, starts, closed, anew, self._after, self._upto)
                 table = finish_activity(bars, self._query.grid, basis, coverage)
                 yield self._query.encode_changed(self._source, instrument, basis, table, self._upto)
                 continue
+            closed += self._covered_anew(number, basis, before, coverage)
+            starts = sorted(touched.starts[table_of(basis)].union(touched.amended, closed))
             for first in range(0, len(starts), BARS_PAGE):
                 page = starts[first : first + BARS_PAGE]
                 table = self._stood(number, basis, page, touched.amended, coverage)
