@@ -76,7 +76,8 @@ class InstrumentCoverage:
         """
         differs = later.known.subtract(self.known).union(self.known.subtract(later.known))
         passed = spans(np.array([INT64_MIN]), np.array([self.watermark]))
-        new = later.touches.seqs > after
+        # A gap touches an instrument, too, once its feed begins to serve it.
+        new = (later.touches.seqs > after) | ~np.isin(later.touches.seqs, self.touches.seqs)
         touched = spans(later.touches.starts[new], later.touches.ends[new])
         found = differs.intersect(passed).union(touched)
         return list(zip(found.starts.tolist(), found.ends.tolist(), strict=True))
