@@ -222,6 +222,8 @@ class LiveCandles:
             for what in self._watches:
                 states = merge(list(self._regrown(what, *regrown)))
                 self._collect(updates, what, empty(), states)
+            for grid, basis, bars in self._activity.regrown(*regrown):
+                updates.append((Watched(grid, basis), bars))
         return updates
 
     def _regrown(

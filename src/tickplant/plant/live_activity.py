@@ -31,6 +31,7 @@ from tickplant.candles.basis import rows_of, table_of
 from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.runs import Ints
+from tickplant.model.times import INT64_MAX
 from tickplant.plant.activity import ActivityDays
 from tickplant.plant.activity_table import update_rows
 from tickplant.plant.coverage import Touched
@@ -116,6 +117,15 @@ class LiveActivity:
                 self._watermarks.know(np.unique(bars.states.instrument))
             self._collect(updates, grid, basis, bars)
         return updates
+
+    def regrown(self, numbers: Ints, lows: Ints, highs: Ints, marks: Ints) -> list[Update]:
+        """Return the bars of which more is covered since, by events behind their watermarks."""
+        late = np.flatnonzero(lows < marks)
+        spans = (part[late].tolist() for part in (numbers, lows, highs))
+        touched = [
+            Touched(np.array([one], np.int64), *span) for one, *span in zip(*spans, strict=True)
+        ]
+        return self.cover([], touched, INT64_MAX) if touched else []
 
     def _collect(self, updates: list[Update], grid: Grid, basis: str, bars: ActivityBars) -> None:
         if len(bars):
