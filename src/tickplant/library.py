@@ -276,15 +276,16 @@ class Folder:
         What there is none of is None; `age_s` is the age of the last event now. `["*"]` is all.
         """
         if isinstance(symbols, str):
-            return self._latest(self._history.registry.resolve(symbols))
-        return [self._latest(one) for one in self._resolve(symbols)]
+            return self._latest([self._history.registry.resolve(symbols)])[0]
+        return self._latest(self._resolve(symbols))
 
-    def _latest(self, instrument: Instrument) -> dict[str, Any]:
+    def _latest(self, instruments: list[Instrument]) -> list[dict[str, Any]]:
         import msgspec  # noqa: PLC0415 - only here
 
-        found = public_latest(instrument, self._history.latest(instrument), self._clock())
-        shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))  # NaN becomes None
-        return shown
+        last = self._history.latest(instruments)
+        found = public_latest(instruments, last.tables, last.places, last.last, self._clock())
+        shown: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(found))
+        return shown  # in which NaN has become None
 
     def _resolve(self, symbols: Iterable[str]) -> list[Instrument]:
         wanted = list(dict.fromkeys(symbol.strip() for symbol in symbols))

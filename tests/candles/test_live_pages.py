@@ -191,7 +191,8 @@ def test_the_newest_bar_of_each_instrument_is_read_at_once():
     bars, _ = paged(SECOND)
     rows = ticks(7, range(50)) + ticks(3, [5, 4], seq=100)
     bars.apply(*columns(rows))
-    newest = bars.newest()
+    newest, since = bars.newest()
+    assert since.tolist() == [INT64_MIN] * 2
     assert keys(newest) == [(3, BASE + 5 * NS), (7, BASE + 49 * NS)]
 
 

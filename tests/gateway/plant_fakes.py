@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tickplant.config import Settings
@@ -19,7 +20,9 @@ from tickplant.model.errors import Complaint, InvalidBody, NotFound
 from tickplant.model.events import SCHEMAS
 from tickplant.model.instruments import Registry
 from tickplant.model.rejects import Reject
+from tickplant.model.times import INT64_MIN
 from tickplant.observe.metrics import Metrics
+from tickplant.plant.latest import MINUTE, Latest
 from tickplant.plant.submission import Receipt, Submission
 from tickplant.store.contract import NOW, AsOf, Cursor
 
@@ -180,20 +183,25 @@ class FakeHistory:
                 last = max(last, row["seq"])
         return last
 
-    def latest(self, instrument: Any) -> dict[str, Any]:
-        from tickplant.candles.grid import Grid
-        from tickplant.candles.interval import parse_interval
-
-        found = {
-            "trade": self.trades(instrument, descending=True, limit=1),
-            "quote": self.quotes(instrument, descending=True, limit=1),
-            "candle": self.candles(instrument, Grid(parse_interval("1m")), limit=1).table,
-        }
+    def latest(self, instruments: Any) -> Latest:
+        found: dict[str, list[pa.Table]] = {"trade": [], "quote": [], "candle": []}
+        for one in instruments:
+            found["trade"].append(self.trades(one, descending=True, limit=1))
+            found["quote"].append(self.quotes(one, descending=True, limit=1))
+            found["candle"].append(self.candles(one, MINUTE, limit=1).table)
+        places = {name: _counted(parts) for name, parts in found.items()}
         times = [
-            found[name]["ts_event"][0].as_py() for name in ("trade", "quote") if len(found[name])
+            [ts for name in ("trade", "quote") for ts in found[name][turn]["ts_event"].to_pylist()]
+            for turn in range(len(instruments))
         ]
-        shown: dict[str, Any] = {name: rows if len(rows) else None for name, rows in found.items()}
-        return {**shown, "ts_event": max(times, default=None)}
+        last = np.array([max(mine, default=INT64_MIN) for mine in times], np.int64)
+        return Latest(found, places, last)
+
+
+def _counted(parts: list[pa.Table]) -> Any:
+    """Where each instrument's row is, the rows of all parts counted through; -1 for none."""
+    ends = np.cumsum([part.num_rows for part in parts])
+    return np.where([part.num_rows > 0 for part in parts], ends - 1, -1)
 
 
 def _known(row: Row, as_of: AsOf) -> bool:

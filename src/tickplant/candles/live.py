@@ -262,18 +262,26 @@ class LiveBars:
                 return States(self._block[:, :0].copy()), self._complete_at_first
             return States(self._held_block(row)), int(self._complete_from[row])
 
-    def newest(self) -> States:
-        """Return the newest state that is held of each instrument, in the order of their numbers.
+    @property
+    def complete_at_first(self) -> int:
+        """From when on candles of an instrument are complete that was not seen yet."""
+        return self._complete_at_first
 
-        A copy, on any thread. A state with count 0 stands for a candle that is unknown at present.
+    def newest(self) -> tuple[States, Ints]:
+        """Return (newest, complete_from) of each instrument that was seen, by number.
+
+        Copies, on any thread. A state with count 0 stands for a candle that is unknown at present;
+        one before `complete_from` need not be the newest.
         """
         with self.lock:
             if not self._seen:
-                return States(self._block[:, :0].copy())
+                return States(self._block[:, :0].copy()), np.empty(0, np.int64)
             places = self._starts[: self._seen].argmax(axis=1)
             block = self._block[:, np.arange(self._seen) * self._keep + places]
-        block = block[:, block[START] != _NONE]
-        return States(block[:, np.argsort(block[INSTRUMENT])])
+            since = self._complete_from[: self._seen].copy()
+        order = np.argsort(block[INSTRUMENT])
+        order = order[block[START, order] != _NONE]
+        return States(block[:, order]), since[order]
 
     def get(self, instruments: Ints, starts: Ints) -> tuple[States, Pairs]:
         """Return (states, unknown) of one candle of each instrument, both shape (n,), rising.

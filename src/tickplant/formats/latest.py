@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tickplant.formats.rows import candle_structs, quote_structs, trade_structs
 from tickplant.model.instruments import Instrument
-from tickplant.model.times import NS_PER_S, format_time
+from tickplant.model.times import INT64_MIN, NS_PER_S, format_times
 from tickplant.observe.freshness import freshness
 
 _STRUCTS: Mapping[str, Callable[[pa.Table], list[Any]]] = {
@@ -19,19 +21,44 @@ _STRUCTS: Mapping[str, Callable[[pa.Table], list[Any]]] = {
 }
 
 
-def public_latest(instrument: Instrument, found: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """Return what `History.latest` found, with its age at `now` (ns) and its freshness.
+def public_latest(
+    instruments: Sequence[Instrument],
+    tables: Mapping[str, Sequence[pa.Table]],
+    places: Mapping[str, NDArray[np.int64]],
+    last: NDArray[np.int64],
+    now: int,
+) -> list[dict[str, Any]]:
+    """Return the last of instruments, with its age at `now` (ns) and its freshness.
 
-    Its rows are structs of `formats.rows`; what there is none of is None.
+    `tables` are those of `trade`, `quote` and `candle`, in parts, `places` the row of each
+    instrument in them, or -1, and `last` the latest event time, or `INT64_MIN`. Rows become structs
+    of `formats.rows`; what there is none of is None.
     """
-    ts = found["ts_event"]
-    age_s = None if ts is None else round((now - ts) / NS_PER_S, 6)
-    rows = {name: found[name] for name in _STRUCTS}
+    rows: dict[str, list[Any]] = {}
+    for name, parts in tables.items():
+        structs = [struct for part in parts for struct in _STRUCTS[name](part)]
+        structs.append(None)  # which is what place -1 gives
+        rows[name] = [structs[place] for place in places[name].tolist()]
+    known = last != INT64_MIN
+    texts = format_times(last * known)
+    times: list[tuple[str | None, float | None]] = [
+        (text, round((now - ts) / NS_PER_S, 6)) if there else (None, None)
+        for text, ts, there in zip(texts, last.tolist(), known.tolist(), strict=True)
+    ]
+    return [
+        _shown(instrument, *time, dict(zip(rows, found, strict=True)))
+        for instrument, time, *found in zip(instruments, times, *rows.values(), strict=True)
+    ]
+
+
+def _shown(
+    instrument: Instrument, ts_event: str | None, age_s: float | None, rows: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "symbol": instrument.symbol,
         "venue": instrument.venue,
-        "ts_event": None if ts is None else format_time(ts),
+        "ts_event": ts_event,
         "age_s": age_s,
         "freshness": freshness(age_s).status,
-        **{n: None if row is None else _STRUCTS[n](row)[0] for n, row in rows.items()},
+        **rows,
     }

@@ -6,7 +6,7 @@ blocks; call it from a thread where an event loop runs. Safe from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from tickplant.plant.bar_table import finish
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
 from tickplant.plant.coverage_reader import CoverageChanges, read_book
 from tickplant.plant.gaps import GapQuery, select_gaps
+from tickplant.plant.latest import Latest, read_latest
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
@@ -85,6 +86,16 @@ class History:
     def serve(self, served: ServedCandles, offer: Offered) -> None:
         """Read served bars from memory from now on; `offer` gets those that memory lacks."""
         self._served = served, offer
+
+    @property
+    def served(self) -> ServedCandles | None:
+        """The served bars and the last rows in memory, if there are any."""
+        return None if self._served is None else self._served[0]
+
+    @property
+    def book(self) -> CoverageBook:
+        """What is known of the feeds now."""
+        return self._book()
 
     @property
     def seq_last(self) -> int:
@@ -336,18 +347,9 @@ class History:
         bars = reader.read(since, until, count).finish()
         return fill_gaps(bars, grid, since, until, fill, limit=count, previous_close=close)
 
-    def latest(self, instrument: Instrument) -> dict[str, Any]:
-        """Return the last trade, quote and 1-minute candle, each a one-row table or None."""
-        number = instrument.number
-        rows: dict[str, Any] = {}
-        for name, table in (("trade", TRADES), ("quote", QUOTES)):
-            found = self.store.scan(table, number, descending=True, limit=1)
-            rows[name] = found if found.num_rows else None
-        candle = self.candles(instrument, MINUTE, limit=1).table
-        rows["candle"] = candle if candle.num_rows else None
-        last = self._last_known(number, NOW)
-        rows["ts_event"] = None if last == INT64_MIN else last
-        return rows
+    def latest(self, instruments: Sequence[Instrument]) -> Latest:
+        """Return the last trade, quote and 1-minute candle of instruments; see `Latest`."""
+        return read_latest(self, instruments)
 
 
 def _close_before(reader: Bars, at: int) -> float:

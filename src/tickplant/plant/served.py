@@ -29,7 +29,8 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars, row_bytes
 from tickplant.candles.pages import Lock, Pool
 from tickplant.candles.states import States, merge, roll_up
-from tickplant.model.events import TRADES
+from tickplant.model.events import MARKET_TABLES, TRADES
+from tickplant.plant.last_rows import LastRows
 from tickplant.plant.recent import Recent, rows_of_one
 from tickplant.plant.serving import Kind, Served
 from tickplant.store.contract import Store
@@ -110,6 +111,7 @@ class ServedCandles:
         self._recent = Recent(RECENT_ROWS, 0)
         self._seq = 0
         self._amended: dict[int, int] = {}
+        self.last_rows = {table: LastRows(table) for table in MARKET_TABLES}
 
     # -- on the plant's thread -------------------------------------------------------------------
 
@@ -118,7 +120,9 @@ class ServedCandles:
 
         Once more, it begins anew: for when something went wrong. Reads the store's spans.
         """
-        spans = {table: self._store.span(table) for table in self._tables}
+        spans = {table: self._store.span(table) for table in MARKET_TABLES}
+        for table, span in spans.items():
+            self.last_rows[table].begin(span[1] if span else None)
         with self.lock:
             seq = self._seq if seq is None else seq
             for kept in self._kept.values():
@@ -140,6 +144,8 @@ class ServedCandles:
 
     def note(self, table: str, rows: pa.RecordBatch) -> None:
         """Take a stored batch of original rows; readers see it on return."""
+        if table in self.last_rows:
+            self.last_rows[table].note(rows)
         with self.lock:
             self._seq = rows.column("seq")[-1].as_py()
             if self._kept and table in self._tables:
@@ -147,10 +153,11 @@ class ServedCandles:
                 self._recent.add(table, rows, waiting=waiting)
 
     def amend(self, instrument: int, times: Sequence[int], seq: int) -> None:
-        """Take it that the event `seq` amended trades of an instrument at these times.
+        """Take it that the event `seq` amended a trade of an instrument at these times.
 
         Their bars are unknown until a reader has built them, or `bars_of` is given them.
         """
+        self.last_rows[TRADES].amend(instrument, times)
         with self.lock:
             self._seq = seq
             if instrument > self._numbers_max:
@@ -166,10 +173,13 @@ class ServedCandles:
         with self.lock:
             behind = [kept.position for kept in self._kept.values() if not kept.watched]
             waiting = self._recent.rows_after(min(behind)) if behind else 0
+        waiting = max(waiting, *(last.waiting for last in self.last_rows.values()))
         return waiting >= (FOLD_ROWS if idle else FOLD_ROWS_MAX)
 
     def fold(self) -> None:
         """Bring the bars up to the last batch, except those that a watcher brings up itself."""
+        for last in self.last_rows.values():
+            last.fold()
         groups: dict[tuple[str, int], list[tuple[Grid, _Kept]]] = {}
         for (grid, basis), kept in self._kept.items():
             if not kept.watched and kept.position < self._recent.position:
@@ -256,6 +266,28 @@ class ServedCandles:
             later = later.take((later.start >= since) & ~np.isin(later.start, unknown))
             states = _join(states, later)
         return Seen(states, since, seq)
+
+    def newest(self, grid: Grid, basis: str) -> States | None:
+        """Return the newest bar of each instrument where memory surely has it, by instrument.
+
+        None for a kind that is not served.
+        """
+        with self.lock:
+            kept = self._kept.get((grid, basis))
+            if kept is None:
+                return None
+            states, since = kept.bars.newest()
+            first = kept.bars.complete_at_first
+            batches = self._recent.after(kept.position, table_of(basis))
+        [later] = self._built(basis, batches, [grid])
+        unsure = states.instrument[(states.count == 0) | (states.start < since)]
+        floors = np.full(len(later), first, np.int64)
+        held = np.isin(later.instrument, states.instrument)
+        floors[held] = since[np.searchsorted(states.instrument, later.instrument[held])]
+        later = later.take((later.start >= floors) & ~np.isin(later.instrument, unsure))
+        states = merge([states.take((states.count > 0) & (states.start >= since)), later])
+        last = np.append(states.instrument[1:] != states.instrument[:-1], True)[: len(states)]
+        return states.take(np.flatnonzero(last))
 
     def _states_of(self, batches: list[pa.RecordBatch], kind: Kind, instrument: int) -> States:
         grid, basis = kind

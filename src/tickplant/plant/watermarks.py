@@ -115,20 +115,7 @@ class Watermarks:
 
         Costs a few array operations where no gap touches a bar and one feed covers it.
         """
-        watermark = self.of(instrument)
-        so_far = np.minimum(ends, watermark)
-        fraction = np.ones(starts.shape, np.float64)
-        revision = np.zeros(starts.shape, np.int64)
-        closer = starts < self._book.clear_from(np.asarray(instrument, np.int64), watermark)
-        if closer.any():
-            places = np.flatnonzero(closer)
-            numbers = instrument[places]
-            for number in np.unique(numbers).tolist():
-                mine = places[numbers == number]
-                known, touches = self._book.known(number)
-                fraction[mine] = covered_part(known, grid, starts[mine], so_far[mine])
-                revision[mine] = touches.highest(starts[mine], ends[mine])
-        return Measured(watermark, fraction, revision)
+        return measure(self._book, self.of(instrument), grid, instrument, starts, ends)
 
     def _grow(self, size: int) -> None:
         have = len(self._last)
@@ -148,3 +135,22 @@ class Watermarks:
                 amended=False,
             )
             np.maximum.at(self._last, rows["instrument"].to_numpy(), rows["ts_event"].to_numpy())
+
+
+def measure(
+    book: CoverageBook, watermark: Ints, grid: Grid, instrument: Numbers, starts: Ints, ends: Ints
+) -> Measured:
+    """Return what a book knows of bars whose instruments have these watermarks, shape (n,)."""
+    so_far = np.minimum(ends, watermark)
+    fraction = np.ones(starts.shape, np.float64)
+    revision = np.zeros(starts.shape, np.int64)
+    closer = starts < book.clear_from(np.asarray(instrument, np.int64), watermark)
+    if closer.any():
+        places = np.flatnonzero(closer)
+        numbers = instrument[places]
+        for number in np.unique(numbers).tolist():
+            mine = places[numbers == number]
+            known, touches = book.known(number)
+            fraction[mine] = covered_part(known, grid, starts[mine], so_far[mine])
+            revision[mine] = touches.highest(starts[mine], ends[mine])
+    return Measured(watermark, fraction, revision)

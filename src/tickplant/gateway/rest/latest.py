@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,17 +20,21 @@ from tickplant.model.times import parse_time
 from tickplant.plant.plant import Plant
 
 SYMBOLS_MAX = 1_000
+ALL_MAX = 10_000
+"""Instruments that `*` gives."""
 _ALLOWED = f"1 to {SYMBOLS_MAX} symbols with commas between them, or *"
 
 
-def latest_of(plant: Plant, instrument: Instrument) -> dict[str, Any]:
-    """Return the last of one instrument, as JSON shows it."""
-    return public_latest(instrument, plant.history.latest(instrument), plant.clock())
+def latest_of(plant: Plant, instruments: Sequence[Instrument]) -> list[dict[str, Any]]:
+    """Return the last of instruments, as JSON shows it."""
+    found = plant.history.latest(instruments)
+    return public_latest(instruments, found.tables, found.places, found.last, plant.clock())
 
 
 def read_one(call: Call) -> Response:
     """Answer the last of the instrument in the path."""
-    return answer_json(latest_of(call.plant, call.plant.registry.resolve(call.path["symbol"])))
+    instrument = call.plant.registry.resolve(call.path["symbol"])
+    return answer_json(latest_of(call.plant, [instrument])[0])
 
 
 def read_several(call: Call) -> Response:
@@ -38,12 +43,12 @@ def read_several(call: Call) -> Response:
     if wanted is None:
         raise InvalidParameter("symbols", "", f"{_ALLOWED}; it must be given")
     chosen = _resolve(call.plant.registry, wanted)
-    rows = [latest_of(call.plant, one) for one in chosen[:SYMBOLS_MAX]]
+    rows = latest_of(call.plant, chosen[:ALL_MAX])
     return answer_rows(
         call,
         Page(
             key="latest",
-            head={"left_out": max(len(chosen) - SYMBOLS_MAX, 0)},
+            head={"left_out": max(len(chosen) - ALL_MAX, 0)},
             structs=lambda: rows,
             table=lambda: _table(rows),
             paged=False,
@@ -124,7 +129,7 @@ DOORS = (
         tag="Read",
         summary="The last of several instruments",
         doc="As above for each symbol, in the order asked for; `*` gives the "
-        f"first {SYMBOLS_MAX:,} and says how many it left out. CSV, Arrow and Parquet carry last "
+        f"first {ALL_MAX:,} and says how many it left out. CSV, Arrow and Parquet carry last "
         "price and quote in one flat row.",
         model=models.LatestList,
         params=(SYMBOLS, FORMAT),

@@ -1,0 +1,133 @@
+"""The last trade and the last quote of each instrument, in memory.
+
+    stored batch ──► noted ──► folded: of the level below and of what was noted, the last row each
+    read ──► the last among levels and noted rows, where it is surely the last of all
+
+Levels are immutable tables, one row an instrument; each is less than half of the one below it, so
+that many instruments cost little at each fold. What the store had before is not read: a row at or
+behind `horizon`, the latest event time of that, need not be the last one, and the caller then asks
+the store. After an amendment the same holds up to the latest event of its instrument.
+
+The plant's thread changes it, any thread reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tickplant.model.events import SCHEMAS
+from tickplant.model.times import INT64_MIN
+
+Ints = NDArray[np.int64]
+
+FOLD_ROWS = 16_384
+"""Rows from which on a fold is worth its fixed cost."""
+
+
+class LastRows:
+    """Of one table. Nothing is known before `begin`."""
+
+    def __init__(self, table: str) -> None:
+        self._none = SCHEMAS[table].empty_table()
+        self._lock = Lock()
+        self._levels: tuple[pa.Table, ...] = ()
+        self._noted: tuple[pa.RecordBatch, ...] = ()
+        self._rows = 0
+        self._begun = False
+        self._horizon = INT64_MIN
+        self._amended: dict[int, int] = {}
+
+    def begin(self, horizon: int | None) -> None:
+        """Know the rows that come from now on; `horizon` is the latest event time before them."""
+        with self._lock:
+            self._levels = self._noted = ()
+            self._rows = 0
+            self._amended = {}
+            self._begun = True
+            self._horizon = INT64_MIN if horizon is None else horizon
+
+    def note(self, rows: pa.RecordBatch) -> None:
+        """Take a stored batch of original rows; readers see it on return."""
+        if self._begun:
+            with self._lock:
+                self._noted = (*self._noted, rows)
+                self._rows += rows.num_rows
+
+    def amend(self, instrument: int, times: Sequence[int]) -> None:
+        """Take it that rows of an instrument at these event times were corrected or cancelled."""
+        if not self._begun:
+            return
+        known = self._of(np.array([instrument]))
+        last = max([self._horizon, *times, *known["ts_event"].to_pylist()])
+        with self._lock:
+            self._amended = {**self._amended, instrument: last}
+
+    @property
+    def waiting(self) -> int:
+        """Rows that were noted and not folded."""
+        return self._rows
+
+    def fold(self) -> None:
+        """Bring the levels up to what was noted, if that is enough to be worth it."""
+        if self._rows < FOLD_ROWS:
+            return
+        levels = [*self._levels, newest_of_each(pa.Table.from_batches(self._noted))]
+        while len(levels) > 1 and 2 * levels[-1].num_rows >= levels[-2].num_rows:
+            upper = levels.pop()
+            levels[-1] = newest_of_each(pa.concat_tables([levels[-1], upper]))
+        with self._lock:
+            self._levels, self._noted, self._rows = tuple(levels), (), 0
+
+    def read(self, numbers: Ints) -> tuple[pa.Table, Ints]:
+        """Return (rows, unsure): the last rows of these instruments, rising, and who is not known.
+
+        `unsure` are the instruments whose last row only the store can tell; those in neither have
+        none.
+        """
+        if not self._begun:
+            return self._none, numbers
+        found = self._of(numbers)
+        floors = self._floors(numbers)
+        have = found["instrument"].to_numpy()
+        sure = found["ts_event"].to_numpy() >= floors[np.searchsorted(numbers, have)]
+        known = np.isin(numbers, have[sure]) | ((floors == INT64_MIN) & ~np.isin(numbers, have))
+        return found.filter(pa.array(sure)), numbers[~known]
+
+    def _floors(self, numbers: Ints) -> Ints:
+        """Return from which event time on a row is surely the last; `INT64_MIN` for any."""
+        floors = np.full(numbers.shape, self._horizon, np.int64)
+        for number, last in self._amended.items() if self._amended else ():
+            place = int(np.searchsorted(numbers, number))
+            if place < len(numbers) and numbers[place] == number:
+                floors[place] = last + 1
+        return floors
+
+    def _of(self, numbers: Ints) -> pa.Table:
+        with self._lock:
+            levels, noted = self._levels, self._noted
+        parts = [_rows_of(level, numbers) for level in levels]
+        parts += [_rows_of(pa.Table.from_batches([rows]), numbers) for rows in noted]
+        return newest_of_each(pa.concat_tables([self._none, *parts]))
+
+
+def _rows_of(rows: pa.Table, numbers: Ints) -> pa.Table:
+    held = rows["instrument"].to_numpy()
+    mine = held == numbers[0] if len(numbers) == 1 else np.isin(held, numbers)
+    return rows if mine.all() else rows.take(pa.array(np.flatnonzero(mine)))
+
+
+def newest_of_each(rows: pa.Table) -> pa.Table:
+    """Return the last row, by (ts_event, seq), of each instrument, rising by instrument.
+
+    Rows with equal times must come in the order of their numbers.
+    """
+    numbers = rows["instrument"].to_numpy()
+    order = np.lexsort((rows["ts_event"].to_numpy(), numbers))
+    ordered = numbers[order]
+    last = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
+    return rows.take(pa.array(order[last])).combine_chunks()
