@@ -46,8 +46,10 @@ def public_latest(
         for text, ts, there in zip(texts, last.tolist(), known.tolist(), strict=True)
     ]
     return [
-        _shown(instrument, *time, dict(zip(rows, found, strict=True)))
-        for instrument, time, *found in zip(instruments, times, *rows.values(), strict=True)
+        _shown(instrument, text, age_s, dict(zip(rows, found, strict=True)))
+        for instrument, (text, age_s), *found in zip(
+            instruments, times, *rows.values(), strict=True
+        )
     ]
 
 
