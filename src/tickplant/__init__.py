@@ -39,6 +39,7 @@ _ERRORS = (
     "PassingError",
     "Stopping",
     "TickplantError",
+    "UnknownFeed",
     "UnknownSymbol",
     "UnsupportedMedia",
     "UserError",

@@ -21,6 +21,7 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
 from tickplant.config import load
+from tickplant.formats.gaps import public_gaps
 from tickplant.formats.indicators import public_event_indicators, public_indicators
 from tickplant.formats.instruments import is_wanted, public_instruments
 from tickplant.formats.latest import public_latest
@@ -33,7 +34,7 @@ from tickplant.formats.rows import (
 )
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter, NotFound
-from tickplant.model.events import MARKET_TABLES, TRADES
+from tickplant.model.events import MARKET_TABLES, STATUSES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import parse_time
 from tickplant.plant.event_indicators import (
@@ -316,6 +317,38 @@ class Folder:
         numbers = rows["feed"].to_pylist()
         names = {number: self._catalog.feed_name(number) for number in set(numbers)}
         return Rows(public_quarantine(rows, [names[number] for number in numbers]))
+
+    def gaps(
+        self,
+        *,
+        feed: str | None = None,
+        symbol: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        status: str | None = None,
+        limit: int | None = None,
+        as_of: Any = None,
+    ) -> Rows:
+        """Return what is known to be missing, by id: the gap ledger.
+
+        Gaps of a feed, that touch an instrument or the span `[start, end)`, and with a status:
+        open, repairing, repaired or unrepairable. Raises `UnknownFeed`, `UnknownSymbol`,
+        `InvalidParameter`.
+        """
+        if status is not None and status not in STATUSES:
+            raise InvalidParameter("status", status, ", ".join(STATUSES))
+        low, high = _range(start, end)
+        registry = self._history.registry
+        rows = self._history.gaps(
+            feed=None if feed is None else self._catalog.find_feed(feed),
+            instrument=None if symbol is None else registry.resolve(symbol).number,
+            start=low,
+            end=high,
+            status=status,
+            limit=_limit(limit),
+            as_of=self._as_of(as_of),
+        )
+        return Rows(public_gaps(rows, self._catalog.feed_name, registry.number))
 
     def sql(self, text: str) -> Rows:
         """Return the result of one reading statement; see `sql_batches` for large ones."""

@@ -11,15 +11,26 @@ from typing import Any, NamedTuple
 import pytest
 
 from cli_kit import BASE, SECOND, fill
-from plant_kit import Clock, open_plant, submit
+from plant_kit import WAIT_S, Clock, open_plant, submit
 from stream_fakes import Served
-from tickplant import AsyncClient, Client, Folder, InvalidParameter, UnknownSymbol
+from tickplant import AsyncClient, Client, Folder, InvalidParameter, UnknownFeed, UnknownSymbol
 from tickplant.client import calls
 from tickplant.formats.result import Rows
 from tickplant.gateway.app import create_app
 from tickplant.plant import history
+from tickplant.plant.feed_notes import Alive, Begun, Hole, Lost, Repair
+from tickplant.plant.plant import Plant
 
-SHARED = ("instruments", "trades", "quotes", "candles", "indicators", "latest", "quarantine")
+SHARED = (
+    "instruments",
+    "trades",
+    "quotes",
+    "candles",
+    "indicators",
+    "latest",
+    "quarantine",
+    "gaps",
+)
 
 
 class Both(NamedTuple):
@@ -34,12 +45,26 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     with open_plant(path, clock) as plant:
         fill(plant)
         submit(plant, symbol=["AAPL"], venue=["NASDAQ"], price=[102.0], ts_event=[BASE])
+        miss(plant)
         with (
             Served(create_app(plant)) as served,
             Client(served.url) as client,
             Folder(path, clock=clock) as folder,
         ):
             yield Both(folder, client)
+
+
+def miss(plant: Plant) -> None:
+    """Let a feed miss something, twice of one instrument, and be lost for good."""
+    names = [("EURUSD", "ORIGIN"), ("AAPL", "NASDAQ")]
+    plant.tell(Begun("venue", BASE, names)).result(WAIT_S)
+    plant.tell(Alive("venue", BASE + 120 * SECOND)).result(WAIT_S)
+    for start, symbols in ((30, None), (60, names[1:]), (90, names[1:])):
+        at = BASE + start * SECOND
+        hole = Hole("venue", at, at + SECOND // 4, "sequence", symbols, f"from {start} s on")
+        last = plant.tell(hole).result(WAIT_S)
+    plant.tell(Repair("venue", last or 0, "repaired", events=3)).result(WAIT_S)
+    plant.tell(Lost("venue", "disconnect")).result(WAIT_S)
 
 
 @pytest.mark.parametrize("name", SHARED)
@@ -102,6 +127,13 @@ ASKED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("quarantine", (), {}),
     ("quarantine", (), {"reason": "price_not_positive", "table": "trades", "limit": 1}),
     ("quarantine", (), {"as_of": 6}),
+    ("gaps", (), {}),
+    ("gaps", (), {"feed": "push"}),
+    ("gaps", (), {"feed": "venue", "status": "repaired"}),
+    ("gaps", (), {"symbol": "nasdaq:aapl", "limit": 1}),
+    ("gaps", (), {"symbol": "EURUSD", "start": BASE + 90 * SECOND}),
+    ("gaps", (), {"end": datetime.fromtimestamp(BASE / 1e9 + 61, UTC)}),
+    ("gaps", (), {"as_of": 20}),
 ]
 
 
@@ -152,6 +184,11 @@ REFUSED: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any], str]]
     (InvalidParameter, "quarantine", (), {"table": "bars"}, "table"),
     (InvalidParameter, "quarantine", (), {"as_of": "soon"}, "as_of"),
     (InvalidParameter, "latest", ([],), {}, "symbols"),
+    (InvalidParameter, "gaps", (), {"status": "closed"}, "unrepairable"),
+    (InvalidParameter, "gaps", (), {"limit": 0}, "limit"),
+    (InvalidParameter, "gaps", (), {"start": BASE, "end": BASE - 1}, "end"),
+    (UnknownFeed, "gaps", (), {"feed": "pusch"}, "known are push, venue"),
+    (UnknownSymbol, "gaps", (), {"symbol": "NOPE"}, "NOPE"),
     (UnknownSymbol, "latest", (["EURUSD", "NOPE"],), {}, "NOPE"),
     (UnknownSymbol, "latest", ("*",), {}, "symbol"),
 ]

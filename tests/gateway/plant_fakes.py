@@ -22,6 +22,8 @@ from tickplant.model.instruments import Registry
 from tickplant.model.rejects import Reject
 from tickplant.model.times import INT64_MIN
 from tickplant.observe.metrics import Metrics
+from tickplant.plant.catalog import Catalog
+from tickplant.plant.gaps import GAP_SCHEMA
 from tickplant.plant.latest import MINUTE, Latest
 from tickplant.plant.submission import Receipt, Submission
 from tickplant.store.contract import NOW, AsOf, Cursor
@@ -104,6 +106,31 @@ class FakeHistory:
 
         return self._page("quarantine", wanted, **query)
 
+    def gaps(
+        self,
+        *,
+        feed: int | None = None,
+        instrument: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        after: int = 0,
+        as_of: AsOf = NOW,
+    ) -> pa.Table:
+        found = [
+            gap
+            for gap in self.plant.gaps
+            if gap["id"] > after
+            and feed in (None, gap["feed"])
+            and (instrument is None or gap["instrument"] in (0, instrument))
+            and (end is None or gap["start"] < end)
+            and (start is None or gap.get("end") is None or gap["end"] > start)
+            and status in (None, gap["status"])
+            and (as_of.seq_max is None or gap["id"] <= as_of.seq_max)
+        ]
+        return pa.Table.from_pylist(found[:limit], schema=GAP_SCHEMA)
+
     def _page(
         self,
         table: str,
@@ -154,14 +181,19 @@ class FakeHistory:
         bars: dict[int, list[Row]] = {}
         for row in rows if basis == "trade" else []:
             bars.setdefault(row["ts_event"] // step * step, []).append(row)
-        # Forming is until any event of the instrument, of any table and age, has reached the end.
-        logged = [*self.store.rows["trades"], *self.store.rows["quotes"]]
-        reached = max(
-            (r["ts_event"] for r in logged if r["instrument"] == instrument.number), default=0
-        )
+        # Forming is until any event of the instrument, of any table and age, has reached the end;
+        # covered is what lies between its first and its last one.
+        logged = [
+            row
+            for row in (*self.store.rows["trades"], *self.store.rows["quotes"])
+            if row["instrument"] == instrument.number and _known(row, as_of)
+        ]
+        reached = max((r["ts_event"] for r in logged), default=0)
+        sent = [r["ts_event"] for r in logged if not r["ref_seq"]]
+        known = min(sent, default=0), max(sent, default=0)
         low = min(bars, default=0) if start is None else start // step * step
         shown = [
-            _bar(at, step, bars[at], reached, self._touched(instrument, at, step, as_of))
+            _bar(at, step, bars[at], reached, known, self._touched(instrument, at, step, as_of))
             for at in sorted(bars)
             if at >= low and (end is None or at < end)
         ]
@@ -210,7 +242,12 @@ def _known(row: Row, as_of: AsOf) -> bool:
     )
 
 
-def _bar(start: int, step: int, rows: list[Row], last: int, revision: int) -> Row:
+def _bar(
+    start: int, step: int, rows: list[Row], last: int, known: tuple[int, int], revision: int
+) -> Row:
+    so_far = min(start + step, last)
+    covered = max(min(so_far, known[1]) - max(start, known[0]), 0)
+    coverage = covered / (so_far - start) if so_far > start else 1.0
     sizes = [row["size"] for row in rows if row["size"] is not None]
     volume = math.fsum(sizes)
     notional = math.fsum(r["price"] * r["size"] for r in rows if r["size"] is not None)
@@ -226,8 +263,8 @@ def _bar(start: int, step: int, rows: list[Row], last: int, revision: int) -> Ro
         "vwap": notional / volume if volume else None,
         "count": len(rows),
         "revision": revision,
-        "state": "forming" if start + step > last else "complete",
-        "coverage": 1.0,
+        "state": "forming" if start + step > last else "complete" if coverage == 1 else "partial",
+        "coverage": coverage,
     }
 
 
@@ -247,6 +284,9 @@ class FakePlant:
         self.refuse: Exception | None = None
         self.ready = (True, "accepting")
         self.keys: set[tuple[int, str]] = set()
+        self.gaps: list[Row] = []
+        self.catalog = Catalog()
+        self.catalog.feed_number("push")
 
     def clock(self) -> int:
         return self.now
@@ -255,7 +295,13 @@ class FakePlant:
         return [{"id": "push", "state": "connected", "events": self.seq}]
 
     def feed_name(self, number: int) -> str:
-        return "push"
+        return self.catalog.feed_name(number)
+
+    def miss(self, **gap: Any) -> None:
+        """Add a gap of push, from `START` on, over the whole feed unless it says otherwise."""
+        self.seq += 1
+        known = {"feed": 1, "instrument": 0, "start": START, "cause": "stall", "status": "open"}
+        self.gaps.append({**known, "id": self.seq, "noticed": self.now, "changed": self.seq, **gap})
 
     def readiness(self) -> tuple[bool, str]:
         return self.ready

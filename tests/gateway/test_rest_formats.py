@@ -19,7 +19,7 @@ PARQUET = "application/vnd.apache.parquet"
 
 PATHS = [
     ("/v1/trades/AB", "trades"), ("/v1/quotes/AB", "quotes"), ("/v1/candles/AB", "candles"),
-    ("/v1/quarantine", "quarantine"), ("/v1/instruments", "instruments"),
+    ("/v1/quarantine", "quarantine"), ("/v1/instruments", "instruments"), ("/v1/gaps", "gaps"),
     ("/v1/latest?symbols=AB", "latest"),
 ]  # fmt: skip
 
@@ -35,6 +35,8 @@ async def some_data(client: Client, plant: FakePlant) -> None:
     await client.post("/v1/trades", json=rows)
     await client.post("/v1/quotes", json={"symbol": "AB", "ask_price": 2.5, "ts_event": START})
     await client.put("/v1/trades/AB/2", json={"size": 4})
+    plant.miss(instrument=1, end=START + 10**9 // 4, events=3, detail='he said "no", twice')
+    plant.miss()
 
 
 def read_back(answer: httpx.Response) -> list[dict]:

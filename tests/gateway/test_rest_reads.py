@@ -258,6 +258,79 @@ async def test_quarantine_lists_what_was_refused(client: Client) -> None:
     assert len((await client.get("/v1/quarantine")).json()["quarantine"]) == 2
 
 
+async def test_gaps_show_names_and_no_end_while_they_last(
+    client: Client, plant: FakePlant
+) -> None:
+    await seed(client, 1)
+    plant.miss(instrument=1, end=START + 1_500_000_000, cause="sequence", detail="12 to 14")
+    plant.miss()
+    first, second = (await client.get("/v1/gaps")).json()["gaps"]
+    start = "2014-05-13T16:53:20Z"
+    assert first == {
+        "id": 2, "feed": "push", "symbol": "EURUSD", "venue": "ORIGIN", "start": start,
+        "end": "2014-05-13T16:53:21.5Z", "duration_s": 1.5, "cause": "sequence", "status": "open",
+        "noticed": start, "events": None, "changed": 2, "detail": "12 to 14",
+    }  # fmt: skip
+    assert second == first | {
+        "id": 3, "symbol": None, "venue": None, "end": None, "duration_s": None, "cause": "stall",
+        "changed": 3, "detail": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "wanted"), [
+    ("", [3, 4, 5, 6]), ("feed=push", [3, 4, 5]), ("feed=other", [6]),
+    ("status=Repaired", [4]), ("symbol=a", [3, 5, 6]), ("symbol=ORIGIN:B", [4, 5, 6]),
+    ("start=1400000001000000000", [4, 5, 6]), ("start=1400000000999999999", [3, 4, 5, 6]),
+    ("end=1400000003000000000", [3, 5, 6]), ("end=1400000003000000001", [3, 4, 5, 6]),
+    ("as_of=4", [3, 4]), ("symbol=B&status=open&feed=push", [5]), ("feed=other&symbol=A", [6]),
+])  # fmt: skip
+async def test_gaps_are_chosen_by_feed_symbol_span_and_status(
+    client: Client, plant: FakePlant, query: str, wanted: list[int]
+) -> None:
+    await post(client, "trades", [{"symbol": s, "price": 1} for s in "AB"])
+    second = 10**9
+    plant.miss(instrument=1, end=START + second)
+    plant.miss(instrument=2, start=START + 3 * second, end=START + 4 * second, status="repaired")
+    plant.miss()
+    plant.miss(feed=plant.catalog.feed_number("other"))
+    found = (await client.get(f"/v1/gaps?{query}")).json()["gaps"]
+    assert [gap["id"] for gap in found] == wanted
+
+
+async def test_gaps_come_in_pages_to_which_new_ones_are_added(
+    client: Client, plant: FakePlant
+) -> None:
+    for _ in range(4):
+        plant.miss()
+    first = await client.get("/v1/gaps?limit=2&status=open")
+    token = first.json()["next_page_token"]
+    assert first.headers["x-next-page-token"] == token
+    plant.miss()
+    plant.miss(status="repaired")
+    params = {"limit": 3, "status": "open", "page_token": token}
+    rest = (await client.get("/v1/gaps", params=params)).json()
+    assert [gap["id"] for gap in (*first.json()["gaps"], *rest["gaps"])] == [1, 2, 3, 4, 5]
+    assert rest["next_page_token"] is None
+    past = (await client.get("/v1/gaps?limit=1&as_of=2")).json()
+    assert past["next_page_token"] is not None
+    params = {"limit": 9, "as_of": 2, "page_token": past["next_page_token"]}
+    rest = (await client.get("/v1/gaps", params=params)).json()
+    assert [gap["id"] for gap in rest["gaps"]] == [2]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [
+    ("feed", "pusch", "known are other, push"), ("symbol", "AA", "ORIGIN:A"),
+])  # fmt: skip
+async def test_gaps_of_what_is_not_known_are_404(
+    client: Client, plant: FakePlant, name: str, value: str, said: str
+) -> None:
+    await post(client, "trades", [{"symbol": "A", "price": 1}])
+    plant.catalog.feed_number("other")
+    answer = await client.get("/v1/gaps", params={name: value})
+    assert answer.status_code == 404
+    assert said in answer.json()["detail"]
+
+
 async def test_feeds_and_status(client: Client) -> None:
     assert (await client.get("/v1/feeds")).json()["feeds"][0]["id"] == "push"
     assert (await client.get("/v1/status")).json()["state"] == "running"

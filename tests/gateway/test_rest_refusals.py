@@ -45,6 +45,14 @@ CASES = [
     ("/v1/candles/X", "session", "all", "beside a calendar"),
     ("/v1/quarantine", "table", "books", "trades, quotes"),
     ("/v1/quarantine", "reason", "", "1 to 64"),
+    *(("/v1/gaps", name, "soon", "zone") for name in ("start", "end")),
+    *(("/v1/gaps", "limit", value, "10000") for value in BAD_LIMITS),
+    *(("/v1/gaps", "page_token", value, "next_page_token") for value in ("x", "AAAA")),
+    ("/v1/gaps", "status", "closed", "open, repairing, repaired, unrepairable"),
+    ("/v1/gaps", "feed", "", "1 to 128"),
+    ("/v1/gaps", "symbol", " ", "1 to 256"),
+    ("/v1/gaps", "as_of", "yesterday", "sequence number"),
+    ("/v1/gaps", "format", "xml", "json, csv, arrow, parquet"),
     ("/v1/instruments", "venue", "", "1 to 32"),
     ("/v1/latest", "symbols", "", "symbols"),
     ("/v1/latest", "symbols", "X,,X", "symbols"),
@@ -94,6 +102,7 @@ async def test_what_a_calendar_does_not_have_is_refused(
 @pytest.mark.parametrize("path", [
     "/v1/trades/X", "/v1/candles/X", "/v1/instruments", "/v1/latest", "/v1/feeds", "/v1/status",
     "/health", "/ready", "/metrics", "/v1/latest/X", "/v1/instruments/X", "/v1/quarantine",
+    "/v1/gaps",
 ])  # fmt: skip
 async def test_an_unknown_parameter_is_refused(client: Client, path: str) -> None:
     body = check_problem(await client.get(path, params={"lmit": "5"}), 400)
@@ -117,7 +126,7 @@ async def test_a_token_of_another_query_is_refused(client: Client) -> None:
     assert len(good.json()["trades"]) == 2
     for path, params in (
         ("/v1/trades/X", {"order": "desc"}), ("/v1/trades/X", {"start": 5}), ("/v1/quotes/X", {}),
-        ("/v1/quarantine", {}),
+        ("/v1/quarantine", {}), ("/v1/gaps", {}),
     ):  # fmt: skip
         answer = await client.get(path, params={**params, "page_token": token})
         assert "page_token" in check_problem(answer, 400)["detail"]

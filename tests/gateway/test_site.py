@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.openapi.models import OpenAPI
-from plant_fakes import FakePlant
+from plant_fakes import START, FakePlant
 from starlette.routing import Route
 
 from tickplant.gateway.app import DOORS, create_app
@@ -70,7 +70,9 @@ def test_every_door_is_described(door: Any) -> None:
     assert all(param.doc.endswith(".") for param in door.params)
 
 
-async def test_examples_of_the_document_fit_their_schemas(client: Client) -> None:
+async def test_examples_of_the_document_fit_their_schemas(
+    client: Client, plant: FakePlant
+) -> None:
     from tickplant.gateway.rest import models
 
     body = {"symbol": "EURUSD", "venue": "ORIGIN", "trades": [], "next_page_token": None}
@@ -79,14 +81,17 @@ async def test_examples_of_the_document_fit_their_schemas(client: Client) -> Non
     await client.post("/v1/trades", json={"symbol": "EURUSD", "price": -1.5})
     await client.post("/v1/quotes", json={"symbol": "EURUSD", "bid_price": 1.5})
     await client.put("/v1/trades/EURUSD/1", json={"price": 2})
+    plant.miss(instrument=1, end=START + 1, status="repaired", events=0)
+    plant.miss()
     paths = {
         "/v1/trades/EURUSD": models.TradesPage, "/v1/quotes/EURUSD": models.QuotesPage,
         "/v1/candles/EURUSD": models.CandlesPage, "/v1/latest/EURUSD": models.LatestModel,
+        "/v1/indicators/EURUSD?name=sma:1": models.IndicatorsPage,
         "/v1/latest?symbols=EURUSD": models.LatestList, "/v1/instruments": models.InstrumentsPage,
         "/v1/instruments/EURUSD": models.InstrumentModel,
-        "/v1/quarantine": models.QuarantinePage, "/v1/feeds": models.FeedsModel,
-        "/v1/status": models.StatusModel, "/health": models.HealthModel,
-        "/ready": models.ReadyModel,
+        "/v1/quarantine": models.QuarantinePage, "/v1/gaps": models.GapsPage,
+        "/v1/feeds": models.FeedsModel, "/v1/status": models.StatusModel,
+        "/health": models.HealthModel, "/ready": models.ReadyModel,
     }  # fmt: skip
     for path, model in paths.items():
         model.model_validate((await client.get(path)).json())

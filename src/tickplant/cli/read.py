@@ -275,7 +275,7 @@ def sql(
     form: Format = None,
     out: Out = None,
 ) -> int:
-    """Ask in SQL (DuckDB's) over trades, quotes, candles_1m, instruments and quarantine.
+    """Ask in SQL (DuckDB's) over trades, quotes, candles_1m, instruments, quarantine and gaps.
 
     Nothing can be changed. Times are UTC. It works while a plant runs on the folder and sees what
     was durable when the query began. Trades show as they stand, corrections and cancels applied.

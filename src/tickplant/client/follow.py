@@ -112,6 +112,8 @@ class Follower:
         match message["op"]:
             case "data":
                 return self._take_events(message)
+            case "gap":  # the only notice that is an event of its channel, `status`
+                return [message]
             case "subscribed":
                 self._begin(message)
             case "heartbeat" | "live":

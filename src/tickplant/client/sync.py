@@ -259,6 +259,35 @@ class Client:
             )
         )
 
+    def gaps(
+        self,
+        *,
+        feed: str | None = None,
+        symbol: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        status: str | None = None,
+        limit: int | None = None,
+        as_of: Any = None,
+    ) -> Rows:
+        """Return what is known to be missing, by id: the gap ledger.
+
+        Gaps of a feed, that touch an instrument or the span `[start, end)`, and with a status:
+        open, repairing, repaired or unrepairable.
+        """
+        return self._run(
+            calls.read_rows(
+                "/v1/gaps",
+                limit,
+                feed=feed,
+                symbol=symbol,
+                start=start,
+                end=end,
+                status=status,
+                as_of=as_of,
+            )
+        )
+
     def post_trades(self, rows: Any, *, strict: bool | None = None) -> Receipt:
         """Store trades: dictionaries, or a pandas, polars or Arrow table."""
         return self._run(calls.post_rows("trades", rows, strict))

@@ -16,6 +16,7 @@ from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,
     candles,
+    gaps,
     health,
     indicators,
     instruments,
@@ -43,6 +44,7 @@ DOORS: tuple[Door, ...] = (
     *latest.DOORS,
     *write.DOORS,
     *amend.DOORS,
+    *gaps.DOORS,
     *quarantine.DOORS,
     *status.DOORS,
     *health.DOORS,

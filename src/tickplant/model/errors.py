@@ -6,7 +6,8 @@
     │   ├── InvalidBody           422: the body cannot be read or, when strict, has bad rows
     │   ├── UnsupportedMedia      415: rows are not read in this format; names those that are
     │   ├── NotFound              404: no such symbol, trade, route, file
-    │   │   └── UnknownSymbol
+    │   │   ├── UnknownSymbol
+    │   │   └── UnknownFeed
     │   ├── AmbiguousSymbol       400: several venues have it; the message lists them
     │   ├── Conflict              409: it is there already, or was changed meanwhile
     │   ├── ConfigError           a configuration key or value is not allowed
@@ -105,6 +106,19 @@ class UnknownSymbol(NotFound):
             [Complaint(("path", "symbol"), f"not known{hint}", shorten(symbol))],
         )
         self.symbol = symbol
+
+
+class UnknownFeed(NotFound):
+    """No feed of this name has ever said or sent anything; the message names those that have."""
+
+    title = "Unknown feed"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        hint = f"known are {', '.join(known) or 'none yet'}"
+        shown = shorten(name)
+        super().__init__(
+            f"feed: {shown} is not known; {hint}", [Complaint(("query", "feed"), hint, shown)]
+        )
 
 
 class AmbiguousSymbol(UserError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tickplant.model.errors import CorruptData, Overloaded
+from tickplant.model.errors import CorruptData, Overloaded, UnknownFeed
 from tickplant.model.instruments import Instrument, Registry
 
 LOST_VENUE = "DAMAGED"
@@ -58,6 +58,13 @@ class Catalog:
         if number is None:
             number = max(self.feeds.values(), default=0) + 1
             self.feeds[name] = self._new.feeds[name] = number
+        return number
+
+    def find_feed(self, name: str) -> int:
+        """Return the number of a feed; raises `UnknownFeed` where there is none of this name."""
+        number = self.feeds.get(name)
+        if number is None:
+            raise UnknownFeed(name, sorted(self.feeds))
         return number
 
     def feed_name(self, number: int) -> str:

@@ -3,7 +3,8 @@
 guard     one statement, and only one that reads
 tables    trades, quotes, instruments, quarantine: the archive's Parquet files and the rows in
           memory, as views
-candles   candles_1m: our own candle code behind a table that is made when it is read
+candles   candles_1m: our own candle code behind a table that is made when it is read (`scan`)
+gaps      gaps: the gap ledger, read when a query asks for it
 session   a connection that can read these and nothing else, and the query itself
 """
 

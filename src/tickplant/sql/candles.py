@@ -7,7 +7,7 @@ fragment an instrument that is never opened); their bars are then made chunk by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from tickplant.formats.rows import public_candles, with_spreads
 from tickplant.model.instruments import Instrument
 from tickplant.plant.bar_table import QUOTE_SCHEMA
 from tickplant.plant.history import MINUTE, History
+from tickplant.sql.scan import Scan
 
 _NOBODY = Instrument(number=0, symbol="", venue="")
 
@@ -46,41 +47,15 @@ class CandleTable(ds.InMemoryDataset):  # type: ignore[misc]
         self._bars = bars
         self._index = _index(instruments)
 
-    def scanner(self, **asked: Any) -> _Scan:
+    def scanner(self, **asked: Any) -> Scan:
         """Return a scan of the bars of the instruments that the condition lets through."""
         wanted = asked.get("filter")
         names = [fragment.path for fragment in self._index.get_fragments(wanted)]
-        columns = asked.get("columns")
-        return _Scan(self._tables(names), SCHEMA.names if columns is None else columns, wanted)
+        return Scan(SCHEMA, self._tables(names), asked.get("columns"), wanted)
 
     def _tables(self, names: list[str]) -> Iterator[pa.Table]:
         for name in names:
             yield self._bars(self._by_name[name]).cast(SCHEMA)
-
-
-class _Scan:
-    """What the database asks for its rows.
-
-    Not one of Arrow's scanners: they read ahead on threads of their own, and such a thread that
-    still runs our code when a LIMIT has ended the query and the process ends takes it down.
-    """
-
-    def __init__(
-        self, tables: Iterator[pa.Table], columns: Sequence[str], wanted: pc.Expression | None
-    ) -> None:
-        self._tables = tables
-        self._columns = list(columns)
-        self._wanted = wanted
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """Return the bars that are wanted; they are made when they are read."""
-        schema = pa.schema([SCHEMA.field(name) for name in self._columns])
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
-
-    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        for table in self._tables:
-            rows = table if self._wanted is None else table.filter(self._wanted)
-            yield from rows.select(self._columns).cast(schema).to_batches()
 
 
 def _index(instruments: list[Instrument]) -> ds.FileSystemDataset:

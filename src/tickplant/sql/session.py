@@ -19,13 +19,14 @@ from tickplant.model.errors import PassingError
 from tickplant.model.events import TRADES
 from tickplant.plant.history import History
 from tickplant.sql.candles import CandleTable, bars_of
+from tickplant.sql.gaps import GapTable
 from tickplant.sql.guard import BadQuery, check_statement, is_show_tables, summarized
 from tickplant.sql.tables import EVENT_TABLES, Stored, add_events, add_names
 
 if TYPE_CHECKING:
     from tickplant.store.tiered import TieredStore
 
-TABLES = ("trades", "quotes", "candles_1m", "instruments", "quarantine")
+TABLES = ("trades", "quotes", "candles_1m", "instruments", "quarantine", "gaps")
 BATCH_ROWS = 65_536
 
 _CHANGED = "the archive was reorganised under the query; run it again"
@@ -62,9 +63,9 @@ def query(
 ) -> pa.RecordBatchReader:
     """Return the result of one reading statement as a stream of batches.
 
-    The tables are `TABLES`; times are UTC. `feeds` are the numbers of feeds by name, for the table
-    `quarantine`. Raises `BadQuery`; a `PassingError` where the archive was reorganised under a
-    query that took longer than replaced files are kept.
+    The tables are `TABLES`; times are UTC. `feeds` are the numbers of feeds by name, for the tables
+    `quarantine` and `gaps`. Raises `BadQuery`; a `PassingError` where the archive was reorganised
+    under a query that took longer than replaced files are kept.
     """
     statement = check_statement(text)
     try:
@@ -186,6 +187,8 @@ def _add_tables(con: duckdb.DuckDBPyConnection, history: History, feeds: Mapping
             raise _GoneError(str(fault)) from fault
     con.register("candles_made", CandleTable(instruments, lambda i: bars_of(history, i)))
     con.execute("CREATE VIEW candles_1m AS SELECT * FROM candles_made")
+    con.register("gaps_read", GapTable(history, feeds))
+    con.execute("CREATE VIEW gaps AS SELECT * FROM gaps_read")
     for macro in _MACROS:
         con.execute(f"CREATE MACRO {macro}")
     _lock(con, [path for parts in stored.values() for path in parts.files])

@@ -300,6 +300,42 @@ class QuarantinePage(_Model):
     next_page_token: str | None
 
 
+class GapModel(_Model):
+    """A span of event time of which it is not known that everything was delivered."""
+
+    id: int = Field(description="`seq` of the record that opened it.", examples=[5078])
+    feed: str = Field(examples=["push"])
+    symbol: str | None = Field(
+        description="Null, as `venue`, where it is one of every instrument of the feed.",
+        examples=["EURUSD"],
+    )
+    venue: str | None = Field(examples=["ORIGIN"])
+    start: str = Field(examples=["2014-05-07T00:00:01Z"])
+    end: str | None = Field(
+        description="Null while it lasts, as `duration_s`.", examples=["2014-05-07T00:03:00Z"]
+    )
+    duration_s: float | None = Field(examples=[179.0])
+    cause: Literal["disconnect", "sequence", "stall", "restart", "overload"]
+    status: Literal["open", "repairing", "repaired", "unrepairable"] = Field(
+        description="What became of it; a repaired one is covered again."
+    )
+    noticed: str = Field(
+        description="When the plant noticed it.", examples=["2014-05-07T00:03:01Z"]
+    )
+    events: int | None = Field(
+        description="Events that a repair brought, null before one.", examples=[17]
+    )
+    changed: int = Field(description="`seq` of the last record about it.", examples=[5079])
+    detail: str | None = Field(description="What the feed said of it.")
+
+
+class GapsPage(_Model):
+    """A page of the gap ledger."""
+
+    gaps: list[GapModel]
+    next_page_token: str | None
+
+
 class RejectModel(_Model):
     """Why a row was refused."""
 
