@@ -6,7 +6,6 @@ scan a chunk of time ──► prices, and what each may update ──► candle
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ from tickplant.store.contract import NOW, AsOf, Store
 
 _CHUNK_ROWS_MIN = 250_000
 _CHUNK_ROWS_MAX = 4_000_000
-_READS_MAX = 4
 
 
 def states_between(
@@ -49,19 +47,13 @@ def states_between(
 ) -> States:
     """Return the states of the events in `[start, end)`; both are boundaries of bars.
 
-    A read that an amendment overtakes is made again, so that a bar's revision is that of its
-    prices; after a few times it is taken as it is.
+    Where amendments may come meanwhile, `as_of` must have a `seq_max` that the store has reached:
+    then no bar has a revision of which its prices know nothing.
     """
-    chunks = partial(_chunks, store, instrument, grid, basis, start, end, as_of, rules)
+    states = merge(list(_chunks(store, instrument, grid, basis, start, end, as_of, rules)))
     if basis != "trade":
-        return merge(list(chunks()))
-    amended = store.amendment_seqs(instrument, start, end, as_of)
-    for _ in range(_READS_MAX):
-        states = merge(list(chunks()))
-        before, amended = amended, store.amendment_seqs(instrument, start, end, as_of)
-        if len(before[1]) == len(amended[1]):
-            break
-    return _with_amendments(states, *amended, grid)
+        return states
+    return _with_amendments(states, *store.amendment_seqs(instrument, start, end, as_of), grid)
 
 
 def states_of_bars(

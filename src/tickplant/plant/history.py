@@ -298,7 +298,8 @@ class History:
             known = ActivityReader(days, instrument.number, self._pin(as_of), span)
             found = known.read(start, end, limit, index)
             return Candles(instrument, grid, basis, finish_activity(found, grid, basis, coverage))
-        stored = BarReader(self.store, instrument.number, grid, basis, as_of, span, self.rules)
+        pinned = self._pin(as_of)
+        stored = BarReader(self.store, instrument.number, grid, basis, pinned, span, self.rules)
         served = self._served if as_of == NOW else None
         reader: Bars = stored if served is None else ServedReader(stored, *served)
         if fill == "none":
