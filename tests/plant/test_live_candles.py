@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from plant_kit import NOW, Clock, amend, gap_touches, open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
+from tickplant.plant import live
 from tickplant.plant.plant import Plant
 
 SECOND = 10**9
@@ -207,3 +208,33 @@ def test_a_bar_whose_last_trade_was_cancelled_is_sent_with_a_count_of_zero(tmp_p
         listener.hear()
         bar = next(iter(listener.bars.values()))
         assert (bar["count"], bar["revision"]) == (0, seq)
+
+
+def test_updates_that_could_not_be_made_are_made_with_the_next_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch closes a bar and changes another; the store fails just then."""
+    grid, listener = Grid(parse_interval("1m")), Listener()
+    minute = BASE // (60 * SECOND) * 60 * SECOND
+    with open_plant(tmp_path) as plant:
+        submit(plant, symbol=["A", "B"], ts_event=[minute, minute], price=[1.0, 1.0])
+        listener.listen(plant, grid)
+        build, failing = live.states_of_pairs, [True]
+
+        def fails_once(*args: Any) -> Any:
+            if failing:
+                failing.clear()
+                raise OSError("the file cannot be read")
+            return build(*args)
+
+        monkeypatch.setattr(live, "states_of_pairs", fails_once)
+        submit(plant, symbol=["A"], ts_event=[minute + 60 * SECOND], price=[2.0])
+        listener.hear()
+        assert listener.bars == {}
+        submit(plant, symbol=["B"], ts_event=[minute + 1], price=[3.0])
+        listener.hear()
+        states = {key: (bar["close"], bar["state"]) for key, bar in listener.bars.items()}
+        assert states["A", minute][0] == 1.0
+        assert states["A", minute][1] != "forming"
+        assert states["A", minute + 60 * SECOND] == (2.0, "forming")
+        assert states["B", minute] == (3.0, "forming")

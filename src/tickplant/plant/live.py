@@ -145,6 +145,10 @@ class LiveCandles:
             rows.column("ts_event").to_numpy(),
             rows.column("seq")[0].as_py(),
         )
+        for one in self._owed[:-1]:  # what they made known was forgotten with everything else
+            numbers = one.rows.column("instrument").to_numpy().astype(np.int64)
+            also = () if one.moved is None else one.moved.numbers
+            self._watermarks.know(np.union1d(numbers, also).astype(np.int64))
         updates: Updates = []
         built = self._built(self._owed)
         for what, watch in self._watches.items():
