@@ -196,6 +196,11 @@ class CoverageBook:
                 known = known.union(ledger.repaired(feed, instrument, whole=False))
                 yield known, ledger.touches(feed, instrument, whole=False)
 
+    def whole(self, feed: int) -> Spans:
+        """Return what a whole feed covers, of the instruments that it serves all the time."""
+        known = self.wide[feed].sessions().union(self.ledger.repaired(feed, 0, whole=True))
+        return known.subtract(self.ledger.missing(feed, 0))
+
     def known(self, instrument: int) -> tuple[Spans, Touches]:
         """Return what is covered of an instrument, and which rows changed that."""
         with self.lock:

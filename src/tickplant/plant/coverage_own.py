@@ -113,7 +113,7 @@ class OwnCoverage:
             np.maximum.at(self._closed_last, found, last[found])
             first[found], last[found] = INT64_MAX, INT64_MIN
         numbers, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.argsort(numbers, kind="stable")
+        order = np.lexsort((starts, numbers))
         self._closed = numbers[order], starts[order], ends[order]
         self._dirty[:] = False
         self.open = False
@@ -142,6 +142,16 @@ class OwnCoverage:
             first += [self._first[[instrument]], self._early_first[[instrument]]]
             last += [self._last[[instrument]], self._early_last[[instrument]]]
         return spans(np.concatenate(first), np.concatenate(last))
+
+    def spans_since(self, wanted: Ints, since: int) -> tuple[Ints, Ints, Ints]:
+        """Return (instrument, start, end) of the spans of instruments, rising, that end later."""
+        wanted = wanted[wanted < self._first.size]
+        parts = [self._closed]
+        for first, last in ((self._first, self._last), (self._early_first, self._early_last)):
+            parts.append((wanted, first[wanted], last[wanted]))
+        numbers, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
+        kept = ends > since
+        return numbers[kept], starts[kept], ends[kept]
 
     def reached(self, numbers: Ints) -> Ints:
         """Return how far each instrument is covered, very early where it is not at all."""

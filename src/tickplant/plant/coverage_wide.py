@@ -7,6 +7,7 @@ delivers proves that it would have delivered the others' events as well.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tickplant.candles.coverage import NOTHING, Flags, Ints, Spans, span
 from tickplant.model.times import INT64_MAX, INT64_MIN
@@ -83,7 +84,7 @@ class WideCoverage:
         if number < self._until.size:
             self._until[number] = end
 
-    def serves(self, numbers: Ints) -> Flags:
+    def serves(self, numbers: NDArray[np.integer]) -> Flags:
         """Say of each instrument whether the feed is subscribed to it now."""
         found = np.zeros(numbers.shape, np.bool_)
         known = numbers < self._since.size
@@ -116,6 +117,14 @@ class WideCoverage:
         reach = np.minimum(self._until[mine], self.reach)
         found[known] = np.where(self._since[mine] != INT64_MAX, reach, INT64_MIN)
         return found
+
+    def bounds(self, numbers: Ints) -> tuple[Ints, Ints]:
+        """Return from when and until when each instrument, which is served, is delivered."""
+        return self._since[numbers], self._until[numbers]
+
+    def was_interrupted(self, numbers: Ints) -> Flags:
+        """Say of which instruments a subscription ended and began again."""
+        return np.isin(numbers, list(self._older))
 
     def since(self, numbers: Ints) -> Ints:
         """Return where the open session's span of each begins, very late where there is none."""

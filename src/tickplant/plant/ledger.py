@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.candles.coverage import Ints, Spans, spans
+from tickplant.candles.coverage import Flags, Ints, Spans, spans
 from tickplant.model.events import CAUSES, STATUSES
 from tickplant.model.times import INT64_MAX, INT64_MIN
 
@@ -40,6 +40,9 @@ _ENTRY = np.dtype(
         ("status", "i1"),
     ]
 )
+
+
+_TOUCH = ("instrument", "start", "hull", "touched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,36 @@ class Ledger:
             mine["hull"].astype(np.int64),
             mine["touched"].astype(np.int64),
         )
+
+    def own_touches(self, feed: int, since: int) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return (instrument, start, end, number) of what changed the coverage of instruments of a
+        feed for themselves, and ends later than `since`."""
+        rows = self.rows
+        rows = rows[
+            (rows["feed"] == feed)
+            & (rows["instrument"] != 0)
+            & (rows["touched"] > 0)
+            & (rows["hull"] > since)
+        ]
+        return tuple(rows[name].astype(np.int64) for name in _TOUCH)
+
+    def has_own(self, feed: int, numbers: Ints) -> Flags:
+        """Say which instruments have gaps of their own in a feed."""
+        ends = self._ends_of.get(feed)
+        found = np.zeros(numbers.shape, np.bool_)
+        if ends is not None:
+            known = numbers < ends.size
+            found[known] = ends[numbers[known]] != INT64_MIN
+        return found
+
+    def has_repaired(self, feed: int, numbers: Ints) -> Flags:
+        """Say which instruments have gaps of their own in a feed that were repaired."""
+        rows = self.rows
+        repaired = (rows["feed"] == feed) & (rows["status"] == REPAIRED)
+        if not repaired.any():
+            return np.zeros(numbers.shape, np.bool_)
+        found: Flags = np.isin(numbers, rows["instrument"][repaired])
+        return found
 
     def lasting(self, feed: int) -> Gap | None:
         """Return the gap of a whole feed that lasts, if any."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tickplant.candles.grid import Grid
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.plant.coverage import CoverageBook, Measured, Numbers, covered_part
+from tickplant.plant.coverage import CoverageBook, Measured, Numbers
+from tickplant.plant.coverage_measure import look_closer
 from tickplant.plant.newest import last_rows
 from tickplant.store.contract import NOW, AsOf, Store
 
@@ -80,10 +81,14 @@ class Watermarks:
 
         The batch may have no rows: a feed may say how far it is without an event.
         """
-        numbers = np.unique(instrument).astype(np.int64)
         wide = self._book.wide.get(feed)
-        if wide is not None and wide.reach > wide.before:
-            numbers = np.union1d(numbers, wide.served) if len(numbers) else wide.served
+        moved = wide is not None and wide.reach > wide.before
+        if wide is not None and moved and wide.serves(instrument).all():
+            numbers = wide.served
+        else:
+            numbers = np.unique(instrument).astype(np.int64)
+            if wide is not None and moved:
+                numbers = np.union1d(numbers, wide.served)
         if not len(numbers):
             return Moved(numbers, numbers, numbers)
         self._grow(int(numbers[-1]) + 1)
@@ -146,11 +151,9 @@ def measure(
     revision = np.zeros(starts.shape, np.int64)
     closer = starts < book.clear_from(np.asarray(instrument, np.int64), watermark)
     if closer.any():
-        places = np.flatnonzero(closer)
-        numbers = instrument[places]
-        for number in np.unique(numbers).tolist():
-            mine = places[numbers == number]
-            known, touches = book.known(number)
-            fraction[mine] = covered_part(known, grid, starts[mine], so_far[mine])
-            revision[mine] = touches.highest(starts[mine], ends[mine])
+        here = np.flatnonzero(closer)
+        numbers = np.asarray(instrument[here], np.int64)
+        fraction[here], revision[here] = look_closer(
+            book, grid, numbers, starts[here], ends[here], so_far[here]
+        )
     return Measured(watermark, fraction, revision)
