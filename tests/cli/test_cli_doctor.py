@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cli_kit import make_folder, run
-from plant_kit import NOW, open_plant, submit
+from cli_kit import BASE, SECOND, make_folder, run
+from plant_kit import NOW, WAIT_S, Clock, open_plant, submit
 from tickplant.log.journal import Journal
 from tickplant.model.events import SCHEMAS
+from tickplant.plant.feed_notes import Hole, Repair
 from tickplant.plant.records import encode_rows
 
 
@@ -24,6 +25,22 @@ def test_a_sound_folder(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes
     said = {finding["area"]: finding["what"] for finding in body["findings"]}
     assert {"installation", "disk", "data", "journal", "archive", "quarantine"} <= set(said)
     assert "price_not_positive 1" in said["quarantine"]
+
+
+def test_what_is_not_covered_is_a_note(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder = make_folder(tmp_path / "data")
+    with open_plant(folder, Clock(BASE + 600 * SECOND)) as plant:
+        submit(plant, symbol=["EURUSD"], ts_event=[BASE + 300 * SECOND], price=[1.0])
+        stall = plant.tell(Hole("venue", BASE, BASE + SECOND, "stall")).result(WAIT_S)
+        plant.tell(Repair("venue", stall or 0, "repaired", events=0)).result(WAIT_S)
+        plant.tell(Hole("venue", BASE, BASE + SECOND, "sequence")).result(WAIT_S)
+    body = run(capfdbinary, "doctor", "--data", folder, "--json").json()
+    assert body["ok"] is True
+    [said] = [finding for finding in body["findings"] if finding["area"] == "gaps"]
+    assert (said["state"], said["what"]) == ("note", "not all is covered: restart 1, sequence 1")
+    assert "tickplant gaps" in said["todo"]
 
 
 def test_a_folder_that_is_not_there_yet(

@@ -15,7 +15,9 @@ from cli_kit import run
 from plant_kit import WAIT_S, Clock, open_plant, submit
 from stream_fakes import Served
 from tickplant.client import Client
+from tickplant.feeds.contract import FeedState
 from tickplant.gateway.app import create_app
+from tickplant.gateway.rest.models import FeedModel
 from tickplant.model.times import format_time
 from tickplant.plant.feed_notes import Alive, Begun, Finished, Hole, Note, Repair
 from tickplant.plant.plant import Plant
@@ -147,3 +149,16 @@ def test_gaps_are_told_of_on_the_stream(client: Client, folder: Path) -> None:
         assert (told["op"], told["cause"], told["status"]) == ("gap", "restart", "open")
     [kept] = client.gaps(start=BASE + 65 * SECOND)
     assert (kept["id"], kept["noticed"]) == (told["id"], told["noticed"])
+
+
+def test_what_feeds_show_of_their_coverage_is_documented(tmp_path: Path) -> None:
+    feed = FeedState("venue", "X", "fake")
+    with open_plant(tmp_path, Clock(BASE)) as plant:
+        shown = feed.shown(BASE) | plant.feed_facts("venue")
+        facts = FeedModel.model_validate(shown)
+        assert (facts.watermark, facts.covered_since, facts.gaps_open) == (None, None, 0)
+        say(plant, Begun("venue", BASE, [("A", "X")]))
+        say(plant, Alive("venue", BASE + 40 * SECOND))
+        say(plant, Hole("venue", BASE, BASE + SECOND, "stall"))
+        facts = FeedModel.model_validate(feed.shown(BASE) | plant.feed_facts("venue"))
+        assert (facts.watermark, facts.covered_since, facts.gaps_open) == (at(40), at(0), 1)

@@ -33,6 +33,7 @@ GUIDES = (
     "doctor",
     "sessions-and-time-zones",
     "indicators",
+    "gaps",
 )
 NEEDED = ("bash", "curl")
 

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tickplant.config import Settings
+from tickplant.feeds.contract import FeedState
 from tickplant.model.errors import Complaint, InvalidBody, NotFound
 from tickplant.model.events import SCHEMAS
 from tickplant.model.instruments import Registry
@@ -292,7 +293,8 @@ class FakePlant:
         return self.now
 
     def feeds(self) -> list[Row]:
-        return [{"id": "push", "state": "connected", "events": self.seq}]
+        state = FeedState("venue", "X", "fake", events=self.seq).shown(self.now)
+        return [state | {"watermark": None, "covered_since": None, "gaps_open": len(self.gaps)}]
 
     def feed_name(self, number: int) -> str:
         return self.catalog.feed_name(number)
@@ -307,7 +309,8 @@ class FakePlant:
         return self.ready
 
     def status(self) -> Row:
-        return {"version": "0", "state": "running", "ready": self.ready[0], "seq_last": self.seq}
+        return {"version": "0", "state": "running", "ready": self.ready[0], "seq_last": self.seq,
+                "feeds": self.feeds()}  # fmt: skip
 
     def submit(self, submission: Submission) -> Future[Receipt]:
         if self.refuse is not None:

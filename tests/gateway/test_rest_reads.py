@@ -143,8 +143,8 @@ async def test_candles(client: Client) -> None:
         "vwap": 1.39,
         "count": 1,
         "revision": 1,
-        "state": "complete",
-        "coverage": 1.0,
+        "state": "partial",
+        "coverage": 40 / 120,
     }
     assert last["state"] == "forming"
     assert last["count"] == 2
@@ -258,9 +258,7 @@ async def test_quarantine_lists_what_was_refused(client: Client) -> None:
     assert len((await client.get("/v1/quarantine")).json()["quarantine"]) == 2
 
 
-async def test_gaps_show_names_and_no_end_while_they_last(
-    client: Client, plant: FakePlant
-) -> None:
+async def test_gaps_show_names_and_no_end_while_they_last(client: Client, plant: FakePlant) -> None:
     await seed(client, 1)
     plant.miss(instrument=1, end=START + 1_500_000_000, cause="sequence", detail="12 to 14")
     plant.miss()
@@ -332,7 +330,7 @@ async def test_gaps_of_what_is_not_known_are_404(
 
 
 async def test_feeds_and_status(client: Client) -> None:
-    assert (await client.get("/v1/feeds")).json()["feeds"][0]["id"] == "push"
+    assert (await client.get("/v1/feeds")).json()["feeds"][0]["id"] == "venue"
     assert (await client.get("/v1/status")).json()["state"] == "running"
 
 

@@ -70,9 +70,7 @@ def test_every_door_is_described(door: Any) -> None:
     assert all(param.doc.endswith(".") for param in door.params)
 
 
-async def test_examples_of_the_document_fit_their_schemas(
-    client: Client, plant: FakePlant
-) -> None:
+async def test_examples_of_the_document_fit_their_schemas(client: Client, plant: FakePlant) -> None:
     from tickplant.gateway.rest import models
 
     body = {"symbol": "EURUSD", "venue": "ORIGIN", "trades": [], "next_page_token": None}
@@ -86,7 +84,7 @@ async def test_examples_of_the_document_fit_their_schemas(
     paths = {
         "/v1/trades/EURUSD": models.TradesPage, "/v1/quotes/EURUSD": models.QuotesPage,
         "/v1/candles/EURUSD": models.CandlesPage, "/v1/latest/EURUSD": models.LatestModel,
-        "/v1/indicators/EURUSD?name=sma:1": models.IndicatorsPage,
+        "/v1/indicators/EURUSD?name=vwap": models.IndicatorsPage,
         "/v1/latest?symbols=EURUSD": models.LatestList, "/v1/instruments": models.InstrumentsPage,
         "/v1/instruments/EURUSD": models.InstrumentModel,
         "/v1/quarantine": models.QuarantinePage, "/v1/gaps": models.GapsPage,

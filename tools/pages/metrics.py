@@ -11,6 +11,7 @@ from tickplant.log.contract import LogStatus
 from tickplant.model.events import TABLES
 from tickplant.observe.metrics import Metrics
 from tickplant.observe.scraped import NUMBERS
+from tickplant.plant.coverage_status import CoverageStatus
 from tickplant.plant.hub import HubStatus
 from tickplant.store.contract import StoreStatus, TableStatus
 
@@ -66,6 +67,7 @@ def _moved() -> Metrics:
         store=lambda: StoreStatus(tables, 1, 1, (), None),
         hub=lambda: HubStatus(1, 1, 1, 1, 1),
         feeds=lambda: [feed],
+        coverage=lambda: CoverageStatus({"restart": 1}, 1, 1.0, 1, {"venue": 1.0}),
         numbers=dict.fromkeys(NUMBERS, lambda: 1.0),
     )
     # A source that really fails would hide its families, so one failure is put down as such.

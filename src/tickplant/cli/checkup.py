@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.compute as pc
 
 from tickplant.cli.about import versions
 from tickplant.compose import open_folder
@@ -213,6 +214,7 @@ def _check_contents(path: Path) -> Iterator[Finding]:
         history = open_folder(path).history
         status = history.store.status()
         refused = Counter(history.quarantine()["reason"].to_pylist())
+        gaps = history.gaps()
     except (TickplantError, OSError) as fault:
         yield Finding("data", WRONG, f"it cannot be opened: {fault}", "see the findings above")
         return
@@ -225,6 +227,11 @@ def _check_contents(path: Path) -> Iterator[Finding]:
         listed = ", ".join(f"{reason} {count:,}" for reason, count in refused.most_common(10))
         todo = "`tickplant export quarantine` shows them with the reason for each"
         yield Finding("quarantine", NOTE, f"rows were refused: {listed}", todo)
+    missed = Counter(gaps.filter(pc.not_equal(gaps["status"], "repaired"))["cause"].to_pylist())
+    if missed:
+        listed = ", ".join(f"{cause} {count:,}" for cause, count in missed.most_common())
+        todo = "`tickplant gaps` shows of what and when"
+        yield Finding("gaps", NOTE, f"not all is covered: {listed}", todo)
 
 
 def check_plant(url: str) -> Iterator[Finding]:

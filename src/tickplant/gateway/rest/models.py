@@ -368,10 +368,36 @@ class CancelModel(_Model):
     cancels: int = Field(examples=[1043])
 
 
+class FeedModel(_Model):
+    """A feed and how it is doing. What its coverage says is null until it has said anything."""
+
+    id: str = Field(examples=["synthetic"])
+    venue: str = Field(examples=["SYNTH"])
+    kind: str = Field(examples=["synthetic"])
+    state: Literal["starting", "connected", "waiting", "finished", "stopped"] = Field(
+        description="`waiting` is the pause before a feed that failed is started again.",
+        examples=["connected"],
+    )
+    instruments: int = Field(examples=[100])
+    events: int = Field(description="Rows that it has submitted.", examples=[5077])
+    events_per_s: float = Field(examples=[1000.0])
+    last_event: str | None = Field(description=f"The youngest of them. {_TIME}")
+    lag: float | None = Field(description="How old that was on arrival, s.", examples=[0.002])
+    restarts: int = Field(examples=[0])
+    error: str | None = Field(description="The last fault, until rows flow again.")
+    watermark: str | None = Field(
+        description="How far its event time has surely come.", examples=["2014-05-07T00:00:01Z"]
+    )
+    covered_since: str | None = Field(
+        description="Where its present session begins.", examples=["2014-05-07T00:00:00Z"]
+    )
+    gaps_open: int = Field(description="Gaps of it that are open or being repaired.", examples=[0])
+
+
 class FeedsModel(_Model):
     """The feeds and how each is doing."""
 
-    feeds: list[dict[str, Any]]
+    feeds: list[FeedModel]
 
 
 class StatusModel(BaseModel):
@@ -383,6 +409,7 @@ class StatusModel(BaseModel):
     state: str = Field(examples=["running"])
     ready: bool
     seq_last: int = Field(description="The last sequence number that can be read.", examples=[5077])
+    feeds: list[FeedModel]
 
 
 class Probe(_Model):

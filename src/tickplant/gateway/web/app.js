@@ -345,6 +345,7 @@ function feedCard(feed) {
     `${short.format(feed.events)} events, ${count.format(feed.events_per_s)} a second`,
     `${feed.kind} · ${feed.venue} · ${count.format(feed.instruments)} instruments`,
   ];
+  if (feed.gaps_open) said.push(`${count.format(feed.gaps_open)} ${feed.gaps_open === 1 ? "gap" : "gaps"} open`);
   if (feed.error) said.push(feed.error);
   card.append(head, ...said.map((text) => make("span", text)));
   return card;
