@@ -58,7 +58,7 @@ def test_minutes_of_trades(plant: Site) -> None:
     assert first == {
         "start": "2024-05-07T14:30:00Z", "end": "2024-05-07T14:31:00Z", "open": 101.25,
         "high": 101.5, "low": 101.25, "close": 101.5, "volume": 300.0, "vwap": 30_400 / 300,
-        "count": 2, "revision": 2,
+        "count": 2, "revision": 2, "state": "partial", "coverage": 55 / 60,
     }  # fmt: skip
     assert (*ohlc(second), second["volume"]) == ("14:31:00Z", 101.4, 101.4, 101.4, 101.4, 50)
     assert (*ohlc(third), third["volume"]) == ("14:35:00Z", 101, 101, 101, 101, 0)
