@@ -190,7 +190,7 @@ class CandleSettings:
     """Candles that are kept in memory, so that reading them costs no read of the store."""
 
     served: str = _setting(
-        "1s,1m,5m,1h,1d", "Intervals that are kept, with commas between; empty for none."
+        "1s,1m,5m,1h,1d", "Intervals that are kept, with commas between, or `none`."
     )
     bases: str = _setting(
         "trade", "Bases that are kept: trade, mid, bid, ask, with commas between."

@@ -284,4 +284,4 @@ def test_days_are_served_as_the_settings_say() -> None:
     kinds = [(str(grid.interval), grid.timezone, grid.day_start, basis)
              for grid, basis in read_served(given).kinds]  # fmt: skip
     assert kinds == [(text, "America/New_York", "17:00", "mid") for text in ("1d", "1h")]
-    assert read_served(CandleSettings(served="")).kinds == ()
+    assert read_served(load(flags={"candles.served": "none"}).candles).kinds == ()

@@ -74,7 +74,7 @@ class LiveBars:
         self._seen = 0
         self._row_of = np.full(64, -1, np.int64)
         self._complete_from = np.empty(0, np.int64)
-        self._starts = np.empty((0, keep), np.int64)
+        self._starts = np.empty((keep, 0), np.int64)
         self._block = np.empty((height, 0), np.int64)
         self._older = None if pool is None else Rings(pool, bars_max, self._raise_floor)
         self.lock = RLock() if pool is None else pool.lock
@@ -123,11 +123,11 @@ class LiveBars:
             self._block[:, kept] = merged
             block[:, here] = merged
         known = held | fresh
-        if self._older is not None:
-            late = fresh & self._behind(rows, block[START])
-            if late.any():
-                fresh &= ~late
-                here = np.flatnonzero(late)
+        if self._older is not None and fresh.any():
+            here = np.flatnonzero(fresh)
+            here = here[self._behind(rows[here], block[START, here])]
+            if here.size:
+                fresh[here] = False
                 block[:, here], known[here] = self._merge_older(rows[here], block[:, here])
         if fresh.any():
             here = np.flatnonzero(fresh)
@@ -276,7 +276,7 @@ class LiveBars:
         with self.lock:
             if not self._seen:
                 return States(self._block[:, :0].copy()), np.empty(0, np.int64)
-            places = self._starts[: self._seen].argmax(axis=1)
+            places = self._starts[:, : self._seen].argmax(axis=0)
             block = self._block[:, np.arange(self._seen) * self._keep + places]
             since = self._complete_from[: self._seen].copy()
         order = np.argsort(block[INSTRUMENT])
@@ -320,12 +320,12 @@ class LiveBars:
 
     def _find(self, rows: Ints, starts: Ints) -> tuple[Ints, Flags]:
         """Return each candle's slot and whether it is in one; the slot is of no use otherwise."""
-        match = self._starts[rows] == starts[:, None]
-        return rows * self._keep + match.argmax(axis=1), match.any(axis=1)
+        match = self._starts[:, rows] == starts
+        return rows * self._keep + match.argmax(axis=0), match.any(axis=0)
 
     def _behind(self, rows: Ints, starts: Ints) -> Flags:
         """Say which candles are older than every one in a slot, where no slot is empty."""
-        behind: Flags = starts < self._starts[rows].min(axis=1)
+        behind: Flags = starts < self._starts[:, rows].min(axis=0)
         return behind
 
     def _insert(self, rows: Ints, block: Ints) -> None:
@@ -350,9 +350,9 @@ class LiveBars:
 
     def _replace_oldest(self, rows: Ints, block: Ints) -> None:
         """Put one candle an instrument into the slot of the oldest, unless it is older still."""
-        held, new = self._starts[rows], block[START]
-        slot = held.argmin(axis=1)
-        oldest = held.min(axis=1)
+        held, new = self._starts[:, rows], block[START]
+        slot = held.argmin(axis=0)
+        oldest = held.min(axis=0)
         newer = new > oldest
         if self._older is None:
             self._raise_floor(rows, np.minimum(oldest, new))  # harmless for an empty slot
@@ -360,7 +360,7 @@ class LiveBars:
             full = np.flatnonzero(newer & (oldest != _NONE))
             self._sink(rows[full], self._block[:, rows[full] * self._keep + slot[full]])
         rows, slot = rows[newer], slot[newer]
-        self._starts[rows, slot] = new[newer]
+        self._starts[slot, rows] = new[newer]
         self._block[:, rows * self._keep + slot] = block if newer.all() else block[:, newer]
 
     def _sink(self, rows: Ints, block: Ints) -> None:
@@ -379,8 +379,8 @@ class LiveBars:
         block = block[:, np.argsort(block[START])]
         count = block.shape[1]
         first, slots = row * self._keep, min(count, self._keep)
-        self._starts[row], self._block[START, first : first + self._keep] = _NONE, _NONE
-        self._starts[row, :slots] = block[START, count - slots :]
+        self._starts[:, row], self._block[START, first : first + self._keep] = _NONE, _NONE
+        self._starts[:slots, row] = block[START, count - slots :]
         self._block[:, first : first + slots] = block[:, count - slots :]
         if self._older is not None:
             older = block[:, : count - slots]
@@ -414,7 +414,7 @@ class LiveBars:
         self._complete_from = np.append(
             self._complete_from, np.full(more, self._complete_at_first, np.int64)
         )
-        self._starts = np.vstack([self._starts, np.full((more, self._keep), _NONE)])
+        self._starts = np.hstack([self._starts, np.full((self._keep, more), _NONE)])
         block = np.zeros((len(self._block), more * self._keep), np.int64)
         block[START] = _NONE
         self._block = np.concatenate([self._block, block], axis=1)

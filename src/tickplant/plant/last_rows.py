@@ -25,8 +25,8 @@ from tickplant.model.times import INT64_MIN
 
 Ints = NDArray[np.int64]
 
-FOLD_ROWS = 16_384
-"""Rows from which on a fold is worth its fixed cost."""
+FOLD_ROWS = 65_536
+"""Rows from which on a fold is worth its fixed cost; a reader looks through fewer by itself."""
 
 
 class LastRows:
@@ -68,13 +68,13 @@ class LastRows:
             self._amended = {**self._amended, instrument: last}
 
     @property
-    def waiting(self) -> int:
-        """Rows that were noted and not folded."""
-        return self._rows
+    def is_due(self) -> bool:
+        """Whether so many rows were noted that they should be folded."""
+        return self._rows >= FOLD_ROWS
 
     def fold(self) -> None:
         """Bring the levels up to what was noted, if that is enough to be worth it."""
-        if self._rows < FOLD_ROWS:
+        if not self.is_due:
             return
         levels = [*self._levels, newest_of_each(pa.Table.from_batches(self._noted))]
         while len(levels) > 1 and 2 * levels[-1].num_rows >= levels[-2].num_rows:
@@ -110,14 +110,22 @@ class LastRows:
     def _of(self, numbers: Ints) -> pa.Table:
         with self._lock:
             levels, noted = self._levels, self._noted
-        parts = [_rows_of(level, numbers) for level in levels]
-        parts += [_rows_of(pa.Table.from_batches([rows]), numbers) for rows in noted]
-        return newest_of_each(pa.concat_tables([self._none, *parts]))
+        batches = [batch for level in levels for batch in level.to_batches()]
+        wanted = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
+        wanted[numbers] = True
+        parts = [_rows_of(rows, numbers, wanted) for rows in (*batches, *noted)]
+        return newest_of_each(
+            pa.Table.from_batches([rows for rows in parts if rows], schema=self._none.schema)
+        )
 
 
-def _rows_of(rows: pa.Table, numbers: Ints) -> pa.Table:
-    held = rows["instrument"].to_numpy()
-    mine = held == numbers[0] if len(numbers) == 1 else np.isin(held, numbers)
+def _rows_of(rows: pa.RecordBatch, numbers: Ints, wanted: NDArray[np.bool_]) -> pa.RecordBatch:
+    """Return the rows of these instruments; `wanted` says of each number whether it is one."""
+    held = rows.column("instrument").to_numpy()
+    if len(numbers) == 1:
+        mine = held == numbers[0]
+    else:
+        mine = wanted[np.minimum(held, len(wanted) - 1)] & (held < len(wanted))
     return rows if mine.all() else rows.take(pa.array(np.flatnonzero(mine)))
 
 
@@ -127,7 +135,15 @@ def newest_of_each(rows: pa.Table) -> pa.Table:
     Rows with equal times must come in the order of their numbers.
     """
     numbers = rows["instrument"].to_numpy()
-    order = np.lexsort((rows["ts_event"].to_numpy(), numbers))
-    ordered = numbers[order]
-    last = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
+    if not len(numbers):
+        return rows
+    # A plain sort of integers that have the row's place in their lower bits is a stable one.
+    bits = len(numbers).bit_length()
+    keys = numbers.astype(np.int64) << bits | np.arange(len(numbers))
+    keys.sort()
+    order, numbers = keys & ((1 << bits) - 1), keys >> bits
+    first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+    ts = rows["ts_event"].to_numpy()[order]
+    best = np.repeat(np.maximum.reduceat(ts, first), np.diff(first, append=len(ts)))
+    last = np.maximum.reduceat(np.where(ts == best, np.arange(len(ts)), -1), first)
     return rows.take(pa.array(order[last])).combine_chunks()

@@ -173,7 +173,8 @@ class ServedCandles:
         with self.lock:
             behind = [kept.position for kept in self._kept.values() if not kept.watched]
             waiting = self._recent.rows_after(min(behind)) if behind else 0
-        waiting = max(waiting, *(last.waiting for last in self.last_rows.values()))
+        if any(last.is_due for last in self.last_rows.values()):
+            return True
         return waiting >= (FOLD_ROWS if idle else FOLD_ROWS_MAX)
 
     def fold(self) -> None:

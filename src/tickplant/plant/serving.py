@@ -11,6 +11,8 @@ from tickplant.candles.interval import parse_interval
 from tickplant.config import CandleSettings
 from tickplant.model.errors import ConfigError, UserError
 
+NONE = "none"
+
 Kind = tuple[Grid, str]
 """A grid and a basis."""
 
@@ -31,6 +33,7 @@ def read_served(settings: CandleSettings) -> Served:
         grids = [
             Grid.of(parse_interval(text, "served"), *(value or None for value in origin))
             for text in _listed(settings.served)
+            if settings.served != NONE
         ]
     except UserError as fault:
         raise ConfigError(f"candles.{fault.detail}") from fault
