@@ -30,15 +30,18 @@ def read_book(
     *,
     instrument: int | None = None,
     lateness_ns: int = 0,
+    events: bool = True,
 ) -> CoverageBook:
     """Return the book as it was known; of one instrument and the whole feeds, or of all.
 
     `seq_last` is the last number that can be read. Cost: the rows of `coverage`, and the events
-    since the last time that all was written down.
+    since the last time that all was written down; the ledger is whole without these `events`.
     """
     book = CoverageBook(lateness_ns)
     rows = _rows(store, as_of, instrument)
     book.take(rows)
+    if not events:
+        return book
     after, upto = written_up_to(rows), _upto(store, seq_last, as_of)
     for table in MARKET_TABLES:
         _note_events(store, book, table, after, upto, as_of, instrument)

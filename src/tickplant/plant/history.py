@@ -226,7 +226,10 @@ class History:
         included) or the span `[start, end)`, with this status; at most `limit`, those behind the
         id `after`.
         """
-        book = self._book() if as_of == NOW else self.read_book(as_of)
+        if as_of == NOW:
+            book = self._book()
+        else:
+            book = read_book(self.store, self.seq_last, as_of, events=False)
         query = GapQuery(feed, instrument, start, end, status, after, limit)
         return select_gaps(book, query)
 
