@@ -147,6 +147,7 @@ def test_gaps_are_told_of_on_the_stream(client: Client, folder: Path) -> None:
         wanted = {"feed": "push", "symbols": ["ORIGIN:A"], "start": at(65), "end": at(80)}
         assert {name: told[name] for name in wanted} == wanted
         assert (told["op"], told["cause"], told["status"]) == ("gap", "restart", "open")
+        assert told["events"] is None
     [kept] = client.gaps(start=BASE + 65 * SECOND)
     assert (kept["id"], kept["noticed"]) == (told["id"], told["noticed"])
 

@@ -8,7 +8,7 @@ the `id` of the message; the connection stays open.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,8 +161,13 @@ class Codec:
 
     def message(self, op: str, **fields: Any) -> Frame:
         """Return a message other than data; fields that are None are left out."""
-        body = {"op": op, **{name: value for name, value in fields.items() if value is not None}}
-        encoded = self.encode(body)
+        return self.notice(
+            {"op": op, **{name: value for name, value in fields.items() if value is not None}}
+        )
+
+    def notice(self, message: Mapping[str, Any]) -> Frame:
+        """Return a message as it stands, with its nulls."""
+        encoded = self.encode(message)
         return encoded.decode() if self.text else encoded
 
     def error(self, fault: ProtocolError) -> Frame:

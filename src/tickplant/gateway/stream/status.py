@@ -42,7 +42,7 @@ class StatusSubscription(Subscription):
     def step(self) -> list[Frame]:
         """Return the frames that are ready; see `Subscription.step`."""
         frames = super().step()
-        frames += [self._codec.message(**notice) for notice in self._notices]
+        frames += [self._codec.notice(notice) for notice in self._notices]
         self._notices = ()
         event = None if self._watch is None else self._watch.event
         if event is None or event is self._told:
