@@ -26,7 +26,8 @@ from tickplant.candles.grid import Grid
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.coverage_own import NOT_WIDENED, Grown, OwnCoverage, Widened
 from tickplant.plant.coverage_wide import WideCoverage
-from tickplant.plant.ledger import Ledger, Touch, Touches
+from tickplant.plant.ledger import Ledger
+from tickplant.plant.touches import Touch, Touches
 
 Numbers = NDArray[np.integer]
 

@@ -91,7 +91,7 @@ def _of_own(
     low, high = np.maximum(starts[bar], lows[span]), np.minimum(so_far[bar], highs[span])
     common = np.maximum(high, low) - low if within is None else within.covered(low, high)
     np.add.at(covered, bar, common)
-    whose, lows, highs, seqs = book.ledger.own_touches(feed, since)
+    whose, lows, highs, seqs = book.ledger.own_touches(feed, np.unique(numbers), since)
     bar, gap = _joined(here, numbers, whose)
     overlap = (starts[bar] < highs[gap]) & (ends[bar] > lows[gap])
     np.maximum.at(revision, bar[overlap], seqs[gap[overlap]])

@@ -20,7 +20,7 @@ import numpy as np
 
 from tickplant.candles.coverage import Flags, Ints, Spans, spans
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.plant.ledger import grown
+from tickplant.plant.arrays import grown
 
 
 class Widened(NamedTuple):
@@ -174,9 +174,12 @@ class OwnCoverage:
         np.maximum.at(last, numbers, ts)
         back = (first[numbers] < before) & (before != INT64_MAX)
         on = (last[numbers] > until) & (until != INT64_MIN)
+        # A span that begins before what was closed may lie in a bar that has long had events.
+        begun = (before == INT64_MAX) & (first is self._early_first)
         for here, lows, highs, is_back in (
             (back, first[numbers], before, True),
             (on, until, last[numbers], False),
+            (begun, first[numbers], last[numbers], True),
         ):
             if here.any():
                 flags = np.full(np.count_nonzero(here), is_back)

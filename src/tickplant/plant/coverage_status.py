@@ -53,12 +53,12 @@ def feed_facts(book: CoverageBook, feed: int | None) -> dict[str, Any]:
     with book.lock:
         wide = None if feed is None else book.wide.get(feed)
         mark = None if feed is None else book.watermark_of(feed)
-        gaps = [] if feed is None else book.ledger.unrepaired(feed)
+        gaps_open = 0 if feed is None else book.ledger.unrepaired(feed)
     began = None if wide is None else wide.began
     return {
         "watermark": None if mark is None else format_time(mark),
         "covered_since": None if began is None else format_time(began),
-        "gaps_open": len(gaps),
+        "gaps_open": gaps_open,
     }
 
 

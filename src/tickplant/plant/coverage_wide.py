@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tickplant.candles.coverage import NOTHING, Flags, Ints, Spans, span
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.plant.ledger import grown
+from tickplant.plant.arrays import grown
 
 
 class WideCoverage:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from tickplant.candles.coverage import Flags, Ints, Spans, spans
 from tickplant.model.events import CAUSES, STATUSES
 from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.ledger_chains import Chains
+from tickplant.plant.touches import Touch, Touches
 
 OPEN_END = INT64_MAX
 """The end of a gap that lasts."""
@@ -42,6 +44,9 @@ _ENTRY = np.dtype(
 )
 
 
+_WHOLE = np.zeros(1, np.int64)
+"""The number in an entry that is about every instrument of a feed."""
+
 _TOUCH = ("instrument", "start", "hull", "touched")
 
 
@@ -62,36 +67,6 @@ class Gap:
     detail: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """Where a gap changed what is covered, and the number of the row that did so last."""
-
-    feed: int
-    instrument: int
-    start: int
-    end: int
-    seq: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Touches:
-    """Which rows changed what is covered: from, to, and the number of the row, all shape (n,)."""
-
-    starts: Ints
-    ends: Ints
-    seqs: Ints
-
-    def highest(self, starts: Ints, ends: Ints) -> Ints:
-        """Return the highest number that touched each `[start, end)`, 0 where none did."""
-        found = np.zeros(starts.shape, np.int64)
-        for low, high, seq in zip(
-            self.starts.tolist(), self.ends.tolist(), self.seqs.tolist(), strict=True
-        ):
-            here = (starts < high) & (ends > low)
-            found[here] = np.maximum(found[here], seq)
-        return found
-
-
 class Ledger:
     """All gaps as columns, by id. One thread changes it, under the lock of its owner."""
 
@@ -99,8 +74,9 @@ class Ledger:
         self._rows: NDArray[np.void] = np.empty(0, _ENTRY)
         self._used = 0
         self._details: dict[int, str] = {}
-        self._ends_all: dict[int, int] = {}
-        self._ends_of: dict[int, Ints] = {}
+        self._chains = Chains()
+        self._lasting: dict[int, list[int]] = {}
+        self._repaired: dict[int, Flags] = {}
 
     def __len__(self) -> int:
         return self._used
@@ -114,8 +90,8 @@ class Ledger:
         """Take rows of `coverage`, in sequence order; those of other kinds are left out."""
         self._add(rows.filter(pc.equal(rows.column("kind"), "gap")))
         changes = rows.filter(pc.equal(rows.column("kind"), "change"))
-        for change in changes.to_pylist():
-            self._change(change)
+        if changes.num_rows:
+            self._take_changes(changes)
 
     def _add(self, rows: pa.RecordBatch | pa.Table) -> None:
         count = rows.num_rows
@@ -133,79 +109,97 @@ class Ledger:
         made["start"] = _filled(rows.column("start"), INT64_MIN)
         made["end"] = _filled(rows.column("end"), OPEN_END)
         made["events"] = _filled(rows.column("events"), -1)
-        made["cause"] = _codes(rows.column("cause"), CAUSES)
-        made["status"] = _codes(rows.column("status"), STATUSES)
+        made["cause"] = np.maximum(_codes(rows.column("cause"), CAUSES), 0)
+        made["status"] = np.maximum(_codes(rows.column("status"), STATUSES), 0)
         over = made["end"] != OPEN_END
         made["touched"] = np.where(over, made["id"], 0)
         made["hull"] = np.where(over, made["end"], made["start"])
+        self._note_details(made["id"], rows.column("detail"))
+        self._chains.add(
+            self._used, *(made[name].astype(np.int64) for name in ("feed", "instrument", "hull"))
+        )
+        lasting = np.flatnonzero(~over & (made["instrument"] == 0))
+        for place, feed in zip(lasting.tolist(), made["feed"][lasting].tolist(), strict=True):
+            self._lasting.setdefault(feed, []).append(self._used + place)
+        repaired = np.flatnonzero(made["status"] == REPAIRED)
         self._used += count
-        details = rows.column("detail")
-        if details.null_count < count:
-            pairs = zip(made["id"].tolist(), details.to_pylist(), strict=True)
-            self._details.update((id, text) for id, text in pairs if text is not None)
-        self._note_ends(made)
+        self._note_repaired(made[repaired])
 
-    def _change(self, row: dict[str, object]) -> None:
-        place = self._place(int(row["ref_seq"]))  # type: ignore[call-overload]
-        if place is None:
+    def _note_details(self, ids: Ints, details: pa.Array | pa.ChunkedArray) -> None:
+        if details.null_count < len(details):
+            pairs = zip(ids.tolist(), details.to_pylist(), strict=True)
+            self._details.update((id, text) for id, text in pairs if text is not None)
+
+    def _note_repaired(self, entries: NDArray[np.void]) -> None:
+        for feed in np.unique(entries["feed"]).tolist():
+            numbers = entries["instrument"][entries["feed"] == feed]
+            have = self._repaired.get(feed, np.empty(0, np.bool_))
+            flags = np.zeros(max(have.size, int(numbers.max()) + 1), np.bool_)
+            flags[: have.size] = have
+            flags[numbers] = True
+            self._repaired[feed] = flags
+
+    def _take_changes(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Take rows `change`: those of different gaps at once, those of one gap in turn."""
+        ids = rows.column("ref_seq").to_numpy()
+        places = np.searchsorted(self.rows["id"], ids)
+        known = places < self._used
+        known[known] = self.rows["id"][places[known]] == ids[known]
+        order = np.flatnonzero(known)
+        order = order[np.argsort(places[order], kind="stable")]
+        if not order.size:
             return
-        entry = self._rows[place]
-        seq = int(row["seq"])  # type: ignore[call-overload]
-        was_repaired = entry["status"] == REPAIRED
-        entry["changed"] = seq
-        if row["status"] is not None:
-            entry["status"] = STATUSES.index(str(row["status"]))
-        if row["events"] is not None:
-            entry["events"] = row["events"]
-        if row["detail"] is not None:
-            self._details[int(entry["id"])] = str(row["detail"])
-        moved = row["end"] is not None and row["end"] != entry["end"]
-        if row["end"] is not None:
-            entry["end"] = row["end"]
-            entry["hull"] = max(entry["hull"], entry["end"])
-        if moved or was_repaired != (entry["status"] == REPAIRED):
-            entry["touched"] = seq
-        self._note_ends(self._rows[place : place + 1])
+        rows, places = rows.take(pa.array(order)), places[order]
+        first = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+        counts = np.diff(np.append(first, places.size))
+        turn = np.arange(places.size) - np.repeat(first, counts)
+        by_turn = np.argsort(turn, kind="stable")
+        for here in np.split(by_turn, np.cumsum(np.bincount(turn))[:-1]):
+            self._change(places[here], rows.take(pa.array(here)))
+
+    def _change(self, places: Ints, rows: pa.RecordBatch | pa.Table) -> None:
+        """Take one row for each of these places, which are different ones."""
+        entries, seqs = self._rows[places], rows.column("seq").to_numpy()
+        was_repaired = entries["status"] == REPAIRED
+        status = _codes(rows.column("status"), STATUSES)
+        events, ends = rows.column("events"), rows.column("end")
+        entries["changed"] = seqs
+        entries["status"] = np.where(status >= 0, status, entries["status"])
+        has_events, has_end = (np.asarray(column.is_valid()) for column in (events, ends))
+        entries["events"] = np.where(has_events, _filled(events, 0), entries["events"])
+        moved = has_end & (_filled(ends, 0) != entries["end"])
+        entries["end"] = np.where(has_end, _filled(ends, 0), entries["end"])
+        further = np.maximum(entries["hull"], entries["end"])
+        entries["hull"] = np.where(has_end, further, entries["hull"])
+        touched = moved | (was_repaired != (entries["status"] == REPAIRED))
+        entries["touched"] = np.where(touched, seqs, entries["touched"])
+        self._rows[places] = entries
+        self._note_details(entries["id"], rows.column("detail"))
+        feeds, numbers, hulls = (
+            entries[name].astype(np.int64) for name in ("feed", "instrument", "hull")
+        )
+        self._chains.extend(feeds, numbers, places, hulls)
+        self._note_repaired(entries[entries["status"] == REPAIRED])
 
     def _place(self, id: int) -> int | None:
         place = int(np.searchsorted(self.rows["id"], id))
         return place if place < self._used and self.rows["id"][place] == id else None
-
-    def _note_ends(self, entries: NDArray[np.void]) -> None:
-        """Keep how far the gaps of each feed and of each instrument of it reach."""
-        for feed in np.unique(entries["feed"]).tolist():
-            mine = entries[entries["feed"] == feed]
-            whole = mine["instrument"] == 0
-            if whole.any():
-                furthest = int(mine["hull"][whole].max())
-                self._ends_all[feed] = max(furthest, self._ends_all.get(feed, INT64_MIN))
-            if not whole.all():
-                numbers, hulls = mine["instrument"][~whole], mine["hull"][~whole]
-                ends = self._ends_of.get(feed, np.empty(0, np.int64))
-                ends = grown(ends, int(numbers.max()) + 1, INT64_MIN)
-                np.maximum.at(ends, numbers, hulls)
-                self._ends_of[feed] = ends
 
     def last_ends(self, feed: int, numbers: Ints, *, whole: bool) -> Ints:
         """Return up to where the gaps of a feed reach for each instrument; very early for none.
 
         With `whole` those of the whole feed count, too.
         """
-        all_ends = self._ends_all.get(feed, INT64_MIN) if whole else INT64_MIN
-        found = np.full(numbers.shape, all_ends, np.int64)
-        ends = self._ends_of.get(feed)
-        if ends is not None:
-            known = numbers < ends.size
-            found[known] = np.maximum(found[known], ends[numbers[known]])
+        found = self._chains.reach(feed, numbers)
+        if whole:
+            np.maximum(found, self._chains.reach(feed, _WHOLE)[0], out=found)
         return found
 
     def _of(self, feed: int, instrument: int, *, whole: bool = True) -> NDArray[np.void]:
-        rows = self.rows
-        same = rows["instrument"] == instrument
-        if whole:
-            same |= rows["instrument"] == 0
-        same &= rows["feed"] == feed
-        found: NDArray[np.void] = rows[same]
+        places = self._chains.of(feed, instrument)
+        if whole and instrument:
+            places = np.sort(np.append(self._chains.of(feed, 0), places))
+        found: NDArray[np.void] = self._rows[places]
         return found
 
     def missing(self, feed: int, instrument: int) -> Spans:
@@ -230,43 +224,33 @@ class Ledger:
             mine["touched"].astype(np.int64),
         )
 
-    def own_touches(self, feed: int, since: int) -> tuple[Ints, Ints, Ints, Ints]:
-        """Return (instrument, start, end, number) of what changed the coverage of instruments of a
-        feed for themselves, and ends later than `since`."""
-        rows = self.rows
-        rows = rows[
-            (rows["feed"] == feed)
-            & (rows["instrument"] != 0)
-            & (rows["touched"] > 0)
-            & (rows["hull"] > since)
-        ]
-        return tuple(rows[name].astype(np.int64) for name in _TOUCH)
+    def own_touches(self, feed: int, numbers: Ints, since: int) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return (instrument, start, end, number) of what changed the coverage of instruments, each
+        named once, for themselves, and ends later than `since`; in any order."""
+        found = [np.empty(0, np.int64), *self._chains.walk(feed, numbers, since)]
+        rows = self._rows[np.concatenate(found)]
+        rows = rows[(rows["touched"] > 0) & (rows["hull"] > since)]
+        numbers, starts, ends, seqs = (rows[name].astype(np.int64) for name in _TOUCH)
+        return numbers, starts, ends, seqs
 
     def has_own(self, feed: int, numbers: Ints) -> Flags:
         """Say which instruments have gaps of their own in a feed."""
-        ends = self._ends_of.get(feed)
-        found = np.zeros(numbers.shape, np.bool_)
-        if ends is not None:
-            known = numbers < ends.size
-            found[known] = ends[numbers[known]] != INT64_MIN
-        return found
+        return self._chains.has(feed, numbers)
 
     def has_repaired(self, feed: int, numbers: Ints) -> Flags:
-        """Say which instruments have gaps of their own in a feed that were repaired."""
-        rows = self.rows
-        repaired = (rows["feed"] == feed) & (rows["status"] == REPAIRED)
-        if not repaired.any():
-            return np.zeros(numbers.shape, np.bool_)
-        found: Flags = np.isin(numbers, rows["instrument"][repaired])
+        """Say which instruments have gaps of their own in a feed that ever were repaired."""
+        flags = self._repaired.get(feed, np.empty(0, np.bool_))
+        found = np.zeros(numbers.shape, np.bool_)
+        known = numbers < flags.size
+        found[known] = flags[numbers[known]]
         return found
 
     def lasting(self, feed: int) -> Gap | None:
         """Return the gap of a whole feed that lasts, if any."""
-        rows = self.rows
-        found = np.flatnonzero(
-            (rows["feed"] == feed) & (rows["instrument"] == 0) & (rows["end"] == OPEN_END)
-        )
-        return self._gap(int(found[-1])) if found.size else None
+        places = self._lasting.get(feed, [])
+        while places and self._rows["end"][places[-1]] != OPEN_END:
+            places.pop()
+        return self._gap(places[-1]) if places else None
 
     def touch(self, id: int) -> Touch | None:
         """Return where the gap of this id changed what is covered; None where it did nowhere."""
@@ -281,11 +265,10 @@ class Ledger:
         place = self._place(id)
         return None if place is None else self._gap(place)
 
-    def unrepaired(self, feed: int) -> list[Gap]:
-        """Return the gaps of a feed that are open or being repaired, by id."""
+    def unrepaired(self, feed: int) -> int:
+        """Return how many gaps of a feed are open or being repaired."""
         rows = self.rows
-        here = (rows["feed"] == feed) & (rows["status"] <= REPAIRING)
-        return [self._gap(place) for place in np.flatnonzero(here).tolist()]
+        return int(np.count_nonzero((rows["feed"] == feed) & (rows["status"] <= REPAIRING)))
 
     def _gap(self, place: int) -> Gap:
         row = self._rows[place]
@@ -309,18 +292,12 @@ class Ledger:
         return [self._gap(place) for place in places.tolist()]
 
 
-def grown(values: Ints, size: int, filler: int) -> Ints:
-    """Return `values` with room for `size`, the new ones being `filler`; the same where it fits."""
-    if size <= values.size:
-        return values
-    return np.append(values, np.full(max(size, 2 * values.size) - values.size, filler, np.int64))
-
-
 def _filled(column: pa.Array | pa.ChunkedArray, filler: int) -> Ints:
     values: Ints = pc.fill_null(column, filler).to_numpy()
     return values
 
 
 def _codes(column: pa.Array | pa.ChunkedArray, names: tuple[str, ...]) -> NDArray[np.int8]:
-    codes = pc.fill_null(pc.index_in(column, pa.array(names)), 0)
+    """Return the place of each name, -1 where there is none."""
+    codes = pc.fill_null(pc.index_in(column, pa.array(names)), -1)
     return np.asarray(codes.to_numpy(), dtype=np.int8)
