@@ -75,7 +75,7 @@ class OwnCoverage:
         self._grow(int(numbers.max()) + 1)
         behind = ts > self._closed_last[numbers]
         if not behind.all():
-            early = ts < self._closed_first[numbers]
+            early = ~behind & (ts < self._closed_first[numbers])
             self._widen(self._early_first, self._early_last, numbers[early], ts[early])
             self._dirty[numbers[early]] = True
             numbers, ts = numbers[behind], ts[behind]
