@@ -285,3 +285,31 @@ def test_days_are_served_as_the_settings_say() -> None:
              for grid, basis in read_served(given).kinds]  # fmt: skip
     assert kinds == [(text, "America/New_York", "17:00", "mid") for text in ("1d", "1h")]
     assert read_served(load(flags={"candles.served": "none"}).candles).kinds == ()
+
+
+def test_ticks_that_come_one_by_one_do_not_pile_up_for_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_module, "RECENT_ROWS", 1)
+    with open_plant(tmp_path, log__sync="none", **SERVED) as plant:
+        held = []
+        for at in range(300):
+            fill(plant, range(at, at + 1))
+            plant.drain()
+            held.append(plant.served.status().batches)
+        assert 8 < max(held) < 150
+        found = in_memory(plant, "A", "1m", "trade")
+        assert found.equals(in_store(plant, "A", "1m", "trade"))
+
+
+def test_a_watched_kind_does_not_hold_the_batches_of_the_other_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_module, "RECENT_ROWS", 1)
+    monkeypatch.setattr(served_module, "FOLD_ROWS", 1)
+    with open_plant(tmp_path, log__sync="none", **SERVED) as plant:
+        plant.watch_candles(grid_of("1m"), "trade")
+        for at in range(100):
+            submit(plant, "quotes", symbol=["A"], ts_event=[BASE + at * SECOND], bid_price=[1.0])
+        plant.drain()
+        assert plant.served.status().batches < 10

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 
 from tickplant.model.events import SCHEMAS
 from tickplant.model.times import INT64_MIN
+from tickplant.plant.recent import cost_of
 
 Ints = NDArray[np.int64]
 
 FOLD_ROWS = 65_536
-"""Rows from which on a fold is worth its fixed cost; a reader looks through fewer by itself."""
+"""Rows, as `cost_of` counts them, from which on a fold is worth its fixed cost; a reader looks
+through fewer by itself."""
 
 
 class LastRows:
@@ -37,7 +39,7 @@ class LastRows:
         self._lock = Lock()
         self._levels: tuple[pa.Table, ...] = ()
         self._noted: tuple[pa.RecordBatch, ...] = ()
-        self._rows = 0
+        self._cost = 0
         self._begun = False
         self._horizon = INT64_MIN
         self._amended: dict[int, int] = {}
@@ -46,7 +48,7 @@ class LastRows:
         """Know the rows that come from now on; `horizon` is the latest event time before them."""
         with self._lock:
             self._levels = self._noted = ()
-            self._rows = 0
+            self._cost = 0
             self._amended = {}
             self._begun = True
             self._horizon = INT64_MIN if horizon is None else horizon
@@ -56,7 +58,7 @@ class LastRows:
         if self._begun:
             with self._lock:
                 self._noted = (*self._noted, rows)
-                self._rows += rows.num_rows
+                self._cost += cost_of(rows)
 
     def amend(self, instrument: int, times: Sequence[int]) -> None:
         """Take it that rows of an instrument at these event times were corrected or cancelled."""
@@ -70,7 +72,7 @@ class LastRows:
     @property
     def is_due(self) -> bool:
         """Whether so many rows were noted that they should be folded."""
-        return self._rows >= FOLD_ROWS
+        return self._cost >= FOLD_ROWS
 
     def fold(self) -> None:
         """Bring the levels up to what was noted, if that is enough to be worth it."""
@@ -81,7 +83,7 @@ class LastRows:
             upper = levels.pop()
             levels[-1] = newest_of_each(pa.concat_tables([levels[-1], upper]))
         with self._lock:
-            self._levels, self._noted, self._rows = tuple(levels), (), 0
+            self._levels, self._noted, self._cost = tuple(levels), (), 0
 
     def read(self, numbers: Ints) -> tuple[pa.Table, Ints]:
         """Return (rows, unsure): the last rows of these instruments, rising, and who is not known.

@@ -153,7 +153,7 @@ class LiveCandles:
         built = self._built(self._owed)
         for what, watch in self._watches.items():
             # First the rows: what closing builds from the store has them in it already.
-            changed = self._changed(what, watch, built[what]) if what in built else empty()
+            changed = self._changed(what, watch, built.get(what, empty()))
             closing = merge([self._closing(what, watch, one.moved) for one in self._owed])
             self._collect(updates, what, closing, changed)
         for one in self._owed:

@@ -13,6 +13,15 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+BATCH_ROWS = 512
+"""A batch costs whoever looks through it, in time and in memory, at least as much as so many rows:
+a plant whose ticks come one by one has many batches and few rows."""
+
+
+def cost_of(rows: pa.RecordBatch) -> int:
+    """Return what a batch costs to keep and to look through, in rows."""
+    return BATCH_ROWS + rows.num_rows
+
 
 class Noted(NamedTuple):
     """A stored batch of original rows of one table; `position` rises by one with each."""
@@ -26,27 +35,31 @@ class Noted(NamedTuple):
 class Recent:
     """The newest batches. Whoever calls holds the lock of the bars that are made of them.
 
-    Besides those that something waits for, about `rows_max` rows are kept; the memory is shared
-    with the store. `seq` is the last number before the first of them.
+    Besides those that something waits for, about `rows_max` rows are kept, each batch counted as
+    `cost_of` says; the memory is shared with the store. `seq` is the last number before the first
+    of them.
     """
 
     def __init__(self, rows_max: int, seq: int) -> None:
         self._rows_max = rows_max
         self._batches: deque[Noted] = deque()
-        self._rows = 0
+        self._cost = 0
         self.position = 0
         self.seq_lost = seq
         """The last number of what is here no more."""
+
+    def __len__(self) -> int:
+        return len(self._batches)
 
     def add(self, table: str, rows: pa.RecordBatch, *, waiting: int) -> None:
         """Add a batch; what comes after the position `waiting` is not let go."""
         self.position += 1
         seq_last = int(rows.column("seq")[-1].as_py())
         self._batches.append(Noted(self.position, table, rows, seq_last))
-        self._rows += rows.num_rows
-        while self._rows > self._rows_max and self._batches[0].position <= waiting:
+        self._cost += cost_of(rows)
+        while self._cost > self._rows_max and self._batches[0].position <= waiting:
             gone = self._batches.popleft()
-            self._rows -= gone.rows.num_rows
+            self._cost -= cost_of(gone.rows)
             self.seq_lost = gone.seq_last
 
     def after(self, position: int, table: str) -> list[pa.RecordBatch]:
@@ -59,14 +72,14 @@ class Recent:
                 found.append(batch.rows)
         return found[::-1]
 
-    def rows_after(self, position: int) -> int:
-        """Return how many rows came after a position."""
-        rows = 0
+    def cost_after(self, position: int) -> int:
+        """Return what it costs to look through all that came after a position, in rows."""
+        cost = 0
         for batch in reversed(self._batches):
             if batch.position <= position:
                 break
-            rows += batch.rows.num_rows
-        return rows
+            cost += cost_of(batch.rows)
+        return cost
 
     def after_seq(self, seq: int, table: str) -> list[pa.RecordBatch]:
         """Return the rows of a table with higher numbers, in batches; those in `seq_lost` not."""

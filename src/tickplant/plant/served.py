@@ -37,7 +37,8 @@ from tickplant.store.contract import Store
 
 Ints = NDArray[np.int64]
 FOLD_ROWS = 16_384
-"""Rows from which on a fold is worth its fixed cost; a reader merges fewer by itself."""
+"""Rows, as `cost_of` counts them, from which on a fold is worth its fixed cost; a reader merges
+fewer by itself."""
 
 FOLD_ROWS_MAX = 65_536
 """Rows that are folded even if others wait: a reader's share stays below a millisecond."""
@@ -58,11 +59,14 @@ class Seen(NamedTuple):
 
 
 class ServedStatus(NamedTuple):
-    """What an operator wants to know: memory for older bars, and for how many instruments."""
+    """What an operator wants to know: memory for older bars, for how many instruments, and how many
+    batches are held for readers."""
 
+    kinds: int
     bytes: int
     bytes_max: int
     instruments_max: int
+    batches: int
 
 
 class Offer(NamedTuple):
@@ -172,7 +176,7 @@ class ServedCandles:
         """Say whether so many rows wait that they should be folded in; `idle` if nothing else."""
         with self.lock:
             behind = [kept.position for kept in self._kept.values() if not kept.watched]
-            waiting = self._recent.rows_after(min(behind)) if behind else 0
+            waiting = self._recent.cost_after(min(behind)) if behind else 0
         if any(last.is_due for last in self.last_rows.values()):
             return True
         return waiting >= (FOLD_ROWS if idle else FOLD_ROWS_MAX)
@@ -302,9 +306,11 @@ class ServedCandles:
         """Return the present state, at no cost worth mentioning."""
         pools = self._pools.values()
         return ServedStatus(
+            len(self._served.kinds),
             sum(pool.bytes_used for pool in pools),
             sum(pool.bytes_max for pool in pools),
             self._numbers_max if pools else 0,
+            len(self._recent),
         )
 
 
