@@ -5,13 +5,16 @@
     stored events ──┘
 
 Owned by the plant's thread. A row counts only once it is logged: so the book never knows what a
-restart would not find again. Rows that the log refuses for now go with the next ones.
+restart would not find again. Rows that the log refuses for now go with the next ones; until then
+what comes waits in order, because what it means depends on them.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +31,8 @@ from tickplant.plant.feed_notes import Alive, Begun, Finished, Hole, Lost, Note,
 from tickplant.plant.ledger import Gap
 from tickplant.store.contract import Store
 
+_LOG = logging.getLogger(__name__)
+
 WRITE_ROWS = 200_000
 """After so many events it is written down how far every feed has come."""
 
@@ -36,6 +41,14 @@ ROWS_A_SPAN = 200
 
 Row = dict[str, Any]
 Symbols = Sequence[tuple[str, str]]
+
+
+class _Waiting(NamedTuple):
+    """What a feed said, or delivered (no note), that could not be dealt with when it came."""
+
+    feed: int
+    note: Note | None
+    act: Callable[[], object]
 
 
 class CoverageKeeper:
@@ -68,7 +81,7 @@ class CoverageKeeper:
         self._written: list[pa.RecordBatch] = []
         self._begun: dict[int, Begun] = {}
         self._restarts: dict[tuple[int, int], int] = {}  # the gap before an instrument's session
-        self._early: list[Callable[[], object]] = []
+        self._waiting: deque[_Waiting] = deque()
 
     def take_written(self) -> list[pa.RecordBatch]:
         """Return the rows that were written since the last call: they are yet to be published."""
@@ -86,15 +99,15 @@ class CoverageKeeper:
             return
         self.book.become(read_book(self._store, self._seq, lateness_ns=self._lateness_ns))
         self.loaded = True
-        self.close(self._seq)
-        early, self._early = self._early, []
-        for act in early:
-            act()
+        self._close(self._seq)
+        self._held_up()
 
     def close(self, seq: int) -> None:
         """Write down how far every feed has come up to `seq`, and that its session is over."""
-        if not self.loaded:
-            return
+        if not self._held_up():
+            self._close(seq)
+
+    def _close(self, seq: int) -> None:
         rows = self._reaches()
         rows += [_row(feed, "end") for feed, own in self.book.own.items() if own.open]
         for feed, wide in self.book.wide.items():
@@ -131,13 +144,40 @@ class CoverageKeeper:
         self._written.append(stamped)
         return True
 
+    # -- what has to wait ----------------------------------------------------------------------
+
+    def _held_up(self) -> bool:
+        """Say whether what comes has to wait, after having done what waited if that can be done.
+
+        It waits for what the runs before have left, and for the log to take refused rows: a feed
+        that fails again and again meanwhile is lost once.
+        """
+        while self.loaded and self._write([]) and self._waiting:
+            waiting = self._waiting.popleft()
+            try:
+                waiting.act()
+            except NotFound as fault:
+                _LOG.warning("what a feed said was not taken: %s", fault)
+        return not self.loaded or bool(self._refused)
+
+    def _wait(self, feed: int, note: Note | None, act: Callable[[], object]) -> None:
+        """Let something wait; of heartbeats in a row the first and the last."""
+        if isinstance(note, Alive):
+            mine = [n for n, waiting in enumerate(self._waiting) if waiting.feed == feed][-2:]
+            if len(mine) == 2 and all(isinstance(self._waiting[n].note, Alive) for n in mine):
+                del self._waiting[mine[1]]
+        self._waiting.append(_Waiting(feed, note, act))
+
     # -- events --------------------------------------------------------------------------------
 
     def take_events(self, feed: int, instrument: Ints, ts: Ints, seq: int) -> None:
         """Take stored events of one feed, up to number `seq`, not none; no amendments."""
-        if not self.loaded:
-            self._early.append(lambda: self.take_events(feed, instrument, ts, seq))
-            return
+        if self._held_up():
+            self._wait(feed, None, lambda: self._take_events(feed, instrument, ts, seq))
+        else:
+            self._take_events(feed, instrument, ts, seq)
+
+    def _take_events(self, feed: int, instrument: Ints, ts: Ints, seq: int) -> None:
         self._come(feed, ts, seq - len(ts) + 1)
         wide = self.book.wide.get(feed)
         if wide is not None and wide.began is not None:
@@ -177,8 +217,8 @@ class CoverageKeeper:
             rows.append(_gap(feed, 0, reach, start, "restart"))
         if begun is not None and begun.symbols is not None:
             rows += self._subscriptions(feed, begun.symbols, "begin", start=start)
-        if self._write(rows):
-            self._begun.pop(feed, None)
+        self._write(rows)
+        self._begun.pop(feed, None)
 
     def _note_restart(self, feed: int, widened: Widened) -> None:
         """Note where a session of own evidence began behind what was known before."""
@@ -208,15 +248,15 @@ class CoverageKeeper:
         """Take what a feed says; returns the id of the gap that it made, if any.
 
         Raises `NotFound` for a gap that is not this feed's. What is said before the runs before
-        are known is done later, and makes no id.
+        are known, or while the log refuses, is done later, and makes no id.
         """
-        if not self.loaded:
-            self._early.append(lambda: self._take(note))
-            return None
-        return self._take(note)
-
-    def _take(self, note: Note) -> int | None:
         feed = self._catalog.feed_number(note.feed)
+        if self._held_up():
+            self._wait(feed, note, lambda: self._take(feed, note))
+            return None
+        return self._take(feed, note)
+
+    def _take(self, feed: int, note: Note) -> int | None:
         match note:
             case Begun():
                 self._begun[feed] = note
