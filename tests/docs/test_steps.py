@@ -155,7 +155,7 @@ def test_a_guide(guide: str, plant: tuple[Path, str]) -> None:
 
 
 def test_outputs_are_compared_in_what_matters() -> None:
-    line = "ACME,ORIGIN,1m,trade,2024-05-07T14:30:00Z,2024-05-07T14:31:00Z,101.25,300,2,{},complete,1"
+    line = "ACME,ORIGIN,1m,trade,2024-05-07T14:30:00Z,101.25,300,2,{},complete,1"
     compare(line.format(7155), line.format(12))
     with pytest.raises(AssertionError):
         compare(line.format(7155), line.format(12).replace("300", "301"))

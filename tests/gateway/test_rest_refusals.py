@@ -85,6 +85,12 @@ async def test_a_bad_value_is_named_with_what_is_allowed(
     assert len(str(error["value"])) <= 100
 
 
+async def test_an_unknown_symbol_in_the_query_is_named_where_it_was_given(client: Client) -> None:
+    for query in ("/v1/gaps?symbol=NOPE", "/v1/latest?symbols=NOPE"):
+        (error,) = check_problem(await client.get(query), 404)["errors"]
+        assert error["loc"] == ["query", query.split("?")[1].split("=")[0]]
+
+
 @pytest.mark.parametrize(("calendar", "name", "value", "allowed"), [
     ("XHKG", "session", "extended", "known of XNYS"),
     ("XNYS", "timezone", "UTC", "America/New_York"),

@@ -23,8 +23,8 @@ BASE = NOW // MINUTE * MINUTE - 3_600 * SECOND
 NAMES = (("A", "XNYS"), ("A", "BINANCE"))
 # What the consolidated tape lets a trade with this condition update: open, high and low, last,
 # volume. Another venue takes every trade for everything.
-TAPE = {None: "ohlv", "@": "ohlv", "@F": "ohlv", "I": "v", "@ T": "ohlv", "@ W": "v", "Z": "hv", "4,F": "hv",
-        "9": "hl", "M": "", "@6 Q": ""}  # fmt: skip
+TAPE = {None: "ohlv", "@": "ohlv", "@F": "ohlv", "I": "v", "@ T": "ohlv", "@ W": "v", "Z": "hv",
+        "4,F": "hv", "9": "hl", "M": "", "@6 Q": ""}  # fmt: skip
 FIELDS = ("start", "open", "high", "low", "close", "volume", "vwap", "count", "revision")
 AFTER_A_RESTART = FIELDS[:-1]  # the gap that a restart is touches bars, too
 

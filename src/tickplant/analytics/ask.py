@@ -53,6 +53,8 @@ def _inline(part: list[str]) -> tuple[Kind, dict[str, Any]]:
     if values and "source" in kind.defaults and values[-1] in SOURCES:
         own["source"] = values.pop()
     numbers = [name for name in kind.defaults if name != "source"]
+    if not own and "source" in kind.defaults and len(values) == len(numbers) + 1 and values[-1]:
+        raise InvalidParameter("source", values[-1], ", ".join(SOURCES))
     if len(values) > len(numbers) or not all(values):
         form = ":".join((kind.name, *kind.defaults))
         raise InvalidParameter("name", ":".join(part), form)

@@ -19,5 +19,5 @@ def talib() -> Any:
     try:
         import talib as found  # noqa: PLC0415 - optional, and takes long to import
     except ImportError:
-        raise NotInstalled("indicators", "TA-Lib", "indicators") from None
+        raise NotInstalled("name", "TA-Lib", "indicators") from None
     return found

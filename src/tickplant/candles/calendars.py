@@ -23,7 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.days import days_of
-from tickplant.model.errors import Complaint, InvalidParameter, UserError, shorten
+from tickplant.model.errors import (
+    Complaint,
+    InvalidParameter,
+    NotInstalled,
+    UserError,
+    shorten,
+)
 from tickplant.model.times import INT64_MIN
 
 Ints = NDArray[np.int64]
@@ -145,8 +151,7 @@ def _library() -> Any:
     try:
         import exchange_calendars  # noqa: PLC0415 - an extra, and heavy
     except ImportError:
-        msg = "exchange calendars are not installed; `pip install 'tickplant[calendars]'` does it"
-        raise UserError(f"calendar: {msg}", [Complaint(("query", "calendar"), msg)]) from None
+        raise NotInstalled("calendar", "exchange_calendars", "calendars") from None
     return exchange_calendars
 
 

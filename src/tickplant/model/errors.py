@@ -149,15 +149,16 @@ class ConfigError(UserError):
 
 
 class NotInstalled(UserError):
-    """What was asked for needs a package that is not installed; names the extra that brings it."""
+    """A parameter needs a package that is not installed; names the extra that brings it."""
 
     title = "Not installed"
 
-    def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(
-            f"{what}: needs {package}, which is not installed; "
+    def __init__(self, name: str, package: str, extra: str) -> None:
+        said = (
+            f"needs {package}, which is not installed; "
             f"`pip install 'tickplant[{extra}]'` installs it"
         )
+        super().__init__(f"{name}: {said}", [Complaint(("query", name), said)])
 
 
 class FolderInUse(UserError):

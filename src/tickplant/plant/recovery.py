@@ -112,7 +112,8 @@ class Replay:
         """Bring the last rows to the store."""
         self._hand_over(0)
         if self._rows:
-            _LOG.info("replayed %s from the journal", dict(self._rows))
+            rows = ", ".join(f"{count:,} rows of {table}" for table, count in self._rows.items())
+            _LOG.info("replayed from the journal: %s", rows)
         return Recovered(dict(self._rows), self._seq_last, self._number_max)
 
     def close(self) -> None:

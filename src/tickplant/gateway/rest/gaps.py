@@ -10,9 +10,19 @@ from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint
-from tickplant.gateway.rest.params import AS_OF, PAGED, check_range, choice, moment, text
+from tickplant.gateway.rest.params import (
+    AS_OF,
+    PAGED,
+    check_range,
+    choice,
+    moment,
+    said_in_query,
+    text,
+)
 from tickplant.gateway.rest.ticks import wanted_as_of
+from tickplant.model.errors import UserError
 from tickplant.model.events import STATUSES
+from tickplant.model.instruments import Registry
 
 
 def read_gaps(call: Call) -> Response:
@@ -20,8 +30,7 @@ def read_gaps(call: Call) -> Response:
     plant, query = call.plant, call.query
     check_range(query["start"], query["end"])
     feed = None if query["feed"] is None else plant.catalog.find_feed(query["feed"])
-    asked = query["symbol"]
-    instrument = None if asked is None else plant.registry.resolve(asked).number
+    instrument = _instrument(plant.registry, query["symbol"])
     mark = fingerprint(call.door.path, query)
     token = None if query["page_token"] is None else decode_token(query["page_token"], mark)
     as_of = wanted_as_of(plant.history, query) if token is None else token.as_of
@@ -49,6 +58,13 @@ def read_gaps(call: Call) -> Response:
             next_token=encode_token(mark, (kept["id"][-1].as_py(), 0), as_of) if more else None,
         ),
     )
+
+
+def _instrument(registry: Registry, symbol: str | None) -> int | None:
+    try:
+        return None if symbol is None else registry.resolve(symbol).number
+    except UserError as fault:
+        raise said_in_query(fault, "symbol") from None
 
 
 FEED = text("feed", "Only gaps of this feed.", length=128, example="push")

@@ -13,8 +13,8 @@ from tickplant.formats.rows import TIMESTAMP, public_records
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_json, answer_rows
-from tickplant.gateway.rest.params import FORMAT, Param
-from tickplant.model.errors import Complaint, InvalidParameter, UserError
+from tickplant.gateway.rest.params import FORMAT, Param, said_in_query
+from tickplant.model.errors import InvalidParameter, UserError
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import parse_time
 from tickplant.plant.plant import Plant
@@ -62,10 +62,7 @@ def _resolve(registry: Registry, symbols: list[str]) -> list[Instrument]:
     try:
         return [registry.resolve(symbol) for symbol in symbols]
     except UserError as fault:
-        fault.complaints = tuple(
-            Complaint(("query", "symbols"), one.msg, one.value) for one in fault.complaints
-        )
-        raise
+        raise said_in_query(fault, "symbols") from None
 
 
 def _parse_symbols(given: str) -> list[str]:

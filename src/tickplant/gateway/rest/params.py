@@ -125,6 +125,14 @@ def text(name: str, doc: str, *, length: int = 256, example: str | None = None) 
     )
 
 
+def said_in_query(fault: UserError, name: str) -> UserError:
+    """Return the fault of a symbol, with this query parameter as the place where it was given."""
+    fault.complaints = tuple(
+        Complaint(("query", name), one.msg, one.value) for one in fault.complaints
+    )
+    return fault
+
+
 def _parse_limit(given: str) -> int:
     if not _WHOLE.match(given.strip()) or not 1 <= int(given) <= LIMIT_MAX:
         raise InvalidParameter("limit", given, f"a whole number from 1 to {LIMIT_MAX}")
