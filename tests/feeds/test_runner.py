@@ -289,7 +289,11 @@ def telling(told: Told, sleeper: Sleeper, *feeds: ScriptedFeed, **options: float
 
 @pytest.mark.parametrize(
     ("fault", "cause"),
-    [(OSError("cut"), "disconnect"), (Overloaded("too much"), "overload")],
+    [
+        (OSError("cut"), "disconnect"),
+        (Overloaded("too much"), "overload"),
+        (LogUnavailable("the disk is full"), "overload"),
+    ],
 )
 async def test_the_plant_is_told_what_a_failing_feed_has_lost(fault: Exception, cause: str) -> None:
     told, sleeper = Told(), Sleeper()
@@ -322,6 +326,35 @@ async def test_a_feed_that_sends_heartbeats_and_falls_silent_has_stalled() -> No
     assert told.kinds == ["Begun", "Alive", "Alive", "Alive", "Lost", "Finished"]
     assert told.notes[4] == Lost("scripted", "stall", "Stalled: nothing was heard of it for 20 s")
     assert owner.states[0].restarts == 1
+
+
+class HeldFeed(ScriptedFeed):
+    """Sends a heartbeat and rows, over and over, as fast as the plant takes them."""
+
+    async def run(self, sink: Sink) -> None:
+        for step in range(self.script.pop(0)[0]):
+            await sink.say(Alive(self.name, NOW + step * 10**9))
+            await sink.submit(trades(150_000))
+        await asyncio.Event().wait()
+
+
+async def test_a_feed_that_the_plant_holds_back_has_not_stalled() -> None:
+    told, sleeper, plant = Told(), Sleeper(), FakePlant(durable=False)
+    owner = FeedRunner(
+        [HeldFeed((3, None), (0, None))], plant.submit, clock=sleeper.clock, sleep=sleeper.sleep,
+        tell=told.tell, jitter=lambda: 1.0, stall_s=20.0,
+    )  # fmt: skip
+    owner.start()
+    await until(lambda: sleeper.now > NOW + 500 * 10**9)
+    assert told.kinds == ["Begun", "Alive", "Alive"]
+    for _ in range(2):
+        submission, future = plant.taken[-1]
+        future.set_result(receipt(submission))
+        await until(lambda: plant.taken[-1][1] is not future or "Lost" in told.kinds)  # noqa: B023
+    await until(lambda: "Lost" in told.kinds)
+    assert told.kinds == ["Begun", "Alive", "Alive", "Alive", "Lost"]
+    assert len(plant.taken) == 3
+    await owner.stop()
 
 
 async def test_a_feed_without_heartbeats_may_be_silent() -> None:

@@ -5,7 +5,8 @@
 
 A feed that fails has missed what comes until it is back, and the plant is told so: `Lost`, because
 it was cut, because the plant or it could not keep up, or because it stalled. It stalls when it has
-sent heartbeats and then, for `stall_s` of the clock, neither a row nor a heartbeat.
+sent heartbeats and then, for `stall_s` of the clock, neither a row nor a heartbeat; the time that
+the plant makes it wait does not count.
 
 The pause before the n-th start in a row is `backoff_s * 2**n`, capped, and between half of that
 and all of it by chance, so that many feeds that failed together do not come back together. A feed
@@ -18,12 +19,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
 
 from tickplant.feeds.contract import Clock, Feed, FeedState, Sleep
 from tickplant.feeds.sink import PlantSink, Submit, Tell
-from tickplant.model.errors import Overloaded, Stopping
+from tickplant.model.errors import PassingError, Stopping
 from tickplant.plant.feed_notes import Finished, Lost, Note
 
 _LOG = logging.getLogger(__name__)
@@ -130,13 +132,16 @@ class FeedRunner:
         try:
             while not running.done():
                 await self._wait(running, self._stall_s)
-                silent_s = 0.0 if sink.alive_at is None else (self._clock() - sink.alive_at) / 1e9
+                since = sink.silent_since
+                silent_s = 0.0 if since is None else (self._clock() - since) / 1e9
                 if silent_s >= self._stall_s and not running.done():
                     raise Stalled(f"nothing was heard of it for {silent_s:g} s")
             await running
         finally:
             running.cancel()
             await asyncio.wait({running})
+            if not running.cancelled():
+                running.exception()  # what it raised while it was ended changes nothing any more
 
     async def _wait(self, running: asyncio.Task[None], seconds: float) -> None:
         """Wait until the task is done, or this long."""
@@ -176,4 +181,5 @@ def _cause(fault: Exception) -> str:
     """Return the cause of the gap that a fault of a feed makes."""
     if isinstance(fault, Stalled):
         return "stall"
-    return "overload" if isinstance(fault, Overloaded) else "disconnect"
+    # What passes is the plant's: it is overloaded, its disk refuses, or it took rows and lost them.
+    return "overload" if isinstance(fault, PassingError | CancelledError) else "disconnect"

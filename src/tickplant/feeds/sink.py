@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 
 import pyarrow.compute as pc
 
@@ -33,8 +34,7 @@ class PlantSink:
 
     Up to `rows_max` rows are under way at once; then `submit` waits (policy `block`). A plant that
     refuses for now is asked again after the time it names: nothing was taken, so nothing doubles.
-    `tell` takes what the feed says; `alive_at` is when it was last heard of by the clock, None as
-    long as it has sent no heartbeat: a feed that sends none may be silent for as long as it likes.
+    `tell` takes what the feed says.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class PlantSink:
         self._tell = tell
         self._begun = False
         self._told_alive = INT64_MIN
-        self.alive_at: int | None = None
+        self._alive_at: int | None = None
+        self._held_back = 0
         self._state = state
         self._clock = clock
         self._sleep = sleep
@@ -60,23 +61,30 @@ class PlantSink:
         self._room = asyncio.Event()
         self._failed: BaseException | None = None
 
+    @property
+    def silent_since(self) -> int | None:
+        """When the feed was last heard of, by the clock; None where it may be silent.
+
+        It may for as long as it has sent no heartbeat, and while the plant holds it back.
+        """
+        return None if self._held_back else self._alive_at
+
     async def submit(self, submission: Submission) -> None:
         """Hand rows to the plant; see `contract.Sink.submit`."""
         rows = submission.rows.num_rows
-        while self._failed is None and self._rows and self._rows + rows > self._rows_max:
-            self._room.clear()
-            await self._room.wait()
-        if self._failed is not None:
-            raise self._failed
-        await self._begin()
-        future = await self._hand_over(submission)
+        with self._holding_back():
+            while self._failed is None and self._rows and self._rows + rows > self._rows_max:
+                self._room.clear()
+                await self._room.wait()
+            if self._failed is not None:
+                raise self._failed
+            await self._begin()
+            future = await self._hand_over(submission)
         self._rows += rows
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda done: _call(loop, lambda: self._settle(rows, done)))
         last = pc.max(submission.rows.column("ts_event")).as_py() if rows else None
         self._state.note(rows, last, self._clock())
-        if self.alive_at is not None:
-            self.alive_at = self._clock()
 
     async def say(self, note: Note) -> int | None:
         """Say something besides rows; see `contract.Sink.say`."""
@@ -85,7 +93,7 @@ class PlantSink:
         else:
             await self._begin()
         if isinstance(note, Alive):
-            self.alive_at = self._clock()
+            self._alive_at = self._clock()
             if note.ts < self._told_alive + ALIVE_EVERY_NS:
                 return None
             self._told_alive = note.ts
@@ -104,9 +112,21 @@ class PlantSink:
         except Stopping:
             return None  # what is not told is a gap of the next run
         if isinstance(note, Hole | Repair):
-            return await asyncio.wrap_future(future)
+            with self._holding_back():
+                return await asyncio.wrap_future(future)
         future.add_done_callback(_see)
         return None
+
+    @contextmanager
+    def _holding_back(self) -> Iterator[None]:
+        """Count the time in here as the plant's: the feed is heard of when it ends."""
+        self._held_back += 1
+        try:
+            yield
+        finally:
+            self._held_back -= 1
+            if self._alive_at is not None:
+                self._alive_at = self._clock()
 
     async def _hand_over(self, submission: Submission) -> Future[Receipt]:
         while True:
