@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.candles.basis import columns_of, rows_of, table_of
@@ -33,6 +34,7 @@ from tickplant.store.contract import NOW, AsOf, Store
 
 _CHUNK_ROWS_MIN = 250_000
 _CHUNK_ROWS_MAX = 4_000_000
+_TOUCHED_ROWS_MAX = 500_000
 
 
 def states_between(
@@ -104,14 +106,65 @@ def pairs_between(
     store: Store, grid: Grid, basis: str, numbers: NDArray[np.int64], start: int, end: int
 ) -> list[tuple[int, int]]:
     """Return (instrument, start) of the bars of these instruments that overlap `[start, end)` and
-    have rows there, those included that make no bar."""
-    if end <= start or not len(numbers):
+    have rows, those included that make no bar."""
+    span = np.full((2, len(numbers)), ((start,), (end,)), np.int64)
+    return pairs_touched(store, grid, basis, numbers, *span)
+
+
+def pairs_touched(
+    store: Store,
+    grid: Grid,
+    basis: str,
+    numbers: NDArray[np.int64],
+    lows: NDArray[np.int64],
+    highs: NDArray[np.int64],
+) -> list[tuple[int, int]]:
+    """Return (instrument, start) of the bars that overlap the spans `[low, high)` of instruments,
+    all of shape (n,), and have rows, those included that make no bar; each once.
+
+    Several spans of an instrument count as one over all of them. Many instruments are read at once
+    where that is not too much.
+    """
+    some = highs > lows
+    if not some.any():
         return []
-    low, high = grid.floor(start), grid.next(grid.floor(end - 1))
-    one = int(numbers[0]) if len(numbers) == 1 else None
-    rows = store.scan(table_of(basis), one, start=low, end=high, columns=["instrument", "ts_event"])
+    lows, highs = grid.starts(lows[some]), grid.ends(grid.starts(highs[some] - 1))
+    numbers, lows, highs = _hulls(numbers[some], lows, highs)
+    table, columns = table_of(basis), ["instrument", "ts_event"]
+    if are_many(numbers):
+        low, high = int(lows.min()), int(highs.max())
+        rows = store.scan(table, start=low, end=high, columns=columns, limit=_TOUCHED_ROWS_MAX)
+        if rows.num_rows < _TOUCHED_ROWS_MAX:
+            return _pairs_within(grid, rows, numbers, lows, highs)
+    found: list[tuple[int, int]] = []
+    for number, low, high in zip(numbers.tolist(), lows.tolist(), highs.tolist(), strict=True):
+        rows = store.scan(table, number, start=low, end=high, columns=columns)
+        found += _pairs_within(grid, rows, numbers, lows, highs)
+    return found
+
+
+def _hulls(
+    numbers: NDArray[np.int64], lows: NDArray[np.int64], highs: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    order = np.argsort(numbers, kind="stable")
+    distinct, firsts = np.unique(numbers[order], return_index=True)
+    return (
+        distinct,
+        np.minimum.reduceat(lows[order], firsts),
+        np.maximum.reduceat(highs[order], firsts),
+    )
+
+
+def _pairs_within(
+    grid: Grid,
+    rows: pa.Table,
+    numbers: NDArray[np.int64],
+    lows: NDArray[np.int64],
+    highs: NDArray[np.int64],
+) -> list[tuple[int, int]]:
     instrument, ts = rows["instrument"].to_numpy(), rows["ts_event"].to_numpy()
-    mine = np.isin(instrument, numbers)
+    place = np.minimum(np.searchsorted(numbers, instrument), len(numbers) - 1)
+    mine = (numbers[place] == instrument) & (ts >= lows[place]) & (ts < highs[place])
     inside = grid.inside(ts)
     if inside is not None:
         mine &= inside

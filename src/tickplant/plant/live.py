@@ -11,7 +11,6 @@ is built anew includes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
 from tickplant.model.events import MARKET_TABLES
 from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
-from tickplant.plant.bars import emptied_states, pairs_between, states_of_bars, states_of_pairs
+from tickplant.plant.bars import emptied_states, pairs_touched, states_of_bars, states_of_pairs
 from tickplant.plant.coverage import CoverageBook, Touched
 from tickplant.plant.live_activity import LiveActivity
 from tickplant.plant.served import ServedCandles, build_all
@@ -211,7 +210,7 @@ class LiveCandles:
         touched = self._book.touched_by(rows)
         for what, watch in self._watches.items():
             closing = merge([self._closing(what, watch, moved) for moved in moves])
-            changed = merge([self._touched(what, touch) for touch in touched])
+            changed = self._touched(what, *_spans_of(touched))
             self._collect(updates, what, closing, changed)
         last = rows.column("seq")[-1].as_py()
         for grid, basis, bars in self._activity.cover(moves, touched, last):
@@ -224,25 +223,16 @@ class LiveCandles:
         updates: Updates = []
         for regrown in self._watermarks.take_regrown():
             for what in self._watches:
-                states = merge(list(self._regrown(what, *regrown)))
-                self._collect(updates, what, empty(), states)
+                closed = what.grid.ends(what.grid.starts(regrown.lows)) <= regrown.marks
+                spans = (column[closed] for column in regrown[:3])
+                self._collect(updates, what, empty(), self._touched(what, *spans))
             for grid, basis, bars in self._activity.regrown(*regrown):
                 updates.append((Watched(grid, basis), bars))
         return updates
 
-    def _regrown(
-        self, what: Watched, numbers: Ints, lows: Ints, highs: Ints, marks: Ints
-    ) -> Iterator[States]:
-        closed = np.flatnonzero(what.grid.ends(what.grid.starts(lows)) <= marks)
-        for number in np.unique(numbers[closed]).tolist():
-            mine = closed[numbers[closed] == number]
-            one = np.array([number], np.int64)
-            span = Touched(one, int(lows[mine].min()), int(highs[mine].max()))
-            yield self._touched(what, span)
-
-    def _touched(self, what: Watched, touched: Touched) -> States:
-        """Return the bars with events in a span of which what is covered has changed."""
-        pairs = pairs_between(self._store, what.grid, what.basis, *touched)
+    def _touched(self, what: Watched, numbers: Ints, lows: Ints, highs: Ints) -> States:
+        """Return the bars with events in spans of which what is covered has changed, each once."""
+        pairs = pairs_touched(self._store, what.grid, what.basis, numbers, lows, highs)
         states = states_of_pairs(self._store, what.grid, what.basis, pairs, self._rules)
         if len(states):
             self._watermarks.know(np.unique(states.instrument))
@@ -307,6 +297,17 @@ class LiveCandles:
         numbers = pa.array(bars.instrument)
         whole = table.add_column(0, UPDATE_SCHEMA.field("instrument"), numbers)
         updates.append((what, whole.combine_chunks().to_batches()[0]))
+
+
+def _spans_of(touched: list[Touched]) -> tuple[Ints, Ints, Ints]:
+    """Return (instrument, low, high) of what was touched, all of shape (n,)."""
+    counts = [len(touch.numbers) for touch in touched]
+    nothing = [np.empty(0, np.int64)]
+    return (
+        np.concatenate([*nothing, *(touch.numbers for touch in touched)]),
+        np.repeat(np.array([touch.start for touch in touched], np.int64), counts),
+        np.repeat(np.array([touch.end for touch in touched], np.int64), counts),
+    )
 
 
 def _newer_of_each(closing: States, changed: States) -> States:
