@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tickplant.observe.metrics import Metrics
 from tickplant.observe.scraped import NUMBERS
+from tickplant.plant.served import ServedStatus
 
 
 @dataclass
@@ -123,6 +124,7 @@ def test_the_status_of_every_part_is_read_at_the_scrape() -> None:
     metrics.watch(
         log=log_status, store=lambda: store, hub=lambda: SimpleNamespace(rows=5, rows_published=50),
         feeds=lambda: [feed, feed | {"id": "dead", "state": "waiting", "lag": None}],
+        served=lambda: ServedStatus(6, 1_024, 4_096, 5_000, 3),
         numbers={name: lambda: 1.0 for name in NUMBERS},
     )  # fmt: skip
     seen = samples(metrics)
@@ -135,6 +137,8 @@ def test_the_status_of_every_part_is_read_at_the_scrape() -> None:
         ("store_bytes", (("table", "trades"),)): 4_096,
         ("store_seq_archived", ()): 90, ("store_up", ()): 1,
         ("hub_rows_published_total", ()): 50,
+        ("served_kinds", ()): 6, ("served_bytes", ()): 1_024, ("served_bytes_max", ()): 4_096,
+        ("served_instruments_max", ()): 5_000, ("served_batches", ()): 3,
         ("feed_up", (("feed", "synthetic"),)): 1, ("feed_up", (("feed", "dead"),)): 0,
         ("feed_events_total", (("feed", "synthetic"),)): 12,
         ("feed_lag_seconds", (("feed", "synthetic"),)): 0.25,

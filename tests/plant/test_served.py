@@ -213,6 +213,7 @@ def test_memory_stays_within_its_bound(tmp_path: Path, monkeypatch: pytest.Monke
         plant.drain()
         status = plant.served.status()
         assert 4 << 20 < status.bytes <= status.bytes_max <= 7 << 20
+        assert plant.status()["served"]["bytes"] == status.bytes
         for name in ("S0", "S399"):
             found = in_memory(plant, name, "1s", "trade", limit=200)
             assert found.equals(in_store(plant, name, "1s", "trade", limit=200))

@@ -13,6 +13,7 @@ from tickplant.observe.metrics import Metrics
 from tickplant.observe.scraped import NUMBERS
 from tickplant.plant.coverage_status import CoverageStatus
 from tickplant.plant.hub import HubStatus
+from tickplant.plant.served import ServedStatus
 from tickplant.store.contract import StoreStatus, TableStatus
 
 _INTRO = """
@@ -68,6 +69,7 @@ def _moved() -> Metrics:
         hub=lambda: HubStatus(1, 1, 1, 1, 1),
         feeds=lambda: [feed],
         coverage=lambda: CoverageStatus({"restart": 1}, 1, 1.0, 1, {"venue": 1.0}),
+        served=lambda: ServedStatus(1, 1, 1, 1, 1),
         numbers=dict.fromkeys(NUMBERS, lambda: 1.0),
     )
     # A source that really fails would hide its families, so one failure is put down as such.

@@ -151,14 +151,18 @@ class Metrics:
         hub: Callable[[], Any] | None = None,
         feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
         coverage: Callable[[], Any] | None = None,
+        served: Callable[[], Any] | None = None,
         numbers: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         """Say where to read at a scrape: functions that return the status of each part.
 
-        `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`, and
-        single numbers by the names in `scraped.NUMBERS`. A later call replaces the earlier one.
+        `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`,
+        `ServedStatus`, and single numbers by the names in `scraped.NUMBERS`. A later call replaces
+        the earlier one.
         """
-        self._scraped.sources = Sources(log, store, hub, feeds, coverage, dict(numbers or {}))
+        self._scraped.sources = Sources(
+            log, store, hub, feeds, coverage, served, dict(numbers or {})
+        )
 
     def render(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus text and the content type to send them with."""

@@ -41,6 +41,7 @@ class Sources:
     hub: Callable[[], Any] | None = None
     feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     coverage: Callable[[], Any] | None = None
+    served: Callable[[], Any] | None = None
     numbers: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
@@ -66,6 +67,7 @@ class Scraped(Collector):
             ("hub", self.sources.hub, _hub),
             ("feeds", self.sources.feeds, _feeds),
             ("coverage", self.sources.coverage, _coverage),
+            ("served", self.sources.served, _served),
         ):
             if read is not None:
                 yield from self._read(name, read, shape)
@@ -166,6 +168,16 @@ def _coverage(status: Any) -> Iterator[Metric]:
     yield _gauge("events_repaired", "Events that repairs of gaps brought.", status.events_repaired)
     lags = _keyed(status.lags_s)
     yield _gauge("watermark_lag_seconds", "Age of the feed's watermark.", lags, "feed")
+
+
+def _served(status: Any) -> Iterator[Metric]:
+    yield _gauge("served_kinds", "Kinds of candles that are kept in memory.", status.kinds)
+    yield _gauge("served_bytes", "Bytes of older candles in memory.", status.bytes)
+    yield _gauge("served_bytes_max", "The bound of that memory.", status.bytes_max)
+    yield _gauge(
+        "served_instruments_max", "Instruments that memory has room for.", status.instruments_max
+    )
+    yield _gauge("served_batches", "Batches that readers of candles look through.", status.batches)
 
 
 def _stream(counts: StreamCounts) -> Iterator[Metric]:

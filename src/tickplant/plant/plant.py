@@ -134,6 +134,7 @@ class Plant:
             hub=hub.status,
             feeds=self.feeds,
             coverage=lambda: coverage_status(self.coverage.book, self.feed_name, self.clock()),
+            served=self.served.status,
             numbers={
                 "ready": lambda: self.readiness()[0],
                 "instruments": lambda: len(self.registry),

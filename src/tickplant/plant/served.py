@@ -59,8 +59,11 @@ class Seen(NamedTuple):
 
 
 class ServedStatus(NamedTuple):
-    """What an operator wants to know: memory for older bars, for how many instruments, and how many
-    batches are held for readers."""
+    """What an operator wants to know of what is kept, and in how much memory.
+
+    Kinds of bars; bytes of pages for older bars, and their bound; instruments for whose newest bars
+    there is room; recent batches that are held for readers.
+    """
 
     kinds: int
     bytes: int

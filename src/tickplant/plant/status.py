@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plant_status(plant: Plant) -> dict[str, Any]:
-    """Return version, uptime, sequence numbers, log, store, stream and feeds as plain values."""
+    """Return version, uptime, numbers, log, store, served candles, stream, feeds: plain values."""
     ready, reason = plant.readiness()
     now = plant.clock()
     store = plant.store.status()
@@ -39,6 +39,7 @@ def plant_status(plant: Plant) -> dict[str, Any]:
             "damage": list(store.damage),
             "tables": {name: _table(asdict(table)) for name, table in store.tables.items()},
         },
+        "served": plant.served.status()._asdict(),
         "stream": asdict(plant.hub.status()),
         "feeds": plant.feeds(),
     }
