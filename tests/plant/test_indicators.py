@@ -227,3 +227,14 @@ def test_what_events_cannot_give_is_refused(
 ) -> None:
     with pytest.raises(InvalidParameter, match=said):
         events(plant, name, **query)
+
+
+def test_a_trade_that_must_not_update_the_last_price_is_in_no_average(tmp_path: Path) -> None:
+    with open_plant(tmp_path, Clock(), log__sync="none") as plant:
+        submit(plant, symbol=["A"] * 5, venue=["XNYS"] * 5, ts_event=[BASE + n for n in range(5)],
+               price=[1.0, 2.0, 100.0, 4.0, 8.0], size=[1.0] * 5,
+               conditions=["@", "@", "W", "@", "@"])  # fmt: skip
+        whole = {1: (1.0, -1.0), 2: (2.0, 1.5), 3: (100.0, -1.0), 4: (4.0, 3.0), 5: (8.0, 6.0)}
+        assert events(plant, "sma:2") == whole
+        assert events(plant, "sma:2", limit=2) == {seq: whole[seq] for seq in (4, 5)}
+        assert events(plant, "sma:2", after=Cursor(BASE + 2, 3)) == {s: whole[s] for s in (4, 5)}

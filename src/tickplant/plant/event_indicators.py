@@ -1,7 +1,8 @@
 """Indicators over single events: the moving average of the last prices, trade by trade.
 
 The price of an event is that of the basis: a trade's, or one side of a quote or their middle. An
-event without such a price has no value and is no part of any window.
+event without such a price has no value and is no part of any window, nor has or is a trade that by
+its conditions must not update the last price.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tickplant.analytics.ask import columns_of
 from tickplant.analytics.catalogue import KINDS, Indicator
 from tickplant.analytics.evaluate import evaluate
 from tickplant.candles.basis import BASES, rows_of, table_of
+from tickplant.model.conditions import Update
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import TRADES
 from tickplant.model.instruments import Instrument
@@ -96,13 +98,13 @@ def read_event_indicators(
         as_of=as_of,
     )
     rows = _reversed(rows) if newest else rows
-    prices = rows_of(basis, rows).price
+    prices, counting = _prices(history, basis, rows)
     before = np.empty(0)
-    if rows.num_rows and not (start is None and limit is None):
+    if rows.num_rows and (start, limit, after) != (None, None, None):
         place = Cursor(rows["ts_event"][0].as_py(), rows["seq"][0].as_py())
         reach = max((one.window or 0) - 1 for one in indicators)
         before = _prices_before(history, instrument, basis, place, reach, as_of)
-    series = np.append(before, prices)
+    series = np.append(before, counting)
     places = np.arange(len(before), len(series))
     columns = {"price": prices}
     for one, names in zip(indicators, columns_of(indicators), strict=True):
@@ -119,13 +121,21 @@ def _prices_before(
     missing = count
     while missing > 0:
         rows = read(instrument, limit=missing, after=place, descending=True, as_of=as_of)
-        prices = rows_of(basis, rows).price
+        _, prices = _prices(history, basis, rows)
         found.append(prices[~np.isnan(prices)])
         if rows.num_rows < missing:
             break
         missing -= len(found[-1])
         place = Cursor(rows["ts_event"][-1].as_py(), rows["seq"][-1].as_py())
     return np.concatenate(found)[::-1] if found else np.empty(0)
+
+
+def _prices(history: History, basis: str, rows: pa.Table) -> tuple[Floats, Floats]:
+    """Return the prices of events, and the same with NaN where one is no part of any window."""
+    events = rows_of(basis, rows, history.rules)
+    if events.updates is None:
+        return events.price, events.price
+    return events.price, np.where(events.updates & int(Update.LAST), events.price, np.nan)
 
 
 def _reversed(rows: pa.Table) -> pa.Table:
