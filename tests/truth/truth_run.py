@@ -130,6 +130,7 @@ class Play:
         self._listener = Listener(world.kinds)
         self._clock = PlantClock(CLOCK)
         self._looks: list[int] = []
+        self.bars = 0  # of the oracle, each compared live, stored and compacted
 
     def run(self) -> int:
         steps = list(self.world.steps)
@@ -190,6 +191,7 @@ class Play:
         for kind in self.world.kinds:
             for symbol in self.world.symbols:
                 wanted[kind, symbol] = self._oracle(kind, symbol, plant.seq_last)
+                self.bars += len(wanted[kind, symbol])
         self._compare_history(plant, wanted, "history")
         self._compare_stream(wanted)
         for seq in self._looks[:2]:
@@ -251,10 +253,11 @@ class Play:
         raise AssertionError("\n".join([*lines, f"  {FIELDS}"]))
 
 
-def play(seed: int, **sizes: int) -> int:
-    """Play the world of a seed; return the number of cases that agree. Raises AssertionError."""
+def play(seed: int, **sizes: int) -> tuple[int, int]:
+    """Play the world of a seed; return how many cases, and bars, agree. Raises AssertionError."""
     with tempfile.TemporaryDirectory() as folder:
-        return Play(make_world(seed, **(SIZES | sizes)), Path(folder)).run()
+        one = Play(make_world(seed, **(SIZES | sizes)), Path(folder))
+        return one.run(), one.bars
 
 
 def main() -> None:
@@ -263,12 +266,16 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1, help="the first world's seed")
     parser.add_argument("--symbols", type=int, default=64)
+    parser.add_argument("--ticks", type=int, default=30, help="events of each symbol")
+    parser.add_argument("--minutes", type=float, default=600.0, help="stop after so long")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    began, cases, seed, failures = time.perf_counter(), 0, options.seed, []
-    while cases < options.cases:
+    began, cases, compared, seed = time.perf_counter(), 0, 0, options.seed
+    failures: list[str] = []
+    while cases < options.cases and time.perf_counter() - began < options.minutes * 60:
         try:
-            cases += play(seed, symbols=options.symbols)
+            found = play(seed, symbols=options.symbols, ticks=options.ticks)
+            cases, compared = cases + found[0], compared + found[1]
         except AssertionError as fault:
             failures.append(str(fault))
             print(fault, file=sys.stderr)
@@ -277,9 +284,11 @@ def main() -> None:
             print(f"{cases} cases, {len(failures)} worlds failed", file=sys.stderr)
     result = {
         "cases": cases,
+        "bars": compared,
         "worlds": seed - options.seed,
         "seeds": [options.seed, seed - 1],
         "symbols": options.symbols,
+        "ticks": options.ticks,
         "failures": failures,
         "seconds": round(time.perf_counter() - began, 1),
         "python": platform.python_version(),

@@ -31,7 +31,10 @@ MOMENTS = (
     "2018-10-28T01:00:00Z",
 )  # fmt: skip
 SPREADS_S = (20, 600, 7_200, 200_000, 3_000_000, 40_000_000)
-DAYS, NEAR_S = 4, 7_200  # a world with events on every day of two years would be mostly files
+DAYS, NEAR_S = (
+    (1, 1, 2, 5),
+    7_200,
+)  # a world with events on every day of two years would be mostly files
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,10 @@ def make_world(seed: int, symbols: int, ticks: int, grids: int) -> World:
     moment = datetime.fromisoformat(rng.choice(MOMENTS))
     base = int(moment.timestamp()) * NS
     spread = rng.choice(SPREADS_S)
-    centers = [base, *(base + rng.randrange(-spread, spread) * NS for _ in range(DAYS - 1))]
+    centers = [
+        base,
+        *(base + rng.randrange(-spread, spread) * NS for _ in range(rng.choice(DAYS) - 1)),
+    ]
     near = min(spread, NEAR_S)
     rows = [
         _row(rng, symbol, rng.choice(centers), near)
