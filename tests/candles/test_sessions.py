@@ -175,7 +175,7 @@ def asked(draw: st.DrawFn) -> tuple[Grid, tuple[Session, ...], list[int], str]:
     return grid, sessions[place - 150 : place + 160], times, interval
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(asked())
 def test_bars_begin_and_end_where_the_schedule_says(question):
     grid, sessions, times, interval = question

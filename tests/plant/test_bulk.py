@@ -28,7 +28,7 @@ def rows_of_one_table(draw: st.DrawFn) -> tuple[str, list[dict], bool]:
     return table, rows, draw(st.booleans())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(rows_of_one_table(), min_size=1, max_size=12))
 def test_together_is_one_by_one(batches: list[tuple[str, list[dict], bool]]) -> None:
     bulk, seq = Bulk(), 7

@@ -167,7 +167,7 @@ def compare(
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(steps=steps, interval=st.just("1m"))
 def test_live_history_and_oracle_agree_on_which_trades_count(steps: list, interval: str) -> None:
     grid, oracle, listener = Grid(parse_interval(interval)), Oracle(), Listener()

@@ -483,7 +483,7 @@ def every_bar(history: History, one: Any, as_of: AsOf = TODAY) -> list[dict[str,
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(steps=st.lists(moves, min_size=1, max_size=14))
 def test_live_history_as_of_and_what_a_folder_says_agree(steps: list[tuple[Any, ...]]) -> None:
     seen: list[tuple[int, Any, Any]] = []

@@ -82,7 +82,7 @@ def act(plant: Plant, shuffle: random.Random, known: list[tuple[str, int]]) -> N
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 8, 10**6]), st.sampled_from(["trade", "mid"]))
 def test_the_last_in_memory_is_the_last_in_the_store(seed: int, fold: int, bases: str) -> None:
     shuffle, known = random.Random(seed), []

@@ -220,7 +220,7 @@ def compare(plant: Plant, grid: Grid, oracle: Oracle, listener: Listener) -> Non
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(steps=steps, kind=st.sampled_from(GRIDS), often=st.booleans())
 def test_live_history_and_a_plain_loop_agree(
     steps: list, kind: tuple[str, str, str], often: bool

@@ -162,7 +162,7 @@ def compare(plant: Plant, grid: Grid, oracle: Oracle, listener: Listener) -> Non
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(steps=steps, interval=st.sampled_from(sorted(WIDTHS)), whole=st.booleans())
 def test_live_history_and_oracle_agree(steps: list, interval: str, whole: bool) -> None:
     grid, oracle, listener = Grid(parse_interval(interval)), Oracle(), Listener()

@@ -89,7 +89,7 @@ def act(plant: Plant, shuffle: random.Random, known: list[tuple[str, int]]) -> N
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 8, 10**6]), st.sampled_from([64, 8]))
 def test_served_bars_are_those_of_the_store(seed: int, fold: int, memory_mb: int) -> None:
     shuffle, known = random.Random(seed), []

@@ -96,7 +96,7 @@ def spare(bars: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(moves, min_size=1, max_size=40),
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),

@@ -89,7 +89,7 @@ def stored(plant: Plant, query: CandleQuery) -> Bars:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(st.lists(moves, min_size=1, max_size=25), st.sampled_from(["2t", "0.3v", "5$"]))
 def test_bars_heard_with_breaks_are_those_of_history(
     made: list[tuple[Any, ...]], interval: str

@@ -99,7 +99,7 @@ def stored(plant: Plant, query: CandleQuery) -> dict[tuple[str, int], tuple[Any,
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(moves, min_size=1, max_size=25),
     st.sampled_from(["trade", "mid", "bid"]),
