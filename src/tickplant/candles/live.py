@@ -1,7 +1,7 @@
 """Live candles: the newest of each instrument, kept up with every batch.
 
 For each instrument the states of the newest `keep` candles lie in slots, as columns over all
-instruments. With a pool, older ones follow in pages (see `pages.py`); else they are let go. What
+instruments. With a pool, older ones follow in pages (see `older.py`); else they are let go. What
 is not held is either known to be empty or unknown, and unknown candles are named to the caller,
 who recomputes them from the store and puts them in:
 
@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
-from tickplant.candles.pages import Pool, Rings, pack, packable, table_bytes, unpack
+from tickplant.candles.older import OlderBars, rank_of
+from tickplant.candles.pages import Pool, table_bytes
 from tickplant.candles.runs import (
     COLUMNS,
     COUNT,
@@ -76,7 +77,7 @@ class LiveBars:
         self._complete_from = np.empty(0, np.int64)
         self._starts = np.empty((keep, 0), np.int64)
         self._block = np.empty((height, 0), np.int64)
-        self._older = None if pool is None else Rings(pool, bars_max, self._raise_floor)
+        self._older = None if pool is None else OlderBars(pool, bars_max, self._raise_floor)
         self.lock = RLock() if pool is None else pool.lock
 
     def apply(
@@ -128,7 +129,7 @@ class LiveBars:
             here = here[self._behind(rows[here], block[START, here])]
             if here.size:
                 fresh[here] = False
-                block[:, here], known[here] = self._merge_older(rows[here], block[:, here])
+                block[:, here], known[here] = self._older.merge(rows[here], block[:, here])
         if fresh.any():
             here = np.flatnonzero(fresh)
             self._insert(rows[here], block.take(here, axis=1))
@@ -137,33 +138,6 @@ class LiveBars:
         missing = block[: START + 1, ~known].T.tolist()
         changed = States(block.take(np.flatnonzero(known), axis=1))
         return changed, [(number, start) for number, start in missing]
-
-    def _merge_older(self, rows: Ints, block: Ints) -> tuple[Ints, Flags]:
-        """Merge candles into those in pages, or add them; return (merged, known)."""
-        assert self._older is not None
-        places = self._older.find(rows, block[START])
-        there = np.flatnonzero(places >= 0)
-        held = self._unpacked(places[there], block[:, there])
-        known = np.ones(rows.size, np.bool_)
-        known[there] = held[COUNT] > 0
-        there, held = there[known[there]], held[:, known[there]]
-        if there.size:
-            merged = merge_pairs(held, block[:, there])
-            block[:, there] = merged
-            self._older.replace(places[there], pack(merged))
-            self._let_go(rows[there], merged)
-        self._sink(rows[places < 0], block[:, places < 0])
-        return block, known
-
-    def _unpacked(self, places: Ints, named: Ints) -> Ints:
-        assert self._older is not None
-        return unpack(self._older.at(places), named[INSTRUMENT], named[START])
-
-    def _let_go(self, rows: Ints, block: Ints) -> None:
-        """Take candles that cannot be packed for unknown, and with them all older ones."""
-        wide = ~packable(block)
-        if wide.any():
-            self._raise_floor(rows[wide], block[START, wide])
 
     def put(self, states: States) -> None:
         """Take whole states, recomputed from the store; older ones than are kept are ignored.
@@ -180,19 +154,11 @@ class LiveBars:
             self._block[:, slots[found]] = block[:, found]
             behind = ~found & self._behind(rows, block[START])
             if self._older is not None and behind.any():
-                self._put_older(rows[behind], block[:, behind])
+                complete = block[START, behind] >= self._complete_from[rows[behind]]
+                self._older.put(rows[behind], block[:, behind], complete)
             new = ~(found | behind)
             self._insert(rows[new], block[:, new])
             self._reach_down(rows[~behind], block[START, ~behind])
-
-    def _put_older(self, rows: Ints, block: Ints) -> None:
-        assert self._older is not None
-        places = self._older.find(rows, block[START])
-        there = places >= 0
-        self._older.replace(places[there], pack(block[:, there]))
-        self._let_go(rows[there], block[:, there])
-        new = ~there & (block[START] >= self._complete_from[rows])
-        self._sink(rows[new], block[:, new])
 
     def _reach_down(self, rows: Ints, starts: Ints) -> None:
         """Let everything be complete from the candles on that `complete_from` lies in."""
@@ -236,7 +202,7 @@ class LiveBars:
             if found[0]:
                 self._block[COUNT, slots] = 0
             elif self._older is not None and self._behind(rows, starts)[0]:
-                self._put_older(rows, nothing)
+                self._older.put(rows, nothing, start >= self._complete_from[rows])
             elif start >= self._complete_from[rows[0]]:
                 self._insert(rows, nothing)
 
@@ -310,11 +276,8 @@ class LiveBars:
         block: Ints = self._block[:, first : first + self._keep]
         block = block[:, block[START] != _NONE]
         if self._older is not None:
-            starts, bars = self._older.read(row)
-            whole = starts >= self._complete_from[row]
-            older = unpack(
-                bars[whole], int(block[INSTRUMENT, 0]) if block.size else 0, starts[whole]
-            )
+            number = int(block[INSTRUMENT, 0]) if block.size else 0
+            older = self._older.read(row, number, int(self._complete_from[row]))
             block = np.concatenate([older, block], axis=1)
         return block[:, np.argsort(block[START])]
 
@@ -332,7 +295,7 @@ class LiveBars:
         """Put candles that are in no slot, by (row, start), into the oldest or an empty one."""
         if not rows.size:
             return
-        rank = _rank(rows)
+        rank = rank_of(rows)
         turns = int(rank.max()) + 1
         if self._older is None:
             gone = rank >= self._keep
@@ -358,21 +321,10 @@ class LiveBars:
             self._raise_floor(rows, np.minimum(oldest, new))  # harmless for an empty slot
         else:
             full = np.flatnonzero(newer & (oldest != _NONE))
-            self._sink(rows[full], self._block[:, rows[full] * self._keep + slot[full]])
+            self._older.add(rows[full], self._block[:, rows[full] * self._keep + slot[full]])
         rows, slot = rows[newer], slot[newer]
         self._starts[slot, rows] = new[newer]
         self._block[:, rows * self._keep + slot] = block if newer.all() else block[:, newer]
-
-    def _sink(self, rows: Ints, block: Ints) -> None:
-        """Add candles to the pages, which do not have them."""
-        assert self._older is not None
-        if not rows.size:
-            return
-        self._let_go(rows, block)
-        rank = _rank(rows)
-        for turn in range(int(rank.max()), -1, -1):
-            now = rank == turn
-            self._older.append(rows[now], block[START, now], pack(block[:, now]))
 
     def _rewrite(self, row: int, block: Ints) -> None:
         """Let these, in any order, be all candles of a row."""
@@ -383,9 +335,7 @@ class LiveBars:
         self._starts[:slots, row] = block[START, count - slots :]
         self._block[:, first : first + slots] = block[:, count - slots :]
         if self._older is not None:
-            older = block[:, : count - slots]
-            self._older.rewrite(row, older[START], pack(older))
-            self._let_go(np.full(count - slots, row), older)
+            self._older.rewrite(row, block[:, : count - slots])
 
     def _raise_floor(self, rows: Ints, starts: Ints) -> None:
         """Let the rows be complete only behind these candles."""
@@ -426,10 +376,3 @@ def row_bytes(height: int, keep: int, bars_max: int) -> int:
     """Return how many bytes an instrument takes besides its pages, at most."""
     own = 8 * (keep * (height + 1) + 2) + table_bytes(bars_max)
     return own + own // _GROWTH
-
-
-def _rank(rows: Ints) -> Ints:
-    """Return how many equal rows follow each, in rows of which equal ones lie together."""
-    last = np.flatnonzero(np.append(rows[1:] != rows[:-1], True))
-    ranks: Ints = last[np.searchsorted(last, np.arange(rows.size))] - np.arange(rows.size)
-    return ranks
