@@ -31,6 +31,7 @@ import pyarrow as pa
 from bench.harness import Comparison, Done, Side, compare
 from bench.served import request, serving
 from bench.ticks import START, arrow_body, symbols
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_history
@@ -97,6 +98,7 @@ class Engine:
         self.served = ServedCandles(
             TieredStore.open(folder, StoreSettings()),
             read_served(CandleSettings(served=",".join(INTERVALS))),
+            EVERY_TRADE,
         )
         self.served.begin(0)
         self.instruments = instruments

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import uvicorn
 from fastapi import FastAPI
 
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings, StreamSettings
 from tickplant.gateway.stream.routes import Streams, router
@@ -26,6 +27,8 @@ from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.live import LiveCandles, Watched
 from tickplant.plant.published import CandleKey, Published
+from tickplant.plant.served import ServedCandles
+from tickplant.plant.serving import Served as Kinds
 from tickplant.store.contract import NOW, AsOf
 
 BASE = 1_700_000_000_000_000_000
@@ -139,7 +142,8 @@ class FakePlant:
         self.bases = {1: 0} if bases is None else bases
         self.seq_last = seq
         self.book = read_book(self.store, seq)
-        self.candles = LiveCandles(self.store, self.book)
+        served = ServedCandles(self.store, Kinds(), EVERY_TRADE)
+        self.candles = LiveCandles(self.store, self.book, EVERY_TRADE, served)
         self.watches: list[tuple[Grid, str]] = []
         self._lock = threading.RLock()
 

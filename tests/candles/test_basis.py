@@ -6,6 +6,7 @@ from candle_cases import grid_of
 from candle_oracle import NS
 
 from tickplant.candles.basis import BASES, columns_of, has_volume, rows_of, table_of
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.model.events import SCHEMAS
 
 QUOTES = pa.table(
@@ -24,7 +25,7 @@ QUOTES = pa.table(
 ])  # fmt: skip
 def test_candles_of_quotes_skip_the_side_that_is_missing(basis, count, first, last):
     for table in (QUOTES, pa.concat_tables([QUOTES[:1], QUOTES[1:]]), QUOTES.to_batches()[0]):
-        rows = rows_of(basis, table)
+        rows = rows_of(basis, table, EVERY_TRADE)
         for instrument in (None, 7):
             bars = rows.build(grid_of("1m", "UTC", "00:00"), instrument).finish()
             assert (bars.instrument[0], bars.count[0]) == (7, count)
@@ -34,7 +35,10 @@ def test_candles_of_quotes_skip_the_side_that_is_missing(basis, count, first, la
 def test_candles_of_trades_have_a_volume():
     table = pa.table({"instrument": pa.array([7], pa.int32()), "ts_event": [NS], "seq": [1],
                       "price": [2.0], "size": pa.array([None], pa.float64())})  # fmt: skip
-    assert rows_of("trade", table).build(grid_of("1m", "UTC", "00:00")).finish().volume[0] == 0.0
+    assert (
+        rows_of("trade", table, EVERY_TRADE).build(grid_of("1m", "UTC", "00:00")).finish().volume[0]
+        == 0.0
+    )
     assert [has_volume(basis) for basis in BASES] == [True, False, False, False]
 
 

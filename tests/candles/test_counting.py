@@ -232,6 +232,6 @@ def test_rules_apply_where_conditions_were_read():
     rules = InstrumentRules(RULES, VENUES.__getitem__)
     assert rows_of("trade", table, rules).updates.tolist() == [8, 15]
     assert rows_of("trade", table.drop_columns("conditions"), rules).updates is None
-    assert rows_of("trade", table).updates is None
+    assert rows_of("trade", table, EVERY_TRADE).updates is None
     bars = rows_of("trade", table, rules).build(MINUTE).finish()
     assert (bars.open[0], bars.low[0], bars.volume[0], bars.count[0]) == (3.0, 3.0, 2.0, 2)

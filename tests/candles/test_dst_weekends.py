@@ -22,6 +22,7 @@ from candle_oracle import NS, ns
 
 from realdata import real
 from tickplant.candles.basis import rows_of
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.candles.states import FinishedBars, build
@@ -159,7 +160,11 @@ def eurusd(basis: str, interval: str, *origin: str) -> list[tuple]:
     rows = table.num_rows
     table = table.append_column("seq", pa.array(np.arange(1, rows + 1)))
     table = table.append_column("instrument", pa.array(np.ones(rows, np.int32)))
-    bars = rows_of(basis, table).build(Grid(parse_interval(interval), *origin), 1).finish()
+    bars = (
+        rows_of(basis, table, EVERY_TRADE)
+        .build(Grid(parse_interval(interval), *origin), 1)
+        .finish()
+    )
     columns = (bars.start, bars.open, bars.high, bars.low, bars.close, bars.count)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 

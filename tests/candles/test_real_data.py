@@ -12,6 +12,7 @@ from candle_oracle import ns
 
 from realdata import real
 from tickplant.candles.basis import rows_of
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.states import FinishedBars
 
 DAYS = ["oanda-eurusd-20140504", "oanda-eurusd-20140505", "oanda-eurusd-20140506",
@@ -34,7 +35,7 @@ def vendor(name: str) -> dict[str, list]:
 
 
 def bars_of(basis: str, table: pa.Table, *grid: str) -> FinishedBars:
-    return rows_of(basis, table).build(grid_of(*grid), 1).finish()
+    return rows_of(basis, table, EVERY_TRADE).build(grid_of(*grid), 1).finish()
 
 
 @pytest.mark.parametrize("day", DAYS)
@@ -63,8 +64,8 @@ def test_a_shuffled_day_gives_the_same_bits():
     table = events("trades/spy-20131007.csv.gz")
     grid = grid_of("1m", "America/New_York", "17:00")
     places = np.random.default_rng(3).permutation(table.num_rows)
-    shuffled = rows_of("trade", table.take(pa.array(places))).build(grid, 1)
-    assert np.array_equal(shuffled.block, rows_of("trade", table).build(grid, 1).block)
+    shuffled = rows_of("trade", table.take(pa.array(places)), EVERY_TRADE).build(grid, 1)
+    assert np.array_equal(shuffled.block, rows_of("trade", table, EVERY_TRADE).build(grid, 1).block)
 
 
 def test_the_fx_week_opens_on_sunday_at_17_new_york():

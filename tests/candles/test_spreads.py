@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickplant.candles.basis import height_of, rows_of
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.fill import fill_gaps
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
@@ -46,7 +47,7 @@ def table_of(quotes: list[Quote]) -> pa.Table:
 
 
 def built(basis: str, grid, quotes: list[Quote]) -> States:
-    return rows_of(basis, table_of(quotes)).build(grid)
+    return rows_of(basis, table_of(quotes), EVERY_TRADE).build(grid)
 
 
 def oracle(basis: str, grid, quotes: list[Quote]) -> dict:
@@ -132,7 +133,7 @@ def test_crossed_and_locked_quotes_count_and_one_sided_ones_do_not():
 def test_candles_of_trades_have_no_spreads_and_no_room_for_them():
     table = pa.table({"instrument": pa.array([7], pa.int32()), "ts_event": [NS], "seq": [1],
                       "price": [2.0], "size": [1.0]})  # fmt: skip
-    states = rows_of("trade", table).build(MINUTE)
+    states = rows_of("trade", table, EVERY_TRADE).build(MINUTE)
     assert states.finish().spreads is None
     assert [height_of("trade"), height_of("bid")] == [len(states.block), len(states.block) + 3]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.candles.cells import Cells
-from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.runs import COLUMNS, QUOTE_COLUMNS, Bits
 from tickplant.candles.states import Columns, States, build
@@ -87,9 +87,7 @@ class Rows:
         )
 
 
-def rows_of(
-    basis: str, table: pa.Table | pa.RecordBatch, rules: InstrumentRules = EVERY_TRADE
-) -> Rows:
+def rows_of(basis: str, table: pa.Table | pa.RecordBatch, rules: InstrumentRules) -> Rows:
     """Return the rows of a table of events that a basis is made of; null becomes NaN.
 
     The middle is (bid + ask) / 2 and the spread ask - bid where both sides are present, else NaN.

@@ -28,7 +28,7 @@ from tickplant.candles.activity import (
     with_amendments,
 )
 from tickplant.candles.basis import columns_of, rows_of, table_of
-from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.runs import Ints
 from tickplant.model.times import NS_PER_DAY
@@ -48,7 +48,7 @@ class ActivityDays:
     store: Store
     grid: Grid
     basis: str
-    rules: InstrumentRules = EVERY_TRADE
+    rules: InstrumentRules
 
     def at(self, instrument: int, day: int, seq: int) -> ActivityBars:
         """Return the bars of a day, given by its start, as they stood at `seq`."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.candles.basis import columns_of, rows_of, table_of
-from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import (
     CLOSE,
@@ -44,8 +44,8 @@ def states_between(
     basis: str,
     start: int,
     end: int,
-    as_of: AsOf = NOW,
-    rules: InstrumentRules = EVERY_TRADE,
+    as_of: AsOf,
+    rules: InstrumentRules,
 ) -> States:
     """Return the states of the events in `[start, end)`; both are boundaries of bars.
 
@@ -64,8 +64,8 @@ def states_of_bars(
     grid: Grid,
     basis: str,
     starts: Sequence[int],
-    as_of: AsOf = NOW,
-    rules: InstrumentRules = EVERY_TRADE,
+    as_of: AsOf,
+    rules: InstrumentRules,
 ) -> States:
     """Return the states of the named bars of one instrument, built anew from their events."""
     if not len(starts):
@@ -85,7 +85,7 @@ def states_of_pairs(
     grid: Grid,
     basis: str,
     pairs: Sequence[tuple[int, int]],
-    rules: InstrumentRules = EVERY_TRADE,
+    rules: InstrumentRules,
 ) -> States:
     """Return the states of the named bars, each an (instrument, start), built from their events.
 

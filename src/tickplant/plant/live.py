@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.candles.basis import height_of, table_of
-from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars
 from tickplant.candles.states import States, empty, merge
@@ -28,9 +28,8 @@ from tickplant.plant.bars import emptied_states, pairs_touched, states_of_bars, 
 from tickplant.plant.coverage import CoverageBook, Touched
 from tickplant.plant.live_activity import LiveActivity
 from tickplant.plant.served import ServedCandles, build_all
-from tickplant.plant.serving import Served
 from tickplant.plant.watermarks import NO_EVENT, Moved, Watermarks
-from tickplant.store.contract import Store
+from tickplant.store.contract import NOW, Store
 
 Ints = NDArray[np.int64]
 
@@ -71,16 +70,16 @@ class LiveCandles:
     def __init__(
         self,
         store: Store,
-        book: CoverageBook | None = None,
-        rules: InstrumentRules = EVERY_TRADE,
-        served: ServedCandles | None = None,
+        book: CoverageBook,
+        rules: InstrumentRules,
+        served: ServedCandles,
     ) -> None:
         self._store = store
         self._rules = rules
-        self._served = ServedCandles(store, Served(), rules) if served is None else served
+        self._served = served
         self._owed: list[_Batch] = []
         self._watches: dict[Watched, _Watch] = {}
-        self._book = CoverageBook() if book is None else book
+        self._book = book
         self._watermarks = Watermarks(store, self._book)
         self._activity = LiveActivity(store, self._watermarks, rules)
 
@@ -245,7 +244,7 @@ class LiveCandles:
         for start in starts:
             watch.bars.forget(instrument, start)
         states = states_of_bars(
-            self._store, instrument, what.grid, what.basis, starts, rules=self._rules
+            self._store, instrument, what.grid, what.basis, starts, NOW, self._rules
         )
         watch.bars.put(states)
         gone = sorted(set(starts) - set(states.start.tolist()))

@@ -28,7 +28,7 @@ from tickplant.candles.activity import (
     no_bars,
 )
 from tickplant.candles.basis import rows_of, table_of
-from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.runs import Ints
 from tickplant.model.times import INT64_MAX
@@ -55,9 +55,7 @@ class _Batch(NamedTuple):
 class LiveActivity:
     """The watched bars by activity; counts users as `LiveCandles` does for bars of time."""
 
-    def __init__(
-        self, store: Store, watermarks: Watermarks, rules: InstrumentRules = EVERY_TRADE
-    ) -> None:
+    def __init__(self, store: Store, watermarks: Watermarks, rules: InstrumentRules) -> None:
         self._store = store
         self._rules = rules
         self._watermarks = watermarks

@@ -20,7 +20,7 @@ a plant whose ticks come one by one has many batches and few rows."""
 
 def cost_of(rows: pa.RecordBatch) -> int:
     """Return what a batch costs to keep and to look through, in rows."""
-    return BATCH_ROWS + rows.num_rows
+    return BATCH_ROWS + int(rows.num_rows)
 
 
 class Noted(NamedTuple):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tickplant.candles.basis import columns_of, height_of, rows_of, table_of
 from tickplant.candles.cells import Cells
-from tickplant.candles.conditions import EVERY_TRADE, InstrumentRules
+from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars, row_bytes
 from tickplant.candles.pages import Lock, Pool
@@ -106,7 +106,7 @@ class _Kept:
 class ServedCandles:
     """The bars of all served kinds. Nothing is kept before `begin`."""
 
-    def __init__(self, store: Store, served: Served, rules: InstrumentRules = EVERY_TRADE) -> None:
+    def __init__(self, store: Store, served: Served, rules: InstrumentRules) -> None:
         self.lock = RLock()
         self._store = store
         self._served = served
