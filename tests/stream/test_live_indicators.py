@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from test_resumed_candles import make, moves
 from test_slow import drain, run_now
 
-from plant_kit import Clock, open_plant
+from plant_kit import NOW, Clock, open_plant, submit
 from tickplant.analytics.ask import parse_indicators
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.formats.indicators import indicator_rows
-from tickplant.gateway.stream import windows
+from tickplant.gateway.stream import indicators, windows
 from tickplant.gateway.stream.open import open_subscription
 from tickplant.gateway.stream.protocol import JSON, Subscribe
 from tickplant.gateway.stream.subscription import Subscription
@@ -125,3 +125,20 @@ def test_the_last_value_heard_is_that_of_history(
             wait_for_bars(plant)
             hear(one, live)
         assert live == stored(plant, name, interval, basis)
+
+
+def test_windows_that_grow_stay_within_their_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indicators, "BARS_MAX", 100)
+    live: Heard = {}
+    with open_plant(tmp_path, Clock(), log__sync="none") as plant:
+        one = subscribe(plant, "vwap", interval="1s", basis="trade")
+        for second in range(90):
+            submit(plant, symbol=["A", "B"], ts_event=[NOW + second * 10**9] * 2,
+                   price=[1.0, 2.0 + second], size=[1.0, 1.0])  # fmt: skip
+            wait_for_bars(plant)
+            hear(one, live)
+            assert isinstance(one, indicators.IndicatorSubscription)
+            assert one.bars_held <= 100
+        assert live == stored(plant, "vwap", "1s", "trade")

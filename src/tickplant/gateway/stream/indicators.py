@@ -223,6 +223,11 @@ class IndicatorSubscription(Subscription):
         """Whether it is live and has nothing left to read."""
         return super().caught_up and self._refilling is None
 
+    @property
+    def bars_held(self) -> int:
+        """Bars of all windows."""
+        return sum(map(len, self._windows.values()))
+
     def close(self) -> None:
         """Drop what is being read."""
         super().close()
@@ -241,7 +246,7 @@ class IndicatorSubscription(Subscription):
         assert self._refill is not None
         chunk = self._refilling.result()
         for place, window in self._refill.windows.items():
-            self._hold(place, window)
+            self._hold(place, window)  # its place is free: it was missing
         self._refilling = self._refill = None
         self._advance(self._taken)
         self.more = True
@@ -282,14 +287,15 @@ class IndicatorSubscription(Subscription):
         if window is None:
             return None
         keys: set[int] = set()
+        self._held -= len(window)
         for bar in bars:
             # What the window was read with may not have been told yet.
             affected = window.apply(bar) if seq > window.floor else window.affected_by(bar)
             if affected is None:
-                self._drop(place)
+                del self._windows[place]
                 return None
             keys.update(affected)
-        self._windows.move_to_end(place)
+        self._hold(place, window)
         gone = [self._asked.gone(bar) for bar in bars if not bar.events]
         return [*gone, *window.show(keys)]
 
@@ -315,13 +321,9 @@ class IndicatorSubscription(Subscription):
         super()._read_changed(upto)
 
     def _hold(self, place: Place, window: Window) -> None:
-        self._drop(place)
+        """Hold a window, which is not counted, as the one that was used last."""
         self._windows[place] = window
+        self._windows.move_to_end(place)
         self._held += len(window)
         while self._held > BARS_MAX and len(self._windows) > 1:
             self._held -= len(self._windows.popitem(last=False)[1])
-
-    def _drop(self, place: Place) -> None:
-        window = self._windows.pop(place, None)
-        if window is not None:
-            self._held = max(self._held - len(window), 0)
