@@ -11,6 +11,8 @@ import pytest
 
 from plant_kit import NOW, WAIT_S, open_plant, submit
 from tickplant.model.errors import LogUnavailable
+from tickplant.plant import coverage_keeper
+from tickplant.plant import plant as plant_module
 from tickplant.plant.feed_notes import Alive, Begun, Lost, Note, Repair
 from tickplant.plant.plant import Plant
 
@@ -89,3 +91,27 @@ def test_a_repair_of_no_gap_holds_up_nothing_that_waits_behind_it(
             say(plant, Lost("venue", "overload"))
         tick(plant, 0.7)
         assert gaps(plant) == [("overload", at(1), None)]
+
+
+def test_what_could_not_be_read_at_the_start_is_read_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_plant(tmp_path) as plant:
+        say(plant, Begun("venue", start=at(0)))
+        tick(plant, 0.5)
+    faults = [OSError("the share is gone")]
+    read = coverage_keeper.read_book
+
+    def refuse(*given: Any, **options: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return read(*given, **options)
+
+    monkeypatch.setattr(coverage_keeper, "read_book", refuse)
+    monkeypatch.setattr(plant_module, "LOAD_AGAIN", 8)
+    with open_plant(tmp_path) as plant:
+        say(plant, Begun("venue", start=at(3)))
+        for step in range(20):
+            tick(plant, 3 + step / 10)
+        assert plant.coverage.waiting == 0
+        assert gaps(plant) == [("restart", at(0.5), at(3))]

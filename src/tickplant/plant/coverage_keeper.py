@@ -160,6 +160,11 @@ class CoverageKeeper:
                 _LOG.warning("what a feed said was not taken: %s", fault)
         return not self.loaded or bool(self._refused)
 
+    @property
+    def waiting(self) -> int:
+        """How many notes and batches wait."""
+        return len(self._waiting)
+
     def _wait(self, feed: int, note: Note | None, act: Callable[[], object]) -> None:
         """Let something wait; of heartbeats in a row the first and the last."""
         if isinstance(note, Alive):

@@ -63,6 +63,7 @@ from tickplant.store.contract import Store
 _LOG = logging.getLogger(__name__)
 JOIN_S_MAX = 30.0
 ROOM_WAIT_S = 0.05  # how often a wait for memory looks whether somebody has waited too long
+LOAD_AGAIN = 256  # batches that wait for what is known of the feeds before it is read once more
 BEGIN_WAIT_S = 0.2  # between attempts to make the beginning of a run durable
 
 
@@ -535,6 +536,9 @@ class Plant:
 
     def _cover(self, batches: tuple[Batch, ...]) -> None:
         """Let the book take what was stored."""
+        if self.coverage.waiting % LOAD_AGAIN == LOAD_AGAIN - 1 and self._bring_back is None:
+            # What is known of the feeds could not be read when it should have been.
+            self._guard(self._load_coverage, [])
         self.coverage.book.mark()
         for batch in batches:
             if batch.table in MARKET_TABLES:
