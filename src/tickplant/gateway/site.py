@@ -36,7 +36,7 @@ _SECURITY = {
 _DOCS_SECURITY = {**_SECURITY, "Content-Security-Policy": _POLICY.format(inline=" 'unsafe-inline'")}
 _SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
-_ASSETS = ("app.css", "app.js", "chart.js", "docs.css", "docs.js", "icon.svg")
+_ASSETS = ("app.css", "app.js", "chart.js", "docs.css", "docs.js", "gaps.js", "icon.svg")
 
 
 def page_routes(document: dict[str, Any]) -> list[Route]:

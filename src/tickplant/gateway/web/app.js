@@ -1,5 +1,6 @@
 // The page at "/": everything on it comes from WS /v1/stream and the HTTP API of this host.
 import { decimals, drawCandles, drawLine } from "/web/chart.js";
+import { loadGaps } from "/web/gaps.js";
 
 const BARS = 90, SPARK = 60, TAPE = 40, SHOWN_MAX = 200, SPARKS_MAX = 60;
 const $ = (id) => document.getElementById(id);
@@ -198,8 +199,9 @@ function paintChosen() {
     const values = [["O", bar.open], ["H", bar.high], ["L", bar.low], ["C", bar.close]];
     const shown = values.map(([label, price]) => `${label} ${price.toFixed(places)}`).join("  ");
     const volume = bar.volume == null ? "" : `  V ${short.format(bar.volume)}`;
-    const usual = !bar.state || bar.state === "complete";
-    const shownState = usual ? "" : `  ${bar.state}`;
+    const covered = bar.coverage < 1 ? `, ${Math.floor(bar.coverage * 100)} % covered` : "";
+    const usual = bar.state === "complete" && !covered;
+    const shownState = usual ? "" : `  ${bar.state}${covered}`;
     $("bar").textContent =
       `${new Date(bar.start).toISOString().slice(0, 19).replace("T", " ")}Z  ${shown}${volume}` +
       `  ${count.format(bar.count)} ${bar.count === 1 ? "event" : "events"}${shownState}`;
@@ -345,6 +347,7 @@ function feedCard(feed) {
     `${short.format(feed.events)} events, ${count.format(feed.events_per_s)} a second`,
     `${feed.kind} · ${feed.venue} · ${count.format(feed.instruments)} instruments`,
   ];
+  if (feed.covered_since) said.push(`covered since ${feed.covered_since.slice(0, 19).replace("T", " ")}Z`);
   if (feed.gaps_open) said.push(`${count.format(feed.gaps_open)} ${feed.gaps_open === 1 ? "gap" : "gaps"} open`);
   if (feed.error) said.push(feed.error);
   card.append(head, ...said.map((text) => make("span", text)));
@@ -390,4 +393,5 @@ setInterval(() => {
 setInterval(() => document.hidden || requestAnimationFrame(paint), 150);
 every(1000, loadStatus);
 every(30000, loadMarket);
+every(5000, () => loadGaps(get, now()));
 connect();

@@ -51,8 +51,8 @@ function niceStep(span, count) {
   return [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= raw);
 }
 
-// Draws bars ({start, open, high, low, close, volume} with start in ms); returns the bar under the
-// pointer, or the last one.
+// Draws bars ({start, open, high, low, close, volume, coverage} with start in ms), what is not
+// covered of a bar as a band behind it; returns the bar under the pointer, or the last one.
 export function drawCandles(canvas, bars, pointer) {
   const { pen, width, height } = prepare(canvas);
   const shown = bars.filter((bar) => ![bar.open, bar.high, bar.low, bar.close].includes(null));
@@ -86,6 +86,12 @@ export function drawCandles(canvas, bars, pointer) {
     pen.fillText(time.slice(11, bar.start % 60000 ? 19 : 16), x(i), height - 9);
   });
   pen.textAlign = "left";
+
+  shown.forEach((bar, i) => {
+    if (!(bar.coverage < 1)) return;
+    pen.fillStyle = css("--accent") + "40";
+    pen.fillRect(x(i) - slot / 2, body * bar.coverage, slot, body * (1 - bar.coverage));
+  });
 
   const most = Math.max(...shown.map((b) => b.volume || 0));
   shown.forEach((bar, i) => {
