@@ -324,6 +324,22 @@ def test_a_restart_is_a_gap_from_where_the_log_proves_to_where_it_goes_on(
     history.store.close()
 
 
+def test_a_gap_that_lasts_is_repaired_when_it_has_an_end(tmp_path: Path) -> None:
+    with open_plant(tmp_path) as plant:
+        listener = Listener(plant)
+        say(plant, Begun("venue", start=at(0)))
+        tick(plant, 0.25)
+        say(plant, Lost("venue", "disconnect"))
+        id = plant.history.gaps()["id"][0].as_py()
+        say(plant, Repair("venue", id, "repaired"))
+        listener.agrees()
+        assert bars(plant.history) == {0: ("forming", 1.0)}
+        tick(plant, 1.75)
+        assert gaps(plant.history) == [("disconnect", "repaired", 0.25, 1.75)]
+        assert bars(plant.history)[0] == ("complete", 1.0)
+        listener.agrees()
+
+
 def test_an_open_gap_survives_a_restart_and_ends_once(tmp_path: Path) -> None:
     with open_plant(tmp_path) as plant:
         say(plant, Begun("venue"))

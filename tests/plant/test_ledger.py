@@ -62,16 +62,21 @@ def folded(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
             entries[seq] = {**row, "events": None, "changed": seq, "touched": 0 if end is None
                             else seq, "hull": row["start"] if end is None else end}  # fmt: skip
         elif (entry := entries.get(row["ref_seq"])) is not None:
-            repaired = entry["status"] == "repaired"
+            repaired = is_repaired(entry)
             moved = row["end"] is not None and row["end"] != entry["end"]
             for name in ("status", "events", "end"):
                 entry[name] = entry[name] if row[name] is None else row[name]
             if row["end"] is not None:
                 entry["hull"] = max(entry["hull"], row["end"])
             entry["changed"] = seq
-            if moved or repaired != (entry["status"] == "repaired"):
+            if moved or repaired != is_repaired(entry):
                 entry["touched"] = seq
     return entries
+
+
+def is_repaired(entry: dict[str, Any]) -> bool:
+    """A gap that lasts is not covered, whatever its status says."""
+    return entry["status"] == "repaired" and entry["end"] is not None
 
 
 def batches_of(rows: list[dict[str, Any]], cuts: list[int]) -> list[pa.RecordBatch]:
@@ -108,10 +113,14 @@ def test_entries_and_what_they_touch(given_steps: list[tuple[Any, ...]], cuts: l
         waiting = [entry for entry in of_feed if entry["status"] in ("open", "repairing")]
         assert ledger.unrepaired(feed) == len(waiting)
         since = 20
-        _, *touched = ledger.own_touches(feed, numbers, since)
+        at = np.full(numbers.shape, since)
+        found_touches = [
+            (numbers[which], *rest) for which, *rest in ledger.own_touches(feed, numbers, at)
+        ]
         wanted = [e for e in of_feed if e["instrument"] and e["touched"] and e["hull"] > since]
-        assert sorted(zip(*(column.tolist() for column in touched), strict=True)) == sorted(
-            (e["start"], e["hull"], e["touched"]) for e in wanted
+        rows_found = [row for part in found_touches for row in zip(*part, strict=True)]
+        assert sorted(rows_found) == sorted(
+            (e["instrument"], e["start"], e["hull"], e["touched"]) for e in wanted
         )
         for number, reach in zip(
             numbers.tolist(), ledger.last_ends(feed, numbers, whole=True).tolist(), strict=True
@@ -122,7 +131,7 @@ def test_entries_and_what_they_touch(given_steps: list[tuple[Any, ...]], cuts: l
             assert touches.highest(starts, starts + 10).tolist() == [
                 highest(mine, start, start + 10) for start in starts.tolist()
             ]
-            open_spans = [e for e in mine if e["status"] != "repaired"]
+            open_spans = [e for e in mine if not is_repaired(e)]
             missing = ledger.missing(feed, number).contains(np.arange(61))
             assert missing.tolist() == [
                 any(e["start"] <= ts and (e["end"] is None or ts < e["end"]) for e in open_spans)

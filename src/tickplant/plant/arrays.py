@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 def highest_so_far(groups: Ints, values: Ints) -> Ints:
@@ -23,3 +26,26 @@ def grown(values: Ints, size: int, filler: int) -> Ints:
     if size <= values.size:
         return values
     return np.append(values, np.full(max(size, 2 * values.size) - values.size, filler, np.int64))
+
+
+def looked_up(values: NDArray[_Value], numbers: Ints, filler: object) -> NDArray[_Value]:
+    """Return the value of each number, `filler` where there is no room for it; a copy."""
+    if not numbers.size or int(numbers.max()) < values.size:
+        return values[numbers]
+    found = np.full(numbers.shape, filler, values.dtype)
+    known = numbers < values.size
+    found[known] = values[numbers[known]]
+    return found
+
+
+def distinct(numbers: NDArray[np.integer]) -> Ints:
+    """Return the different ones of some numbers of instruments, rising."""
+    if not numbers.size:
+        return np.empty(0, np.int64)
+    high = int(numbers.max())
+    if high > 64 * numbers.size:
+        return np.unique(numbers).astype(np.int64)
+    # So close together, a mark for each is many times faster than any order.
+    marks = np.zeros(high + 1, np.bool_)
+    marks[numbers] = True
+    return np.flatnonzero(marks)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions, spans
+from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions, span, spans
 from tickplant.candles.grid import Grid
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.coverage_own import NOT_WIDENED, Grown, OwnCoverage, Widened
@@ -107,6 +107,8 @@ class CoverageBook:
         self.wide: dict[int, WideCoverage] = {}
         self.own: dict[int, OwnCoverage] = {}
         self.rows_behind = 0
+        self.version = 0
+        self._whole: dict[int, Whole] = {}
         self._lateness_ns = lateness_ns
 
     # -- the fold ------------------------------------------------------------------------------
@@ -116,6 +118,8 @@ class CoverageBook:
         with self.lock:
             self.ledger, self.wide, self.own = other.ledger, other.wide, other.own
             self.rows_behind = other.rows_behind
+            self.version += 1
+            self._whole.clear()
 
     def mark(self) -> None:
         """Remember how far each feed has come before what is taken next."""
@@ -129,6 +133,7 @@ class CoverageBook:
         if not rows.num_rows:
             return
         with self.lock:
+            self.version += 1
             self.ledger.take(rows)
             about = pc.is_in(rows.column("kind"), pa.array(["begin", "reach", "end"]))
             rows = rows.filter(about)
@@ -169,6 +174,7 @@ class CoverageBook:
         Returns what its spans by own evidence have gained.
         """
         with self.lock:
+            self.version += 1
             self.rows_behind += len(ts)
             wide = self.wide.get(feed)
             if wide is not None and wide.began is not None:
@@ -197,10 +203,24 @@ class CoverageBook:
                 known = known.union(ledger.repaired(feed, instrument, whole=False))
                 yield known, ledger.touches(feed, instrument, whole=False)
 
-    def whole(self, feed: int) -> Spans:
+    def whole(self, feed: int) -> Whole:
         """Return what a whole feed covers, of the instruments that it serves all the time."""
-        known = self.wide[feed].sessions().union(self.ledger.repaired(feed, 0, whole=True))
-        return known.subtract(self.ledger.missing(feed, 0))
+        wide, ledger, known = self.wide[feed], self.ledger, self._whole.get(feed)
+        if known is None or not known.holds(wide, ledger):
+            repaired, missing = ledger.repaired(feed, 0, whole=True), ledger.missing(feed, 0)
+            began = wide.began
+            # Nothing but the reach of the open session changes with every batch: it is left to be
+            # cut off, unless a gap was repaired that lies behind it.
+            endless = began is not None and not (len(repaired) and repaired.ends[-1] > wide.reach)
+            sessions = wide.sessions()
+            if began is not None and endless:
+                sessions = sessions.union(span(began, INT64_MAX))
+            covered = sessions.union(repaired).subtract(missing)
+            touches = ledger.touches(feed, 0, whole=True)
+            known = Whole(covered, repaired, touches, endless, ledger.version, wide.past_sessions,
+                          began, wide.reach)  # fmt: skip
+            self._whole[feed] = known
+        return known
 
     def known(self, instrument: int) -> tuple[Spans, Touches]:
         """Return what is covered of an instrument, and which rows changed that."""
@@ -276,11 +296,10 @@ class CoverageBook:
 
     def _is_known(self, number: int, *, but: int) -> bool:
         """Say whether another feed covers an instrument."""
-        parts: list[tuple[int, WideCoverage | OwnCoverage]] = [*self.wide.items()]
         one = np.array([number], np.int64)
         return any(
             part.reached(one)[0] != INT64_MIN
-            for feed, part in [*parts, *self.own.items()]
+            for feed, part in self.parts()
             if feed != but or isinstance(part, OwnCoverage)
         )
 
@@ -308,25 +327,32 @@ class CoverageBook:
     def _late(self, reach: Ints) -> Ints:
         return np.where(reach == INT64_MIN, reach, reach - self._lateness_ns)
 
-    def clear_from(self, numbers: Ints, watermarks: Ints) -> Ints:
-        """Return from when on each instrument is covered up to its watermark, and no gap touches.
+    def parts(self) -> list[tuple[int, WideCoverage | OwnCoverage]]:
+        """Return the feeds by number, each with what it covers in one of the two ways."""
+        return [*self.wide.items(), *self.own.items()]
 
-        Shape (n,); very late where that takes a closer look.
-        """
-        clear = np.full(numbers.shape, INT64_MAX, np.int64)
-        touched = np.full(numbers.shape, INT64_MIN, np.int64)
-        parts: list[tuple[int, WideCoverage | OwnCoverage]] = [
-            *self.wide.items(),
-            *self.own.items(),
-        ]
-        for feed, part in parts:
-            reached = part.reached(numbers)
-            enough = reached >= watermarks
-            np.minimum(clear, part.since(numbers), out=clear, where=enough)
-            serving = reached != INT64_MIN
-            ends = self.ledger.last_ends(feed, numbers, whole=isinstance(part, WideCoverage))
-            np.maximum(touched, ends, out=touched, where=serving)
-        return np.maximum(clear, touched)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """What a whole feed covers and which of its gaps touch that, all instruments alike.
+
+    With `endless` `known` goes on behind where the feed has come. The rest is what it was made of.
+    """
+
+    known: Spans
+    repaired: Spans
+    touches: Touches
+    endless: bool
+    version: int
+    past: Spans
+    began: int | None
+    reach: int
+
+    def holds(self, wide: WideCoverage, ledger: Ledger) -> bool:
+        """Say whether it is still what the feed covers."""
+        same = self.version == ledger.version and self.past is wide.past_sessions
+        same &= self.began == wide.began
+        return same and (self.endless or self.began is None or self.reach == wide.reach)
 
 
 class Touched(NamedTuple):

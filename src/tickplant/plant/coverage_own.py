@@ -14,13 +14,15 @@ side, a backfill); each side is one span that grows both ways.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from tickplant.candles.coverage import Flags, Ints, Spans, spans
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.plant.arrays import grown
+from tickplant.plant.arrays import distinct, grown, looked_up
+from tickplant.plant.ledger_chains import Chains
 
 
 class Widened(NamedTuple):
@@ -61,11 +63,9 @@ class OwnCoverage:
         self._closed_first = np.empty(0, np.int64)
         self._closed_last = np.empty(0, np.int64)
         self._dirty = np.empty(0, np.bool_)
-        self._closed = (
-            _NONE,
-            _NONE,
-            _NONE,
-        )  # instrument, start, end of closed spans, by instrument
+        self._chains = Chains()  # of closed spans
+        self._starts, self._ends = _NONE, _NONE  # of those
+        self._used = 0
         self.open = False
         self.grown: list[Grown] = []  # since somebody last took it
 
@@ -87,7 +87,7 @@ class OwnCoverage:
         wider = (self._first[numbers] < before) & (self._closed_last[numbers] != INT64_MIN)
         if not wider.any():
             return NOT_WIDENED
-        found = np.unique(numbers[wider])
+        found = distinct(numbers[wider])
         return Widened(found, self._closed_last[found], self._first[found])
 
     def take_reach(self, numbers: Ints, starts: Ints, ends: Ints) -> None:
@@ -105,18 +105,23 @@ class OwnCoverage:
 
     def take_end(self) -> None:
         """End the session: its spans are closed."""
-        parts = [self._closed]
         for first, last in ((self._first, self._last), (self._early_first, self._early_last)):
             found = np.flatnonzero(last != INT64_MIN)
-            parts.append((found, first[found].copy(), last[found].copy()))
-            np.minimum.at(self._closed_first, found, first[found])
-            np.maximum.at(self._closed_last, found, last[found])
-            first[found], last[found] = INT64_MAX, INT64_MIN
-        numbers, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.lexsort((starts, numbers))
-        self._closed = numbers[order], starts[order], ends[order]
+            if found.size:
+                self._close(found, first[found], last[found])
+                first[found], last[found] = INT64_MAX, INT64_MIN
         self._dirty[:] = False
         self.open = False
+
+    def _close(self, numbers: Ints, starts: Ints, ends: Ints) -> None:
+        """Keep spans for good, one of each instrument."""
+        size = self._used + numbers.size
+        self._starts, self._ends = (grown(c, size, 0) for c in (self._starts, self._ends))
+        self._starts[self._used : size], self._ends[self._used : size] = starts, ends
+        self._chains.add(self._used, np.zeros_like(numbers), numbers, ends)
+        self._used = size
+        self._closed_first[numbers] = np.minimum(self._closed_first[numbers], starts)
+        self._closed_last[numbers] = np.maximum(self._closed_last[numbers], ends)
 
     def unwritten(self) -> tuple[Ints, Ints, Ints]:
         """Return (instrument, start, end) of the spans that no row `reach` says yet."""
@@ -135,38 +140,35 @@ class OwnCoverage:
 
     def spans_of(self, instrument: int) -> Spans:
         """Return what is covered of an instrument."""
-        numbers, starts, ends = self._closed
-        low, high = np.searchsorted(numbers, (instrument, instrument + 1)).tolist()
-        first, last = [starts[low:high]], [ends[low:high]]
+        places = self._chains.of(0, instrument)
+        first, last = [self._starts[places]], [self._ends[places]]
         if instrument < self._first.size:
             first += [self._first[[instrument]], self._early_first[[instrument]]]
             last += [self._last[[instrument]], self._early_last[[instrument]]]
         return spans(np.concatenate(first), np.concatenate(last))
 
-    def spans_since(self, wanted: Ints, since: int) -> tuple[Ints, Ints, Ints]:
-        """Return (instrument, start, end) of the spans of instruments, rising, that end later."""
-        wanted = wanted[wanted < self._first.size]
-        parts = [self._closed]
+    def pieces(self, numbers: Ints, since: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """Yield (place in `numbers`, start, end) of spans of known instruments that end later than
+        their `since`; a place once in each part, and none overlaps another of its place."""
         for first, last in ((self._first, self._last), (self._early_first, self._early_last)):
-            parts.append((wanted, first[wanted], last[wanted]))
-        numbers, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
-        kept = ends > since
-        return numbers[kept], starts[kept], ends[kept]
+            ends = last[numbers]
+            here = np.flatnonzero(ends > since)
+            if here.size:
+                yield here, first[numbers[here]], ends[here]
+        for which, places in self._chains.walk(0, numbers, since):
+            yield which, self._starts[places], self._ends[places]
+
+    def closed(self, numbers: Ints) -> Ints:
+        """Return where the spans of earlier sessions end, very early where there are none."""
+        return looked_up(self._closed_last, numbers, INT64_MIN)
 
     def reached(self, numbers: Ints) -> Ints:
         """Return how far each instrument is covered, very early where it is not at all."""
-        found = np.full(numbers.shape, INT64_MIN, np.int64)
-        known = numbers < self._last.size
-        mine = numbers[known]
-        found[known] = np.maximum(self._last[mine], self._closed_last[mine])
-        return found
+        return np.maximum(looked_up(self._last, numbers, INT64_MIN), self.closed(numbers))
 
     def since(self, numbers: Ints) -> Ints:
         """Return where the last span of each begins, very late where this session has none."""
-        found = np.full(numbers.shape, INT64_MAX, np.int64)
-        known = numbers < self._first.size
-        found[known] = self._first[numbers[known]]
-        return found
+        return looked_up(self._first, numbers, INT64_MAX)
 
     def _widen(self, first: Ints, last: Ints, numbers: Ints, ts: Ints) -> None:
         before, until = first[numbers], last[numbers]

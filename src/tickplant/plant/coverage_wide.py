@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tickplant.candles.coverage import NOTHING, Flags, Ints, Spans, span
 from tickplant.model.times import INT64_MAX, INT64_MIN
-from tickplant.plant.arrays import grown
+from tickplant.plant.arrays import grown, looked_up
 
 
 class WideCoverage:
@@ -27,7 +27,7 @@ class WideCoverage:
         self.reach = self.before = INT64_MIN
         self._from_seq = 0
         self._past: list[tuple[int, int]] = []
-        self._sessions = NOTHING
+        self._past_sessions = NOTHING
         self._since = np.empty(0, np.int64)
         self._until = np.empty(0, np.int64)
         self._older: dict[int, Spans] = {}
@@ -66,7 +66,7 @@ class WideCoverage:
 
     def _close(self) -> None:
         if self.began is not None:
-            self._sessions = self._sessions.union(span(self.began, self.reach))
+            self._past_sessions = self._past_sessions.union(span(self.began, self.reach))
 
     def subscribe(self, number: int, start: int) -> None:
         """Note that an instrument is delivered from `start` on."""
@@ -103,7 +103,7 @@ class WideCoverage:
         """Return what the sessions cover of an instrument, gaps not yet taken out."""
         if instrument >= self._since.size or self._since[instrument] == INT64_MAX:
             return NOTHING
-        known = self._sessions
+        known = self._past_sessions
         if self.began is not None:
             known = known.union(span(self.began, self.reach))
         subscribed = span(int(self._since[instrument]), int(self._until[instrument]))
@@ -111,12 +111,9 @@ class WideCoverage:
 
     def reached(self, numbers: Ints) -> Ints:
         """Return how far each instrument is covered, very early where it is not at all."""
-        found = np.full(numbers.shape, INT64_MIN, np.int64)
-        known = numbers < self._since.size
-        mine = numbers[known]
-        reach = np.minimum(self._until[mine], self.reach)
-        found[known] = np.where(self._since[mine] != INT64_MAX, reach, INT64_MIN)
-        return found
+        reach = np.minimum(looked_up(self._until, numbers, INT64_MAX), self.reach)
+        reach[looked_up(self._since, numbers, INT64_MAX) == INT64_MAX] = INT64_MIN
+        return reach
 
     def bounds(self, numbers: Ints) -> tuple[Ints, Ints]:
         """Return from when and until when each instrument, which is served, is delivered."""
@@ -124,18 +121,30 @@ class WideCoverage:
 
     def was_interrupted(self, numbers: Ints) -> Flags:
         """Say of which instruments a subscription ended and began again."""
+        if not self._older:
+            return np.zeros(numbers.shape, np.bool_)
         return np.isin(numbers, list(self._older))
 
     def since(self, numbers: Ints) -> Ints:
         """Return where the open session's span of each begins, very late where there is none."""
-        found = np.full(numbers.shape, INT64_MAX, np.int64)
-        if self.began is not None:
-            known = numbers < self._since.size
-            found[known] = np.maximum(self._since[numbers[known]], self.began)
+        if self.began is None:
+            return np.full(numbers.shape, INT64_MAX, np.int64)
+        return np.maximum(looked_up(self._since, numbers, INT64_MAX), self.began)
+
+    def closed(self, numbers: Ints) -> Ints:
+        """Return where the sessions before have ended, very late where that is not so simple."""
+        ends = self._past_sessions.ends
+        found = np.full(numbers.shape, ends[-1] if ends.size else INT64_MIN, np.int64)
+        found[self.was_interrupted(numbers)] = INT64_MAX
         return found
+
+    @property
+    def past_sessions(self) -> Spans:
+        """What the sessions before the open one cover; the same object while they do not change."""
+        return self._past_sessions
 
     def sessions(self) -> Spans:
         """Return what the sessions cover of a whole feed."""
         if self.began is None:
-            return self._sessions
-        return self._sessions.union(span(self.began, self.reach))
+            return self._past_sessions
+        return self._past_sessions.union(span(self.began, self.reach))

@@ -7,6 +7,7 @@ far the gap ever reached: the bars between `start` and `hull` have at least that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tickplant.candles.coverage import Flags, Ints, Spans, spans
 from tickplant.model.events import CAUSES, STATUSES
 from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.arrays import looked_up
 from tickplant.plant.ledger_chains import Chains
 from tickplant.plant.touches import Touch, Touches
 
@@ -47,8 +49,6 @@ _ENTRY = np.dtype(
 _WHOLE = np.zeros(1, np.int64)
 """The number in an entry that is about every instrument of a feed."""
 
-_TOUCH = ("instrument", "start", "hull", "touched")
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -68,11 +68,15 @@ class Gap:
 
 
 class Ledger:
-    """All gaps as columns, by id. One thread changes it, under the lock of its owner."""
+    """All gaps as columns, by id. One thread changes it, under the lock of its owner.
+
+    `version` is another one after every change.
+    """
 
     def __init__(self) -> None:
         self._rows: NDArray[np.void] = np.empty(0, _ENTRY)
         self._used = 0
+        self.version = 0
         self._details: dict[int, str] = {}
         self._chains = Chains()
         self._lasting: dict[int, list[int]] = {}
@@ -88,6 +92,7 @@ class Ledger:
 
     def take(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Take rows of `coverage`, in sequence order; those of other kinds are left out."""
+        self.version += 1
         self._add(rows.filter(pc.equal(rows.column("kind"), "gap")))
         changes = rows.filter(pc.equal(rows.column("kind"), "change"))
         if changes.num_rows:
@@ -121,9 +126,8 @@ class Ledger:
         lasting = np.flatnonzero(~over & (made["instrument"] == 0))
         for place, feed in zip(lasting.tolist(), made["feed"][lasting].tolist(), strict=True):
             self._lasting.setdefault(feed, []).append(self._used + place)
-        repaired = np.flatnonzero(made["status"] == REPAIRED)
         self._used += count
-        self._note_repaired(made[repaired])
+        self._note_repaired(made[_is_repaired(made)])
 
     def _note_details(self, ids: Ints, details: pa.Array | pa.ChunkedArray) -> None:
         if details.null_count < len(details):
@@ -160,7 +164,7 @@ class Ledger:
     def _change(self, places: Ints, rows: pa.RecordBatch | pa.Table) -> None:
         """Take one row for each of these places, which are different ones."""
         entries, seqs = self._rows[places], rows.column("seq").to_numpy()
-        was_repaired = entries["status"] == REPAIRED
+        was_repaired = _is_repaired(entries)
         status = _codes(rows.column("status"), STATUSES)
         events, ends = rows.column("events"), rows.column("end")
         entries["changed"] = seqs
@@ -171,7 +175,7 @@ class Ledger:
         entries["end"] = np.where(has_end, _filled(ends, 0), entries["end"])
         further = np.maximum(entries["hull"], entries["end"])
         entries["hull"] = np.where(has_end, further, entries["hull"])
-        touched = moved | (was_repaired != (entries["status"] == REPAIRED))
+        touched = moved | (was_repaired != _is_repaired(entries))
         entries["touched"] = np.where(touched, seqs, entries["touched"])
         self._rows[places] = entries
         self._note_details(entries["id"], rows.column("detail"))
@@ -179,7 +183,7 @@ class Ledger:
             entries[name].astype(np.int64) for name in ("feed", "instrument", "hull")
         )
         self._chains.extend(feeds, numbers, places, hulls)
-        self._note_repaired(entries[entries["status"] == REPAIRED])
+        self._note_repaired(entries[_is_repaired(entries)])
 
     def _place(self, id: int) -> int | None:
         place = int(np.searchsorted(self.rows["id"], id))
@@ -205,13 +209,13 @@ class Ledger:
     def missing(self, feed: int, instrument: int) -> Spans:
         """Return the spans of the gaps of a feed that are not repaired."""
         mine = self._of(feed, instrument)
-        mine = mine[mine["status"] != REPAIRED]
+        mine = mine[~_is_repaired(mine)]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
     def repaired(self, feed: int, instrument: int, *, whole: bool) -> Spans:
         """Return the spans of the gaps of a feed that were repaired."""
         mine = self._of(feed, instrument, whole=whole)
-        mine = mine[mine["status"] == REPAIRED]
+        mine = mine[_is_repaired(mine)]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
     def touches(self, feed: int, instrument: int, *, whole: bool) -> Touches:
@@ -224,26 +228,31 @@ class Ledger:
             mine["touched"].astype(np.int64),
         )
 
-    def own_touches(self, feed: int, numbers: Ints, since: int) -> tuple[Ints, Ints, Ints, Ints]:
-        """Return (instrument, start, end, number) of what changed the coverage of instruments, each
-        named once, for themselves, and ends later than `since`; in any order."""
-        found = [np.empty(0, np.int64), *self._chains.walk(feed, numbers, since)]
-        rows = self._rows[np.concatenate(found)]
-        rows = rows[(rows["touched"] > 0) & (rows["hull"] > since)]
-        numbers, starts, ends, seqs = (rows[name].astype(np.int64) for name in _TOUCH)
-        return numbers, starts, ends, seqs
+    def own_touches(
+        self, feed: int, numbers: Ints, since: Ints
+    ) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:
+        """Yield (place in `numbers`, start, end, row) of what changed the coverage of instruments
+        for themselves and ends later than their `since`; a place once in each part."""
+        for which, places in self._chains.walk(feed, numbers, since):
+            starts, ends, rows = (self._rows[name][places] for name in ("start", "hull", "touched"))
+            here = np.flatnonzero((rows > 0) & (ends > since[which]))
+            yield which[here], starts[here], ends[here], rows[here]
 
-    def has_own(self, feed: int, numbers: Ints) -> Flags:
-        """Say which instruments have gaps of their own in a feed."""
-        return self._chains.has(feed, numbers)
+    def own_repaired(
+        self, feed: int, numbers: Ints, since: Ints
+    ) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """Yield (place in `numbers`, start, end) of the repaired gaps of instruments alone that end
+        later than their `since`."""
+        for which, places in self._chains.walk(feed, numbers, since):
+            here = np.flatnonzero(_is_repaired(self._rows[places]))
+            starts, ends = (self._rows[name][places[here]] for name in ("start", "end"))
+            yield which[here], starts, ends
 
     def has_repaired(self, feed: int, numbers: Ints) -> Flags:
         """Say which instruments have gaps of their own in a feed that ever were repaired."""
-        flags = self._repaired.get(feed, np.empty(0, np.bool_))
-        found = np.zeros(numbers.shape, np.bool_)
-        known = numbers < flags.size
-        found[known] = flags[numbers[known]]
-        return found
+        if feed not in self._repaired:
+            return np.zeros(numbers.shape, np.bool_)
+        return looked_up(self._repaired[feed], numbers, False)
 
     def lasting(self, feed: int) -> Gap | None:
         """Return the gap of a whole feed that lasts, if any."""
@@ -290,6 +299,12 @@ class Ledger:
     def gaps(self, places: Ints) -> list[Gap]:
         """Return the entries at these places of `rows`."""
         return [self._gap(place) for place in places.tolist()]
+
+
+def _is_repaired(entries: NDArray[np.void]) -> Flags:
+    """Say which gaps count as covered: a repair counts once it is known where the gap ends."""
+    found: Flags = (entries["status"] == REPAIRED) & (entries["end"] != OPEN_END)
+    return found
 
 
 def _filled(column: pa.Array | pa.ChunkedArray, filler: int) -> Ints:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tickplant.candles.coverage import Flags, Ints
+from tickplant.candles.coverage import Ints
 from tickplant.model.times import INT64_MIN
-from tickplant.plant.arrays import grown, highest_so_far
+from tickplant.plant.arrays import grown, highest_so_far, looked_up
 
 _NONE = -1
 
@@ -69,15 +69,10 @@ class Chains:
 
     def last(self, feed: int, numbers: Ints) -> Ints:
         """Return the place of the last entry of each instrument of a feed, -1 for none."""
-        found = np.full(numbers.shape, _NONE, np.int64)
         last = self._last.get(feed)
         if last is None:
-            return found
-        if numbers.size and int(numbers.max()) < last.size:
-            return last[numbers]
-        known = numbers < last.size
-        found[known] = last[numbers[known]]
-        return found
+            return np.full(numbers.shape, _NONE, np.int64)
+        return looked_up(last, numbers, _NONE)
 
     def reach(self, feed: int, numbers: Ints) -> Ints:
         """Return how far the entries of each instrument of a feed reach, very early for none."""
@@ -85,11 +80,6 @@ class Chains:
             return np.full(numbers.shape, INT64_MIN, np.int64)
         last = self.last(feed, numbers)
         found: Ints = np.where(last == _NONE, INT64_MIN, self._reach[last])
-        return found
-
-    def has(self, feed: int, numbers: Ints) -> Flags:
-        """Say which instruments of a feed have entries of their own."""
-        found: Flags = self.last(feed, numbers) != _NONE
         return found
 
     def of(self, feed: int, number: int) -> Ints:
@@ -101,13 +91,19 @@ class Chains:
             at = self._before.item(at)
         return np.array(found[::-1], np.int64)
 
-    def walk(self, feed: int, numbers: Ints, since: int) -> Iterator[Ints]:
-        """Yield places, of a step back in each chain, until none before reaches beyond `since`."""
+    def walk(self, feed: int, numbers: Ints, since: Ints) -> Iterator[tuple[Ints, Ints]]:
+        """Yield (place in `numbers`, place of an entry), of a step back in each chain.
+
+        An instrument is left where no entry before reaches beyond its `since`, shape (n,).
+        """
         at = self.last(feed, numbers)
-        while True:
-            at = at[at != _NONE]
-            at = at[self._reach[at] > since]
-            if not at.size:
-                return
-            yield at
+        which = np.flatnonzero(at != _NONE)
+        at = at[which]
+        while at.size:
+            on = np.flatnonzero(self._reach[at] > since[which])
+            which, at = which[on], at[on]
+            if at.size:
+                yield which, at
             at = self._before[at]
+            on = np.flatnonzero(at != _NONE)
+            which, at = which[on], at[on]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tickplant.candles.grid import Grid
 from tickplant.model.events import MARKET_TABLES
 from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.arrays import distinct, looked_up
 from tickplant.plant.coverage import CoverageBook, Measured, Numbers
-from tickplant.plant.coverage_measure import look_closer
+from tickplant.plant.coverage_measure import Outline, measured, outlined
 from tickplant.plant.newest import last_rows
 from tickplant.store.contract import NOW, AsOf, Store
 
@@ -24,6 +25,7 @@ Ints = NDArray[np.int64]
 
 NO_EVENT = INT64_MIN + 1
 _UNKNOWN = INT64_MIN
+_NO_OUTLINE = Outline(*(np.empty(0, np.int64),) * 4)
 
 
 class Moved(NamedTuple):
@@ -58,6 +60,8 @@ class Watermarks:
         self._store = store
         self._book = CoverageBook() if book is None else book
         self._last = np.empty(0, dtype=np.int64)
+        self._outline = _NO_OUTLINE
+        self._outlined = np.empty(0, dtype=np.int64)
         self._regrown: list[Regrown] = []
 
     def of(self, numbers: NDArray[np.integer]) -> Ints:
@@ -67,7 +71,8 @@ class Watermarks:
 
     def forget(self) -> None:
         """Drop everything; it is looked up anew."""
-        self._last = np.empty(0, dtype=np.int64)
+        self._last = self._outlined = np.empty(0, dtype=np.int64)
+        self._outline = _NO_OUTLINE
 
     def know(self, numbers: Ints) -> None:
         """Look up the watermarks of instruments that nobody has asked for yet."""
@@ -86,9 +91,9 @@ class Watermarks:
         if wide is not None and moved and wide.serves(instrument).all():
             numbers = wide.served
         else:
-            numbers = np.unique(instrument).astype(np.int64)
+            numbers = distinct(instrument)
             if wide is not None and moved:
-                numbers = np.union1d(numbers, wide.served)
+                numbers = distinct(np.concatenate([numbers, wide.served]))
         if not len(numbers):
             return Moved(numbers, numbers, numbers)
         self._grow(int(numbers[-1]) + 1)
@@ -98,14 +103,15 @@ class Watermarks:
         before = self._last[numbers]
         self._note_grown(feed, numbers, before)
         np.maximum.at(self._last, instrument, ts)
-        self._last[numbers] = np.maximum(self._last[numbers], self._book.watermarks(numbers))
-        return Moved(numbers, before, self._last[numbers])
+        after = np.maximum(self._last[numbers], self._book.watermarks(numbers))
+        self._last[numbers] = after
+        self._outlined[numbers] = _UNKNOWN
+        return Moved(numbers, before, after)
 
     def _note_grown(self, feed: int, numbers: Ints, before: Ints) -> None:
         """Keep what is covered of bars that were closed, or lies before what was covered."""
         for grown in self._book.grown(feed, numbers, before):
-            marks = before[np.minimum(np.searchsorted(numbers, grown.numbers), len(numbers) - 1)]
-            marks = np.where(grown.back, INT64_MAX, marks)
+            marks = np.where(grown.back, INT64_MAX, looked_up(self._last, grown.numbers, NO_EVENT))
             here = grown.lows < marks
             if here.any():
                 self._regrown.append(Regrown(*(c[here] for c in (*grown[:3], marks))))
@@ -120,15 +126,28 @@ class Watermarks:
 
         Costs a few array operations where no gap touches a bar and one feed covers it.
         """
-        return measure(self._book, self.of(instrument), grid, instrument, starts, ends)
+        numbers, watermark = np.asarray(instrument, np.int64), self.of(instrument)
+        stale = np.flatnonzero(self._outlined[numbers] != self._book.version)
+        if stale.size:  # by the first grid that asks after a batch, not by the others
+            self._draw(numbers[stale], watermark[stale])
+        return measured(self._book, self._outline, numbers, watermark, grid, numbers, starts, ends)
+
+    def _draw(self, numbers: Ints, watermarks: Ints) -> None:
+        drawn = outlined(self._book, numbers, watermarks)
+        for column, values in zip(self._outline, drawn, strict=True):
+            column[numbers] = values
+        self._outlined[numbers] = self._book.version
 
     def _grow(self, size: int) -> None:
         have = len(self._last)
         if size > have:
             more = np.full(2 * size - have, _UNKNOWN, dtype=np.int64)
             self._last = np.append(self._last, more)
+            self._outlined = np.append(self._outlined, more)
+            self._outline = Outline(*(np.append(column, more) for column in self._outline))
 
     def _look_up(self, numbers: Ints, known: AsOf, feed: int | None) -> None:
+        self._outlined[numbers] = _UNKNOWN
         self._last[numbers] = np.maximum(self._book.watermarks(numbers, before=feed), NO_EVENT)
         for table in MARKET_TABLES:
             rows = last_rows(
@@ -146,14 +165,7 @@ def measure(
     book: CoverageBook, watermark: Ints, grid: Grid, instrument: Numbers, starts: Ints, ends: Ints
 ) -> Measured:
     """Return what a book knows of bars whose instruments have these watermarks, shape (n,)."""
-    so_far = np.minimum(ends, watermark)
-    fraction = np.ones(starts.shape, np.float64)
-    revision = np.zeros(starts.shape, np.int64)
-    closer = starts < book.clear_from(np.asarray(instrument, np.int64), watermark)
-    if closer.any():
-        here = np.flatnonzero(closer)
-        numbers = np.asarray(instrument[here], np.int64)
-        fraction[here], revision[here] = look_closer(
-            book, grid, numbers, starts[here], ends[here], so_far[here]
-        )
-    return Measured(watermark, fraction, revision)
+    numbers = np.asarray(instrument, np.int64)
+    outline = outlined(book, numbers, watermark)
+    places = np.arange(numbers.size)
+    return measured(book, outline, places, watermark, grid, numbers, starts, ends)
