@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cli_kit import BASE, SECOND, fill
 from plant_kit import Clock, open_plant, submit
 from tickplant.compose import open_history
 from tickplant.feeds.replay import ReplayFeed
+from tickplant.model.errors import LogUnavailable
 from tickplant.model.events import INCOMING
-from tickplant.plant.feed_notes import Note
+from tickplant.plant.feed_notes import Alive, Begun, Note
 from tickplant.plant.history import History
 from tickplant.plant.submission import Submission
 
@@ -53,6 +57,16 @@ class Sink:
         ]
 
 
+class CutSink(Sink):
+    """Refuses the third submission."""
+
+    async def submit(self, submission: Submission) -> None:
+        self.count = getattr(self, "count", 0) + 1
+        if self.count == 3:
+            raise LogUnavailable("the disk is full")
+        await super().submit(submission)
+
+
 @asynccontextmanager
 async def stored(path: Path) -> AsyncIterator[History]:
     with open_plant(path, Clock(BASE + 600 * SECOND)) as plant:
@@ -74,6 +88,28 @@ async def test_events_come_in_order_at_their_distances(tmp_path: Path) -> None:
         due = (ts_event - BASE) / 2.0
         assert -1 <= at - due <= 0.05 * SECOND + 1  # never early, at most a period late
     assert {row[3:5] for row in found} == {("EURUSD", "ORIGIN"), ("AAPL", "ORIGIN")}
+    assert feed.done.is_set()
+    assert max(wall.slept) <= 1.0
+    alive = [note.ts for note in sink.notes if isinstance(note, Alive)]
+    assert alive == sorted(alive)
+    assert all(later - ts <= 2 * SECOND + 1 for ts, later in pairwise(alive))
+
+
+async def test_a_replay_that_is_cut_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with stored(tmp_path) as history:
+        wall = Wall()
+        whole, cut = Sink(wall), CutSink(wall)
+        await ReplayFeed(history, clock=wall, sleep=wall.sleep).run(whole)
+        feed = ReplayFeed(history, clock=wall, sleep=wall.sleep)
+        with pytest.raises(LogUnavailable):
+            await feed.run(cut)
+        wall.now += 3_600 * SECOND
+        await feed.run(cut)
+    rows = [row[1:] for row in cut.rows("ts_event", "symbol")]
+    expected = [row[1:] for row in whole.rows("ts_event", "symbol")]
+    assert rows == expected[:2] + expected[3:]  # what was refused is the plant's to note as lost
+    first, again = (note for note in cut.notes if isinstance(note, Begun))
+    assert (first.start, again.start) == (expected[0][2], expected[3][2])
     assert feed.done.is_set()
 
 

@@ -29,6 +29,7 @@ from tickplant.plant.submission import Submission
 from tickplant.store.contract import Cursor
 
 PERIOD_NS = 50 * NS_PER_MS
+ALIVE_NS = NS_PER_S  # a heartbeat at least this often, lest a quiet night be taken for a stall
 CHUNK_ROWS = 250_000
 STEP_ROWS = 20_000
 """Rows of a table that are sent at once when there is no pace to keep."""
@@ -145,6 +146,7 @@ class ReplayFeed:
         self._loop = loop
         self._wait = wait
         self._chunk_rows = chunk_rows
+        self._readers: list[TableReader] | None = None  # of a pass that is under way
 
     @property
     def instruments(self) -> int:
@@ -152,7 +154,7 @@ class ReplayFeed:
         return len(self._history.registry) if self._numbers is None else len(self._numbers)
 
     async def run(self, sink: Sink) -> None:
-        """Play the range, once or again and again."""
+        """Play the range, once or again and again; called again, it carries on where it was."""
         if self._wait is not None:
             await self._wait()
         while True:
@@ -164,13 +166,16 @@ class ReplayFeed:
         self.done.set()
 
     async def _play(self, sink: Sink) -> None:
-        readers = [
-            TableReader(self._history, table, self._numbers, *self._range, self._chunk_rows)
-            for table in self._tables
-        ]
+        begun = self._readers is not None
+        if self._readers is None:
+            self._readers = [
+                TableReader(self._history, table, self._numbers, *self._range, self._chunk_rows)
+                for table in self._tables
+            ]
+        readers = self._readers
         await self._fill(readers)
         event_origin = min(reader.next_ts() for reader in readers)
-        if not self.passes and event_origin != INT64_MAX:
+        if (begun or not self.passes) and event_origin != INT64_MAX:
             await sink.say(Begun(self.name, start=event_origin))
         wall_origin = self._clock()
         while any(not reader.empty for reader in readers):
@@ -184,10 +189,11 @@ class ReplayFeed:
                 if next_ts > upto:
                     await sink.say(Alive(self.name, min(due, next_ts)))
                     ahead_ns = (next_ts - due) / self._speed
-                    await self._sleep(max(ahead_ns, PERIOD_NS) / NS_PER_S)
+                    await self._sleep(min(max(ahead_ns, PERIOD_NS), ALIVE_NS) / NS_PER_S)
                     continue
             await self._send(sink, readers, upto)
             await self._fill(readers)
+        self._readers = None
 
     async def _fill(self, readers: list[TableReader]) -> None:
         if any(reader.empty for reader in readers):
