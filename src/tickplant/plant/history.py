@@ -19,7 +19,6 @@ from tickplant.candles.basis import BASES, table_of
 from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.fill import fill_gaps
 from tickplant.candles.grid import Grid
-from tickplant.candles.interval import parse_interval
 from tickplant.candles.states import FinishedBars, empty
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter
@@ -40,7 +39,6 @@ from tickplant.store.contract import NOW, AsOf, Cursor, Store
 
 Bars = BarReader | ServedReader
 
-MINUTE = Grid(parse_interval("1m"))
 SEQ_MAX = 10**15
 """An integer `as_of` up to here is a sequence number, above it nanoseconds (from 1970-01-12)."""
 

@@ -18,7 +18,8 @@ from pyarrow import fs
 from tickplant.formats.rows import public_candles, with_spreads
 from tickplant.model.instruments import Instrument
 from tickplant.plant.bar_table import QUOTE_SCHEMA
-from tickplant.plant.history import MINUTE, History
+from tickplant.plant.history import History
+from tickplant.plant.latest import MINUTE
 from tickplant.sql.scan import Scan
 
 _NOBODY = Instrument(number=0, symbol="", venue="")
