@@ -257,15 +257,16 @@ class LiveBars:
         """
         if not starts.size:
             return States(self._block[:, :0].copy()), []
-        rows = self._rows(instruments)
-        slots, found = self._find(rows, starts)
-        held = found.copy()
-        held[found] = self._block[COUNT, slots[found]] > 0
-        unknown = ~held & (found | (starts < self._complete_from[rows]))
-        if self._older is not None:
-            unknown |= ~found & self._behind(rows, starts)
-        missing = zip(instruments[unknown].tolist(), starts[unknown].tolist(), strict=True)
-        return States(self._block[:, slots[held]]), list(missing)
+        with self.lock:  # room is made for an instrument that is new here
+            rows = self._rows(instruments)
+            slots, found = self._find(rows, starts)
+            held = found.copy()
+            held[found] = self._block[COUNT, slots[found]] > 0
+            unknown = ~held & (found | (starts < self._complete_from[rows]))
+            if self._older is not None:
+                unknown |= ~found & self._behind(rows, starts)
+            missing = zip(instruments[unknown].tolist(), starts[unknown].tolist(), strict=True)
+            return States(self._block[:, slots[held]]), list(missing)
 
     def _row(self, instrument: int) -> int:
         return int(self._row_of[instrument]) if 0 <= instrument < self._row_of.size else -1
