@@ -5,10 +5,11 @@ from concurrent.futures import Future
 import pyarrow as pa
 import pytest
 
+from tickplant.feeds import runner as runner_module
 from tickplant.feeds.contract import FeedState, Sink
 from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.sink import PlantSink
-from tickplant.model.errors import LogUnavailable, Overloaded
+from tickplant.model.errors import LogUnavailable, Overloaded, Stopping
 from tickplant.model.events import INCOMING, TRADES
 from tickplant.plant.feed_notes import Alive, Hole, Lost, Note
 from tickplant.plant.submission import Receipt, Submission
@@ -326,6 +327,42 @@ async def test_a_feed_that_sends_heartbeats_and_falls_silent_has_stalled() -> No
     assert told.kinds == ["Begun", "Alive", "Alive", "Alive", "Lost", "Finished"]
     assert told.notes[4] == Lost("scripted", "stall", "Stalled: nothing was heard of it for 20 s")
     assert owner.states[0].restarts == 1
+
+
+class HangingFeed(ScriptedFeed):
+    """Sends a heartbeat and hangs: for some time in `close`, when it should end; then it sends."""
+
+    def __init__(self) -> None:
+        super().__init__(name="hanging")
+        self.close = asyncio.Event()
+        self.refused: list[Exception] = []
+
+    async def run(self, sink: Sink) -> None:
+        await sink.say(Alive(self.name, NOW))
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await self.close.wait()
+            try:
+                await sink.submit(trades(1))
+            except Stopping as fault:
+                self.refused.append(fault)
+
+
+async def test_a_stalled_feed_that_will_not_end_is_noted_and_heard_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner_module, "CLOSE_S_MAX", 0.0)
+    told, sleeper, feed = Told(), Sleeper(), HangingFeed()
+    owner = telling(told, sleeper, feed, stall_s=20.0)
+    owner.start()
+    await until(lambda: owner.states[0].restarts == 1)
+    assert told.kinds[:3] == ["Begun", "Alive", "Lost"]
+    assert isinstance(told.notes[2], Lost)
+    assert told.notes[2].cause == "stall"
+    feed.close.set()
+    await until(lambda: feed.refused)
+    await owner.stop()
 
 
 class HeldFeed(ScriptedFeed):

@@ -30,6 +30,9 @@ from tickplant.plant.feed_notes import Finished, Lost, Note
 
 _LOG = logging.getLogger(__name__)
 
+CLOSE_S_MAX = 10.0
+"""How long the run of a feed that has stalled may take to end."""
+
 
 class Stalled(Exception):
     """A feed that sends heartbeats has sent nothing for too long."""
@@ -138,10 +141,16 @@ class FeedRunner:
                     raise Stalled(f"nothing was heard of it for {silent_s:g} s")
             await running
         finally:
-            running.cancel()
-            await asyncio.wait({running})
-            if not running.cancelled():
-                running.exception()  # what it raised while it was ended changes nothing any more
+            await self._end(running, sink)
+
+    async def _end(self, running: asyncio.Task[None], sink: PlantSink) -> None:
+        """End a run; one that will not end (a handshake that hangs) is left alone, and unheard."""
+        sink.close()
+        running.cancel()
+        await asyncio.wait({running}, timeout=CLOSE_S_MAX)
+        if not running.done():
+            _LOG.error("the %s did not end within %g s", running.get_name(), CLOSE_S_MAX)
+        running.add_done_callback(_see)
 
     async def _wait(self, running: asyncio.Task[None], seconds: float) -> None:
         """Wait until the task is done, or this long."""
@@ -175,6 +184,12 @@ class FeedRunner:
         if not task.cancelled() and (fault := task.exception()) is not None:
             state.state, state.error = "stopped", f"{type(fault).__name__}: {fault}"
             _LOG.critical("feed %s ended for good", state.name, exc_info=fault)
+
+
+def _see(done: asyncio.Task[None]) -> None:
+    """Look at what a task raised: while it is ended that changes nothing any more."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _cause(fault: Exception) -> str:

@@ -53,6 +53,7 @@ class PlantSink:
         self._told_alive = INT64_MIN
         self._alive_at: int | None = None
         self._held_back = 0
+        self._closed = False
         self._state = state
         self._clock = clock
         self._sleep = sleep
@@ -71,6 +72,7 @@ class PlantSink:
 
     async def submit(self, submission: Submission) -> None:
         """Hand rows to the plant; see `contract.Sink.submit`."""
+        self._check_open()
         rows = submission.rows.num_rows
         with self._holding_back():
             while self._failed is None and self._rows and self._rows + rows > self._rows_max:
@@ -88,6 +90,7 @@ class PlantSink:
 
     async def say(self, note: Note) -> int | None:
         """Say something besides rows; see `contract.Sink.say`."""
+        self._check_open()
         if isinstance(note, Begun):
             self._begun = True
         else:
@@ -98,6 +101,14 @@ class PlantSink:
                 return None
             self._told_alive = note.ts
         return await self._pass_on(note)
+
+    def close(self) -> None:
+        """Take nothing any more: the run is over, though it may not have noticed yet."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Stopping(f"this run of the feed {self._state.name} is over")
 
     async def _begin(self) -> None:
         if not self._begun:
