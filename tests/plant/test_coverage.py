@@ -18,6 +18,7 @@ from tickplant.model.errors import NotFound
 from tickplant.plant.feed_notes import (
     Alive,
     Begun,
+    Complete,
     Finished,
     Hole,
     Lost,
@@ -394,6 +395,33 @@ def test_runs_that_import_older_and_newer_days_cover_those_and_no_more(tmp_path:
     assert told == [("restart", "open", 12.0, 20.0)]
 
 
+def test_what_is_declared_complete_is_covered_from_end_to_end(tmp_path: Path) -> None:
+    with open_plant(tmp_path) as plant:
+        listener = Listener(plant)
+        tick(plant, 1.25, 3.5, feed="import")
+        assert bars(plant.history) == {
+            0: ("gap", 0.0), 1: ("partial", 0.75), 2: ("quiet", 1.0), 3: ("forming", 1.0),
+        }  # fmt: skip
+        declared = Complete("import", [("A", "ORIGIN"), ("NOBODY", "ORIGIN")], at(0), at(6))
+        say(plant, declared)
+        whole = {
+            0: ("quiet", 1.0), 1: ("complete", 1.0), 2: ("quiet", 1.0), 3: ("complete", 1.0),
+            4: ("quiet", 1.0), 5: ("quiet", 1.0),
+        }  # fmt: skip
+        assert {start: bar for start, bar in bars(plant.history).items() if start < 6} == whole
+        listener.agrees()
+        assert {row["state"] for row in listener.bars.values()} == {"complete"}
+        seq = plant.seq_last
+        say(plant, declared)
+        say(plant, Complete("import", [("A", "ORIGIN")], at(2), at(4)))
+        assert plant.seq_last == seq
+        assert [instrument.symbol for instrument in plant.registry] == ["A"]
+        assert gaps(plant.history) == []
+    history = open_folder(tmp_path).history
+    assert {start: bar for start, bar in bars(history).items() if start < 6} == whole
+    history.store.close()
+
+
 def test_two_feeds_of_an_instrument_cover_for_each_other(tmp_path: Path) -> None:
     with open_plant(tmp_path) as plant:
         listener = Listener(plant)
@@ -463,6 +491,7 @@ moves = st.one_of(
     st.tuples(st.just("alive"), spots, st.sampled_from(["venue", "other"])),
     st.tuples(st.just("hole"), spots, spots, st.one_of(st.none(), names)),
     st.tuples(st.just("repair"), st.integers(0, 9), st.sampled_from(["repaired", "unrepairable"])),
+    st.tuples(st.just("complete"), spots, spots, names, st.sampled_from(["venue", "push"])),
     st.tuples(st.just("restart"), st.booleans()),
     st.tuples(st.just("archive")),
 )
@@ -482,6 +511,9 @@ def move(plant: Plant, step: tuple[Any, ...]) -> None:
             start, end = sorted((at(one), at(other)))
             symbols = None if symbol is None else [(symbol, "ORIGIN")]
             say(plant, Hole("venue", start, end + 1, "sequence", symbols))
+        case "complete", one, other, symbol, feed:
+            start, end = sorted((at(one), at(other)))
+            say(plant, Complete(feed, [(symbol, "ORIGIN")], start, end + 1))
         case "repair", place, status:
             mine = [g for g in plant.history.gaps().to_pylist() if g["feed"] > 0]
             if mine:

@@ -38,6 +38,7 @@ step = st.one_of(
     st.tuples(st.just("subscribe"), st.sampled_from(WIDE), number, minute),
     st.tuples(st.just("unsubscribe"), st.sampled_from(WIDE), number, minute),
     st.tuples(st.just("lost"), st.sampled_from(WIDE)),
+    st.tuples(st.just("cover"), number, minute, st.integers(1, 20)),
     st.tuples(st.just("gap"), st.sampled_from(WIDE + OWN), st.sampled_from((0, 0, 1, 2)), minute,
               st.integers(0, 9)),
     st.tuples(st.just("change"), st.integers(0, 9), st.none() | minute,
@@ -81,6 +82,9 @@ class Book:
                 wide is not None and session and self.book.ledger.lasting(rest[0]) is None
             ):
                 self.gap(rest[0], 0, wide.reach, None)
+            case "cover":
+                end = at(rest[1] + rest[2])
+                self.take("cover", 3, rest[0], start=at(rest[1]), end=end)
             case "gap":
                 self.gap(rest[0], rest[1], at(rest[2]), at(rest[2] + rest[3]))
             case "change" if self.gaps:

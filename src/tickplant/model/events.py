@@ -103,7 +103,7 @@ every instrument that the feed is subscribed to; `start` and `end` are event tim
 docs/concepts/coverage.md for what each kind of row says).
 """
 
-KINDS = ("begin", "reach", "end", "gap", "change")
+KINDS = ("begin", "reach", "end", "cover", "gap", "change")
 """The kinds of rows of `coverage`."""
 
 CAUSES = ("disconnect", "sequence", "stall", "restart", "overload")

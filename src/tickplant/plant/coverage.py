@@ -7,6 +7,7 @@ any feed that serves it covers it then:
 
     whole feed     sessions ∩ subscriptions, less the gaps that are not repaired
     own evidence   from the first to the last event of each session (`coverage_own`)
+    declared       where somebody says that everything is there (`coverage_declared`)
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from tickplant.candles.coverage import NOTHING, Floats, Ints, Spans, fractions, span, spans
 from tickplant.candles.grid import Grid
 from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.plant.coverage_declared import DeclaredCoverage
 from tickplant.plant.coverage_own import NOT_WIDENED, Grown, OwnCoverage, Widened
 from tickplant.plant.coverage_wide import WideCoverage
 from tickplant.plant.ledger import Ledger
@@ -106,6 +108,7 @@ class CoverageBook:
         self.ledger = Ledger()
         self.wide: dict[int, WideCoverage] = {}
         self.own: dict[int, OwnCoverage] = {}
+        self.declared = DeclaredCoverage()
         self.rows_behind = 0
         self.version = 0
         self._whole: dict[int, Whole] = {}
@@ -117,7 +120,7 @@ class CoverageBook:
         """Be what another book is, which is not used any more."""
         with self.lock:
             self.ledger, self.wide, self.own = other.ledger, other.wide, other.own
-            self.rows_behind = other.rows_behind
+            self.declared, self.rows_behind = other.declared, other.rows_behind
             self.version += 1
             self._whole.clear()
 
@@ -135,12 +138,18 @@ class CoverageBook:
         with self.lock:
             self.version += 1
             self.ledger.take(rows)
+            self._declare(rows.filter(pc.equal(rows.column("kind"), "cover")))
             about = pc.is_in(rows.column("kind"), pa.array(["begin", "reach", "end"]))
             rows = rows.filter(about)
             feeds = rows.column("feed").to_numpy()
             for feed in np.unique(feeds).tolist():
                 if feed:
                     self._take_feed(feed, _Extents.of(rows.filter(pa.array(feeds == feed))))
+
+    def _declare(self, rows: pa.RecordBatch | pa.Table) -> None:
+        if rows.num_rows:
+            columns = (rows.column(name).to_numpy() for name in ("instrument", "start", "end"))
+            self.declared.add(*(column.astype(np.int64) for column in columns))
 
     def _take_feed(self, feed: int, rows: _Extents) -> None:
         if feed not in self.wide and not rows.is_wide:
@@ -203,6 +212,10 @@ class CoverageBook:
                 known = known.union(ledger.repaired(feed, instrument, whole=False))
                 yield known, ledger.touches(feed, instrument, whole=False)
 
+        known = self.declared.spans_of(instrument)
+        if len(known):
+            yield known, _NO_TOUCHES
+
     def whole(self, feed: int) -> Whole:
         """Return what a whole feed covers, of the instruments that it serves all the time."""
         wide, ledger, known = self.wide[feed], self.ledger, self._whole.get(feed)
@@ -243,16 +256,20 @@ class CoverageBook:
             return InstrumentCoverage(max(own_last, self.watermark(instrument)), known, touches)
 
     def watermark(self, instrument: int) -> int:
-        """Return how far the whole feeds that serve an instrument have come."""
+        """Return how far the whole feeds that serve an instrument, and declarations, have come."""
         with self.lock:
             return int(self.watermarks(np.array([instrument]))[0])
 
     def watermarks(self, numbers: Ints, *, before: int | None = None) -> Ints:
-        """Return how far the whole feeds that serve each instrument have come, shape (n,).
+        """Return how far the whole feeds that serve each instrument have come, shape (n,), or up
+        to where it is declared to be complete.
 
-        `before` names a feed of which only what it had reached before its last batch counts.
+        `before` names a feed of which only what it had reached before its last batch counts, and
+        no declaration.
         """
         found = np.full(numbers.shape, INT64_MIN, np.int64)
+        if before is None:
+            found = self.declared.reached(numbers)
         for feed, wide in self.wide.items():
             reached = wide.reached(numbers)
             if feed == before:
@@ -274,6 +291,14 @@ class CoverageBook:
             if len(ahead):
                 lows, highs = np.full((2, len(ahead)), ((wide.before,), (wide.reach,)), np.int64)
                 yield Grown(ahead, lows, highs, np.zeros(len(ahead), np.bool_))
+
+    def declared_by(self, rows: pa.RecordBatch) -> Iterator[tuple[int, Ints]]:
+        """Yield the feeds that made declarations in these rows, and of which instruments."""
+        feeds = rows.column("feed").to_numpy()
+        is_cover = np.asarray(pc.equal(rows.column("kind"), "cover"), np.bool_)
+        for feed in np.unique(feeds[is_cover]).tolist():
+            numbers = rows.column("instrument").to_numpy()[is_cover & (feeds == feed)]
+            yield feed, numbers.astype(np.int64)
 
     def touched_by(self, rows: pa.RecordBatch) -> list[Touched]:
         """Return where these rows of `coverage`, which were taken, changed what is covered."""

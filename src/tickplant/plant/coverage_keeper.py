@@ -19,15 +19,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tickplant.candles.coverage import Ints
+from tickplant.candles.coverage import Ints, span
 from tickplant.model.errors import NotFound, PassingError
 from tickplant.model.events import COVERAGE, SCHEMAS
 from tickplant.model.times import INT64_MIN
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.coverage import CoverageBook
-from tickplant.plant.coverage_own import Widened
+from tickplant.plant.coverage_own import Grown, OwnCoverage, Widened
 from tickplant.plant.coverage_reader import MARKER_FEED, read_book
-from tickplant.plant.feed_notes import Alive, Begun, Finished, Hole, Lost, Note, Repair, Subscribed
+from tickplant.plant.feed_notes import (
+    Alive,
+    Begun,
+    Complete,
+    Finished,
+    Hole,
+    Lost,
+    Note,
+    Repair,
+    Subscribed,
+)
 from tickplant.plant.ledger import Gap
 from tickplant.store.contract import Store
 
@@ -277,6 +287,8 @@ class CoverageKeeper:
                 return self._note_hole(feed, note)
             case Repair():
                 self._repair(feed, note)
+            case Complete():
+                self._declare(feed, note)
             case Finished():
                 self._finish(feed)
         return None
@@ -320,6 +332,22 @@ class CoverageKeeper:
         change = _change(feed, gap.instrument, gap.id)
         change |= {"status": note.status, "events": note.events, "detail": note.detail}
         self._write([change])
+
+    def _declare(self, feed: int, note: Complete) -> None:
+        """Write down what is declared and not yet declared, or known of feeds, anyway."""
+        rows: list[Row] = []
+        grown: list[tuple[int, int, int]] = []
+        found = (self._catalog.registry.find(*symbol) for symbol in note.symbols)
+        for number in sorted({one.number for one in found if one is not None}):
+            left = span(note.start, note.end)
+            if len(left.subtract(self.book.declared.spans_of(number))):
+                rows.append(_row(feed, "cover", number, start=note.start, end=note.end))
+                left = left.subtract(self.book.known(number)[0])
+                grown += [(number, *piece) for piece in zip(left.starts, left.ends, strict=True)]
+        if rows and self._write(rows) and grown:
+            numbers, lows, highs = np.array(grown, np.int64).T
+            own = self.book.own.setdefault(feed, OwnCoverage())
+            own.grown.append(Grown(numbers, lows, highs, np.ones(len(grown), np.bool_)))
 
     def _finish(self, feed: int) -> None:
         self._begun.pop(feed, None)

@@ -65,6 +65,7 @@ def outlined(book: CoverageBook, numbers: Ints, watermarks: Ints) -> Outline:
         further = np.maximum(further, np.where(ahead, high, reached))
         low, high = np.where(ahead, since, low), np.where(ahead, reached, high)
     settled = np.maximum(np.maximum(settled, touched), further)
+    np.maximum(settled, book.declared.reached(numbers), out=settled)
     return Outline(np.maximum(clear, touched), settled, low, high)
 
 
@@ -134,6 +135,7 @@ def look_closer(
         closer.add_wide(feed, wide)
     for feed, own in book.own.items():
         closer.add_own(feed, own)
+    closer.add_declared()
     part = _divided(closer.covered(within), _lengths(within, starts, so_far))
     revision = closer.revision
     one_by_one = np.flatnonzero(closer.alone)
@@ -200,14 +202,24 @@ class _Closer:
         if repaired.any():
             found += ledger.own_repaired(feed, numbers, starts)
             self._feeds[here[repaired]] += 1
-        for which, lows, highs in found:
-            bars = here[which]
-            low, high = np.maximum(lows, self._starts[bars]), np.minimum(highs, self._so_far[bars])
-            self._pieces.append((bars, low, high))
+        self._add_pieces(here, found)
         for which, lows, highs, rows in ledger.own_touches(feed, numbers, starts):
             hit = np.flatnonzero((lows < ends[which]) & (highs > starts[which]))
             bars = here[which[hit]]
             self.revision[bars] = np.maximum(self.revision[bars], rows[hit])
+
+    def add_declared(self) -> None:
+        """Add what was declared, which may overlap what was declared as well."""
+        found = list(self._book.declared.pieces(self._numbers, self._starts))
+        for which, _, _ in found[:1]:
+            self._feeds[which] += 2
+        self._add_pieces(np.arange(self._starts.size), found)
+
+    def _add_pieces(self, here: Ints, found: list[Piece]) -> None:
+        for which, lows, highs in found:
+            bars = here[which]
+            low, high = np.maximum(lows, self._starts[bars]), np.minimum(highs, self._so_far[bars])
+            self._pieces.append((bars, low, high))
 
     def covered(self, within: Spans | None) -> Ints:
         """Return how much of each bar is covered, in ns."""

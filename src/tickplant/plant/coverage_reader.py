@@ -150,7 +150,8 @@ class CoverageChanges:
                 found.append(np.array([touch["instrument"]], np.int64))
             elif feed in self._now.wide:
                 found.append(self._now.wide[feed].served)
-        return np.unique(np.concatenate(found)).tolist() if found else []
+        found.append(self._now.declared.numbers_from(len(self._before.declared)))
+        return np.unique(np.concatenate(found)).tolist()
 
     def of(self, instrument: int) -> tuple[InstrumentCoverage, InstrumentCoverage]:
         """Return the coverage of an instrument at both."""

@@ -74,10 +74,23 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class Complete:
+    """Somebody says that all events of these instruments in a span are there.
+
+    Instruments that are not known are left out.
+    """
+
+    feed: str
+    symbols: Sequence[tuple[str, str]]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The feed has come to its end."""
 
     feed: str
 
 
-Note = Begun | Alive | Subscribed | Lost | Hole | Repair | Finished
+Note = Begun | Alive | Subscribed | Lost | Hole | Repair | Complete | Finished
