@@ -153,6 +153,17 @@ def test_export_quarantine_and_candles(
     assert [(bar["symbol"], bar["count"]) for bar in ran.lines()] == [("AAPL", 1), ("EURUSD", 4)]
 
 
+def test_export_of_candles_takes_days_and_other_tables_refuse_them(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    days = ("--calendar", "XNYS", "--session", "extended", "--data", folder)
+    ran = run(capfdbinary, "export", "candles", "AAPL", "--interval", "1d", *days)
+    (bar,) = csv.DictReader(io.StringIO(ran.out))
+    assert bar["start"] == "2023-11-14T09:00:00Z"
+    refused = run(capfdbinary, "export", "trades", "AAPL", *days)
+    assert (refused.code, "--calendar: XNYS is not allowed" in refused.err) == (2, True)
+
+
 def test_a_failed_export_leaves_no_file(
     folder: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

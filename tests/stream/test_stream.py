@@ -272,6 +272,16 @@ ERRORS: list[tuple[Any, str, Any]] = [
         5,
     ),
     (
+        {"op": "subscribe", "id": 5, "channel": "trades", "symbols": ["*"], "calendar": "XNYS"},
+        "bad_grid",
+        5,
+    ),
+    (
+        {"op": "subscribe", "id": 5, "channel": "quotes", "symbols": ["*"], "period": 5},
+        "bad_indicator",
+        5,
+    ),
+    (
         {"op": "subscribe", "id": 5, "channel": "trades", "symbols": ["*"], "from": "yesterday"},
         "bad_from",
         5,

@@ -212,12 +212,17 @@ def export(
     end: End = None,
     interval: Interval = "1m",
     basis: Basis = None,
+    timezone: Timezone = None,
+    day_start: DayStart = None,
+    calendar: Calendar = None,
+    session: Session = None,
     form: Format = None,
     out: Out = None,
 ) -> int:
     """Write stored rows to a file, or print them, in memory that does not grow with their number.
 
-    Rows are ordered by symbol as given, then by event time. --interval and --basis are for candles.
+    Rows are ordered by symbol as given, then by event time. --interval, --basis and what says when
+    days begin are for candles.
     """
     from tickplant.cli.output import CSV, TABLE, Output, choose_format  # noqa: PLC0415 - heavy
     from tickplant.cli.sources import open_source  # noqa: PLC0415 - heavy
@@ -229,10 +234,16 @@ def export(
     if bool(symbols) == (table == "quarantine"):
         allowed = "no symbol for quarantine" if symbols else "at least one symbol, or '*' for all"
         raise InvalidParameter("SYMBOL", " ".join(symbols or ()), allowed, where="argument")
+    days = {"timezone": timezone, "day_start": day_start, "calendar": calendar, "session": session}
+    bars = {name: value for name, value in {"basis": basis, **days}.items() if value is not None}
+    if bars and table != "candles":
+        name, value = next(iter(bars.items()))
+        raise InvalidParameter(f"--{name.replace('_', '-')}", value, "nothing, except with candles")
     began = time.perf_counter()
     with open_source(common) as source, Output(out, chosen) as output:
         query = {"start": start, "end": end}
-        for part in _export_parts(source, table, symbols or [], query, interval, basis):
+        bars["interval"] = interval
+        for part in _export_parts(source, table, symbols or [], query, bars):
             output.write(part)
             _show_progress(output.rows, began)
     took = time.perf_counter() - began
@@ -246,8 +257,7 @@ def _export_parts(
     table: str,
     symbols: list[str],
     query: dict[str, Any],
-    interval: str,
-    basis: str | None,
+    bars: dict[str, str],
 ) -> Iterator[pa.Table]:
     from tickplant.formats.rows import with_spreads  # noqa: PLC0415 - heavy
 
@@ -261,10 +271,9 @@ def _export_parts(
         symbols = [f"{venue}:{symbol}" for venue, symbol in pairs]
     for symbol in symbols:
         if table == "candles":
-            chosen = {} if basis is None else {"basis": basis}
-            bars = source.candles(symbol, interval=interval, **given, **chosen).arrow()
+            found = source.candles(symbol, **given, **bars).arrow()
             # One file has one set of columns, and bars of trades and of quotes may share it.
-            yield with_spreads(bars) if basis is None and len(symbols) > 1 else bars
+            yield with_spreads(found) if "basis" not in bars and len(symbols) > 1 else found
         else:
             yield from source.row_chunks(table, symbol, **given)
 

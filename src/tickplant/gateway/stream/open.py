@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +49,8 @@ from tickplant.store.contract import NOW
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
 LATER_CHANNELS = ("books",)
+_OF_BARS = (CANDLES, INDICATORS)
+_BARS = ("interval", "basis", "timezone", "day_start", "calendar", "session")
 _WHOLE = re.compile(r"\d{1,19}\Z", re.ASCII)
 
 
@@ -156,10 +158,22 @@ def check_channel(message: Subscribe) -> None:
         )
     if message.snapshot and message.from_ is not None:
         raise ProtocolError("bad_snapshot", "snapshot: is allowed only without from")
-    if message.channel != INDICATORS and message.name is not None:
-        raise ProtocolError("bad_indicator", "name: is allowed only for the channel indicators")
+    if message.channel != INDICATORS:
+        _check_absent(message, ("name", *PARAMETERS), "bad_indicator", (INDICATORS,))
+    if message.channel not in _OF_BARS:
+        _check_absent(message, _BARS, "bad_grid", _OF_BARS)
     if message.channel == STATUS and (message.from_ is not None or message.snapshot):
         raise ProtocolError("bad_from", "from, snapshot: are not allowed for the channel status")
+
+
+def _check_absent(
+    message: Subscribe, names: Sequence[str], code: str, channels: Sequence[str]
+) -> None:
+    """Refuse what would change nothing, so that nobody takes it for heard."""
+    for name in names:
+        if getattr(message, name) is not None:
+            said = f"is allowed only for the channel {' or '.join(channels)}"
+            raise ProtocolError(code, f"{name}: {said}")
 
 
 def find_origin(message: Subscribe, plant: StreamPlant) -> Origin:
@@ -206,7 +220,7 @@ def _known_seq(seq: int, run: int | None, plant: StreamPlant) -> int:
 
 def find_query(message: Subscribe) -> CandleQuery | None:
     """Return which candles are asked for, None on the other channels."""
-    if message.channel not in (CANDLES, INDICATORS):
+    if message.channel not in _OF_BARS:
         return None
     if message.interval is None:
         raise ProtocolError("bad_interval", "interval: is needed for bars, for example 1m")
