@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,21 @@ def test_a_read_that_an_amendment_overtakes_is_of_the_time_before_it(
         assert (bar["close"], bar["revision"]) == (1.0, 1)
         again = plant.history.candles(plant.registry.resolve("A"), grid).table.to_pylist()[0]
         assert (again["close"], again["revision"]) == (5.0, 2)
+
+
+@pytest.mark.parametrize(("table", "basis"), [("quotes", "trade"), ("trades", "mid")])
+@pytest.mark.parametrize("fill", ["previous", "null"])
+def test_what_was_never_traded_or_quoted_has_bars_that_say_so(
+    tmp_path: Path, table: str, basis: str, fill: str
+) -> None:
+    prices = {"price": [1.0] * 2} if table == "trades" else {"bid_price": [1.0] * 2}
+    first = NOW // MINUTE * MINUTE - 60 * MINUTE
+    with open_plant(tmp_path) as plant:
+        submit(plant, table, symbol=["Q"] * 2, ts_event=[first, first + 2 * MINUTE], **prices)
+        find = partial(plant.history.candles, plant.registry.resolve("Q"), GRID, basis=basis)
+        filled = find(start=first - MINUTE, fill=fill).table
+        assert filled["state"].to_pylist() == ["gap", "quiet", "quiet", "forming"]
+        assert filled["count"].to_pylist() == [0] * 4
+        assert filled["open"].null_count == filled["revision"].null_count == 4
+        assert find(fill=fill).table.num_rows == find(start=first).table.num_rows == 0
+        assert filled.schema == find(fill=fill).table.schema

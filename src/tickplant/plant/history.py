@@ -323,20 +323,22 @@ class History:
         fill: str,
         watermark: int,
     ) -> FinishedBars:
-        """Return bars without holes, from the first known one or `start` to the last event.
+        """Return bars without holes, from the first known one or `start` to the watermark's.
 
         Raises `InvalidParameter` for more than `FILLED_MAX` where there is no limit.
         """
         grid = reader.grid
         count = FILLED_MAX + 1 if limit is None else limit
-        if reader.span is None:
+        # With a start there are bars of an instrument that never had such an event, too.
+        first = start if reader.span is None else reader.span[0]
+        if first is None or watermark == INT64_MIN:
             return empty().finish()
         last = watermark if end is None else min(watermark, end - 1)
         grid.check_known(last, last)
         until = grid.next(grid.floor(watermark))
         until = until if end is None else min(until, end)
         if start is None:
-            newest = grid.newest(grid.floor(reader.span[0]), until, count)
+            newest = grid.newest(grid.floor(first), until, count)
             since = int(newest[0]) if len(newest) else until
         else:
             since = grid.floor(start)
