@@ -151,7 +151,8 @@ class CoverageChanges:
             elif feed in self._now.wide:
                 found.append(self._now.wide[feed].served)
         found.append(self._now.declared.numbers_from(len(self._before.declared)))
-        return np.unique(np.concatenate(found)).tolist()
+        numbers: list[int] = np.unique(np.concatenate(found)).tolist()
+        return numbers
 
     def of(self, instrument: int) -> tuple[InstrumentCoverage, InstrumentCoverage]:
         """Return the coverage of an instrument at both."""
