@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from tickplant.cli.common import Common, command
 from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from tickplant.feeds.files import Progress, Sink, Totals
+    from tickplant.feeds.files import Declare, Progress, Sink, Totals
     from tickplant.model.rejects import Reject
 
 EVERY_S = 5.0
@@ -85,6 +85,14 @@ def import_(
             help="IANA zone of times that name none; without it they are refused.",
         ),
     ] = None,
+    covers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            show_default=False,
+            help="Each file has everything of its instruments from START..END, or of its days.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", metavar=" ", help="Exit with 1 where a row was refused.")
     ] = False,
@@ -94,13 +102,21 @@ def import_(
     A row is stored once, however often its file is imported. Bad rows are refused, counted by
     reason and kept in the quarantine; the good ones around them are taken. With --url, rows that
     cannot be read as rows are named at the end but not sent, so the plant does not know of them.
-    Without --url the folder must not be in use by a plant.
+    Without --url the folder must not be in use by a plant. --covers START..END says that the files
+    lack nothing of their instruments in that span, so that its bars are complete or quiet;
+    --covers days says so of the UTC days that each file has rows of.
     """
-    from tickplant.feeds.files import import_files  # noqa: PLC0415 - heavy
+    import time  # noqa: PLC0415 - only here
+
+    from tickplant.feeds.filecovers import parse_covers  # noqa: PLC0415 - heavy
+    from tickplant.feeds.files import Covers, import_files  # noqa: PLC0415 - heavy
 
     common.check_one_source()
     mapping = dict(_split_column(text) for text in column or ())
-    with _open_sink(common) as (sink, default_venue), _progress(common) as progress:
+    now = time.time_ns()
+    span = None if covers is None else parse_covers(covers, now)
+    with _open_sink(common) as opened, _progress(common) as progress:
+        sink, declare, default_venue = opened
         totals = import_files(
             files,
             sink=sink,
@@ -111,6 +127,7 @@ def import_(
             time_unit=time_unit,
             timezone=timezone,
             progress=progress,
+            covers=None if covers is None else Covers(span, now, declare),
         )
     _say(common, totals, sink)
     return 1 if strict and totals.rejected else 0
@@ -126,19 +143,27 @@ def _split_column(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _open_sink(common: Common) -> Iterator[tuple[Sink, str]]:
-    """Open what takes the rows; give it with the venue of rows that name none."""
+def _open_sink(common: Common) -> Iterator[tuple[Sink, Declare, str]]:
+    """Open what takes the rows; give it with what takes declarations, and the venue of rows that
+    name none."""
     if common.url is not None:
         from tickplant.cli.remote import RemoteSink  # noqa: PLC0415 - heavy
 
         with RemoteSink(common.url) as remote:
-            yield remote, common.settings().push.venue
+            yield remote, remote.declare, common.settings().push.venue
         return
     from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy
+    from tickplant.feeds.files import FEED  # noqa: PLC0415 - heavy
+    from tickplant.plant.feed_notes import Complete  # noqa: PLC0415 - heavy
 
     settings = common.settings()
     with OpenPlant(settings) as opened:
-        yield opened.plant, settings.push.venue
+        plant = opened.plant
+
+        def declare(names: Sequence[tuple[str, str]], start: int, end: int) -> None:
+            plant.tell(Complete(FEED, names, start, end)).result()
+
+        yield plant, declare, settings.push.venue
 
 
 @contextmanager

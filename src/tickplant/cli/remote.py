@@ -44,6 +44,15 @@ class RemoteSink:
         """Send rows; the future is done when the plant has made them durable."""
         return self._pool.submit(self._send, submission)
 
+    def declare(self, names: Sequence[tuple[str, str]], start: int, end: int) -> None:
+        """Say that everything of these (symbol, venue) in `[start, end)` has been sent."""
+        known = self._client.instruments().arrow()
+        pairs = set(zip(known["symbol"].to_pylist(), known["venue"].to_pylist(), strict=True))
+        # One of which every row was refused is not known there, and has nothing to be declared.
+        found = [f"{venue}:{symbol}" for symbol, venue in names if (symbol, venue) in pairs]
+        if found:
+            self._client.declare(found, start, end)
+
     def _send(self, submission: Submission) -> Receipt:
         rows = _with_venue(pa.Table.from_batches([submission.rows]), submission.venue)
         if not rows.num_rows:

@@ -189,6 +189,16 @@ def post_rows(table: str, rows: Any, strict: bool | None) -> Call[Receipt]:
     return merge_receipts(receipts, sizes)
 
 
+def declare_complete(symbols: str | Iterable[str], start: Any, end: Any) -> Call[dict[str, Any]]:
+    """Say that everything of some instruments in a span has been sent."""
+    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    said = {"symbols": names, "start": _text(start), "end": _text(end)}
+    content = msgspec.json.encode(said)
+    answer = yield Request("POST", "/v1/coverage", {}, {"content-type": JSON_TYPE}, content)
+    found: dict[str, Any] = msgspec.json.decode(_checked(answer))
+    return found
+
+
 def correct_trade(symbol: str, seq: int, changes: Mapping[str, Any]) -> Call[dict[str, Any]]:
     """Correct a trade and return it as it now stands."""
     body = msgspec.json.encode(dict(changes))

@@ -296,6 +296,13 @@ class Client:
         """Store quotes: dictionaries, or a pandas, polars or Arrow table."""
         return self._run(calls.post_rows("quotes", rows, strict))
 
+    def declare(self, symbols: str | Iterable[str], start: Any, end: Any) -> dict[str, Any]:
+        """Say that everything of these instruments in `[start, end)` has been sent.
+
+        Its bars are then complete or quiet. The span must be over.
+        """
+        return self._run(calls.declare_complete(symbols, start, end))
+
     def correct(self, symbol: str, seq: int, **changes: Any) -> dict[str, Any]:
         """Correct a trade and return it as it now stands."""
         return self._run(calls.correct_trade(symbol, seq, changes))

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from tickplant.feeds.filecovers import FileCovers, Span
 from tickplant.feeds.filekeys import Occurrences, keyed
 from tickplant.feeds.filesources import Layout, Source, open_source
 from tickplant.feeds.filetimes import TimeReader, check_options
@@ -27,6 +28,7 @@ from tickplant.formats.parsed import Parsed
 from tickplant.model.errors import PassingError
 from tickplant.model.events import Flag
 from tickplant.model.rejects import Reject
+from tickplant.plant.feed_notes import COMPLETE_MAX
 from tickplant.plant.submission import Receipt, Submission
 
 FEED = "import"
@@ -35,6 +37,22 @@ ATTEMPTS_MAX = 20
 
 Progress = Callable[[int, int, int], None]
 """Called after each chunk with bytes done, bytes in total, and rows read so far."""
+
+
+Declare = Callable[[Sequence[tuple[str, str]], int, int], object]
+"""Says that everything of some (symbol, venue) from the start to the end of a span is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """What each file declares to be complete: `span`, or without it the UTC days of its rows.
+
+    `now` is up to when a span can be over; `declare` is told once all rows are durable.
+    """
+
+    span: Span | None
+    now: int
+    declare: Declare
 
 
 class Sink(Protocol):
@@ -77,6 +95,7 @@ def import_files(
     timezone: str | None = None,
     flags: int = Flag.BACKFILLED,
     progress: Progress | None = None,
+    covers: Covers | None = None,
     wait: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Totals:
@@ -87,7 +106,8 @@ def import_files(
     (`{"price": "last_px"}`), `time_unit` (s, ms, us, ns) the unit of integer times, `timezone` the
     IANA zone of times without one. At most four chunks are under way at the sink; one that refuses
     for now is asked again after the time it names, which it is told by `wait`. Files are opened and
-    their columns found before the first row is submitted. Raises `InvalidBody` and
+    their columns found before the first row is submitted. With `covers` each file is declared to be
+    complete of its instruments, once all rows of all files are durable. Raises `InvalidBody` and
     `InvalidParameter`, which name file, column and place; rows before the fault stay imported.
     """
     check_options(time_unit, timezone)
@@ -100,7 +120,11 @@ def import_files(
             opened.append(
                 (source, _lay_out(source, table, symbol, mapping or {}, time_unit, timezone))
             )
-        _run(opened, _Pipe(sink, totals, wait), totals, venue, flags, progress)
+        found = [FileCovers(source.path, covers.span, covers.now) for source, _ in opened
+                 ] if covers else []  # fmt: skip
+        _run(opened, _Pipe(sink, totals, wait), totals, venue, flags, progress, found)
+        if covers is not None:
+            _declare(found, covers.declare)
     totals.seconds = clock() - started
     return totals
 
@@ -130,13 +154,16 @@ def _run(
     venue: str,
     flags: int,
     progress: Progress | None,
+    covers: list[FileCovers],
 ) -> None:
     bytes_total = sum(source.bytes_total for source, _ in opened)
     bytes_before = 0
-    for source, layout in opened:
+    for place, (source, layout) in enumerate(opened):
         seen = Occurrences()
         first_row = 0
         for parsed, count in source.chunks(layout):
+            if covers:
+                covers[place].note(parsed.rows, venue)
             pipe.put(_submission(parsed, layout.table, first_row, venue, flags, seen))
             first_row += count
             totals.rows += count
@@ -147,6 +174,14 @@ def _run(
     pipe.drain()
     if progress is not None:
         progress(bytes_total, bytes_total, totals.rows)
+
+
+def _declare(found: list[FileCovers], declare: Declare) -> None:
+    for covers, spans in [(covers, covers.spans()) for covers in found]:
+        names = covers.names()
+        for start, end in spans:
+            for first in range(0, len(names), COMPLETE_MAX):
+                declare(names[first : first + COMPLETE_MAX], start, end)
 
 
 def _submission(

@@ -16,6 +16,7 @@ from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,
     candles,
+    declare,
     gaps,
     health,
     indicators,
@@ -44,6 +45,7 @@ DOORS: tuple[Door, ...] = (
     *latest.DOORS,
     *write.DOORS,
     *amend.DOORS,
+    *declare.DOORS,
     *gaps.DOORS,
     *quarantine.DOORS,
     *status.DOORS,

@@ -8,6 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tickplant.model.errors import InvalidParameter
+from tickplant.model.times import format_time
+
+COMPLETE_MAX = 500
+"""Most instruments in one declaration: each costs the plant a look at what is known of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -94,3 +100,14 @@ class Finished:
 
 
 Note = Begun | Alive | Subscribed | Lost | Hole | Repair | Complete | Finished
+
+
+def check_complete(
+    start: int, end: int, now: int, *, name: str = "end", where: str = "query"
+) -> None:
+    """Raise `InvalidParameter` for a span that cannot be declared complete: empty, or not over."""
+    if start >= end:
+        raise InvalidParameter(name, format_time(end), f"after {format_time(start)}", where=where)
+    if end > now:
+        allowed = f"a time that is past, up to {format_time(now)}"
+        raise InvalidParameter(name, format_time(end), allowed, where=where)

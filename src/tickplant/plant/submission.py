@@ -12,6 +12,10 @@ from tickplant.model.rejects import Reject
 __all__ = ["Receipt", "Reject", "Submission"]
 
 
+PUSH_FEED = "push"
+"""The feed of what comes over HTTP."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """Rows of one table from one feed, parsed but not yet checked.
@@ -24,7 +28,7 @@ class Submission:
 
     table: str
     rows: pa.RecordBatch
-    feed: str = "push"
+    feed: str = PUSH_FEED
     venue: str = "ORIGIN"
     flags: int = 0
     strict: bool = False

@@ -361,6 +361,14 @@ class CorrectionModel(TradeModel):
     venue: str = Field(examples=["ORIGIN"])
 
 
+class DeclaredModel(_Model):
+    """What was declared complete, and of which instruments."""
+
+    symbols: list[str] = Field(examples=[["ORIGIN:EURUSD"]])
+    start: str = Field(examples=["2014-05-07T00:00:00Z"])
+    end: str = Field(examples=["2014-05-08T00:00:00Z"])
+
+
 class CancelModel(_Model):
     """A cancel: its own number and that of the trade it cancels."""
 
