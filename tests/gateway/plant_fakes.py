@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.config import Settings
 from tickplant.feeds.contract import FeedState
 from tickplant.model.errors import Complaint, InvalidBody, NotFound
@@ -83,6 +84,7 @@ class FakeHistory:
         self.plant = plant
         self.store = plant.store
         self.registry = plant.registry
+        self.rules = EVERY_TRADE
 
     @property
     def seq_last(self) -> int:
