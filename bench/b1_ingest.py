@@ -41,13 +41,17 @@ MEDIA: dict[str, tuple[str, Callable[[pa.RecordBatch], bytes]]] = {
 }
 
 
-def in_process(batches: Sequence[pa.RecordBatch], rate: float = 0.0) -> Done:
+def in_process(
+    batches: Sequence[pa.RecordBatch], rate: float = 0.0, served: str | None = None
+) -> Done:
     """Submit to a plant in this process.
 
-    With a window of unacknowledged batches, or so many batches a second.
+    With a window of unacknowledged batches, or so many batches a second. `served` are the candles
+    that the plant keeps up meanwhile, None for those of the default settings.
     """
     folder = tempfile.mkdtemp(prefix="tickplant-bench-")
-    settings = load_settings(flags={"data": folder})
+    flags = {"data": folder} | ({} if served is None else {"candles.served": served})
+    settings = load_settings(flags=flags)
     try:
         with OpenPlant(settings) as opened:
             plant = opened.plant
@@ -207,6 +211,11 @@ def run(*, batches: int = 4_000, rounds: int = 5, peers: bool = True) -> list[Co
             Side("tickplant, no ids", lambda w=plain: in_process(w), "ack after fdatasync"),
             Side(
                 "tickplant, ids deduplicated", lambda w=work: in_process(w), "ack after fdatasync"
+            ),
+            Side(
+                "tickplant, no ids, rows alone",
+                lambda w=plain: in_process(w, served="none"),
+                "ack after fdatasync, candles.served = none: like the peers, no candles kept",
             ),
         ]
         postgres = None
