@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import threading
@@ -127,7 +128,7 @@ class Writer(threading.Thread):
                 return json.loads(said)
             if fault.code != 503:
                 self.ledger.faults.append(f"{method} {path}: {fault.code}: {said[:500]!r}")
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):  # killed in mid-answer, too
             pass
         return None
 
