@@ -123,7 +123,10 @@ class Writer(threading.Thread):
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as fault:
-            said = fault.read()
+            try:
+                said = fault.read()
+            except (OSError, http.client.HTTPException):
+                return None
             if fault.code == 404 and method != "POST":
                 return json.loads(said)
             if fault.code != 503:
