@@ -15,14 +15,13 @@ from tickplant.formats.values import FIELDS, READERS, BadValue
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
-from tickplant.gateway.rest.bodies import read_body
+from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import (
     Complaint,
     InvalidBody,
     InvalidParameter,
     NotFound,
-    UnsupportedMedia,
     shorten,
 )
 from tickplant.model.events import TRADES
@@ -82,16 +81,7 @@ def _no_trade(instrument: Instrument, seq: int) -> NotFound:
 
 def _changes(request: Request, body: bytes) -> dict[str, Any]:
     """Return the changes of a body as column values. Raises `InvalidBody` or `UnsupportedMedia`."""
-    media = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if media.lower() != "application/json":
-        raise UnsupportedMedia(
-            f"Content-Type: {shorten(media)} is not read here; allowed is application/json",
-            [Complaint(("header", "content-type"), "allowed is application/json", media)],
-        )
-    try:
-        given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise InvalidBody(f"body: is not JSON ({fault})", [Complaint(("body",), "JSON")]) from None
+    given = decode_json(request, body)
     if not isinstance(given, dict) or not given:
         raise InvalidBody(f"body: must be {_ALLOWED}", [Complaint(("body",), _ALLOWED)])
     return {name: _value(name, value) for name, value in given.items()}

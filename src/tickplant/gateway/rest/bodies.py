@@ -6,7 +6,9 @@ import asyncio
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import msgspec
 from starlette.requests import Request
 
 from tickplant.gateway.rest.problems import BodyTooLarge
@@ -133,3 +135,17 @@ def too_large(bytes_max: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"body: is too large; allowed is {said}; send it in parts", [Complaint(("body",), said)]
     )
+
+
+def decode_json(request: Request, body: bytes) -> Any:
+    """Return what a body of JSON says. Raises `InvalidBody` or `UnsupportedMedia`."""
+    media = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if media.lower() != "application/json":
+        raise UnsupportedMedia(
+            f"Content-Type: {shorten(media)} is not read here; allowed is application/json",
+            [Complaint(("header", "content-type"), "allowed is application/json", media)],
+        )
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise InvalidBody(f"body: is not JSON ({fault})", [Complaint(("body",), "JSON")]) from None

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
-from tickplant.gateway.rest.bodies import read_body
+from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import (
     Complaint,
     InvalidBody,
     InvalidParameter,
-    UnsupportedMedia,
-    shorten,
 )
 from tickplant.model.times import format_time, parse_time
 from tickplant.plant.feed_notes import COMPLETE_MAX, Complete, check_complete
@@ -43,16 +40,7 @@ async def post_coverage(request: Request, gate: Gate, query: Mapping[str, Any]) 
 
 def _read(request: Request, body: bytes) -> tuple[list[str], int, int]:
     """Return what a body says. Raises `InvalidBody`, `InvalidParameter` or `UnsupportedMedia`."""
-    media = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if media.lower() != "application/json":
-        raise UnsupportedMedia(
-            f"Content-Type: {shorten(media)} is not read here; allowed is application/json",
-            [Complaint(("header", "content-type"), "allowed is application/json", media)],
-        )
-    try:
-        given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise InvalidBody(f"body: is not JSON ({fault})", [Complaint(("body",), "JSON")]) from None
+    given = decode_json(request, body)
     if not isinstance(given, dict) or set(given) != {"symbols", "start", "end"}:
         raise InvalidBody(f"body: must be {_ALLOWED}", [Complaint(("body",), _ALLOWED)])
     symbols = given["symbols"]
