@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tickplant.cli.common import Common, command, parse_count
-from tickplant.cli.read import AsOf, End, Format, Out, Start, print_document, write_rows
+from tickplant.cli.read import AsOf, End, Format, Out, Start, write_found
 
 SHOWN = (
     "id", "feed", "symbol", "venue", "start", "end", "duration_s", "cause", "status", "events",
@@ -69,7 +69,7 @@ def gaps(
     A gap without a symbol is one of every instrument of its feed; one without an end lasts. --start
     and --end choose those that touch that span of event time.
     """
-    from tickplant.cli.output import JSON, TABLE, choose_format  # noqa: PLC0415 - heavy
+    from tickplant.cli.output import choose_format  # noqa: PLC0415 - heavy
     from tickplant.cli.sources import open_source  # noqa: PLC0415 - heavy
 
     chosen = choose_format(form, out, as_json=common.json, default="table")
@@ -84,9 +84,5 @@ def gaps(
     }
     with open_source(common) as source:
         rows = source.gaps(**{name: value for name, value in query.items() if value is not None})
-    if chosen == JSON and out is None:
-        print_document(rows, "gaps")
-    else:
-        table = rows.arrow()
-        write_rows([table.select(list(SHOWN)) if chosen == TABLE else table], chosen, out)
+    write_found(rows, "gaps", chosen, out, SHOWN)
     return 0

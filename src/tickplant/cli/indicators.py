@@ -13,14 +13,14 @@ from tickplant.cli.read import (
     Calendar,
     DayStart,
     End,
+    Fill,
     Format,
     Interval,
     Out,
     Session,
     Start,
     Timezone,
-    print_document,
-    write_rows,
+    write_found,
 )
 
 
@@ -71,9 +71,7 @@ def indicators(
     day_start: DayStart = None,
     calendar: Calendar = None,
     session: Session = None,
-    fill: Annotated[
-        str, typer.Option(metavar="FILL", help="Bars without an event: none, previous or null.")
-    ] = "none",
+    fill: Fill = "none",
     as_of: AsOf = None,
     form: Format = None,
     out: Out = None,
@@ -83,7 +81,7 @@ def indicators(
     A value is computed from a fixed number of bars that end with its own, and is the same whatever
     range is asked for, in the API and on the stream. It is empty while there are too few bars.
     """
-    from tickplant.cli.output import JSON, choose_format  # noqa: PLC0415 - heavy
+    from tickplant.cli.output import choose_format  # noqa: PLC0415 - heavy
     from tickplant.cli.sources import open_source  # noqa: PLC0415 - heavy
 
     chosen = choose_format(form, out, as_json=common.json, default="table")
@@ -103,8 +101,5 @@ def indicators(
     given = {name: value for name, value in query.items() if value is not None}
     with open_source(common) as source:
         rows = source.indicators(symbol, ",".join(names), interval, **given)
-    if chosen == JSON and out is None:
-        print_document(rows, "values")
-    else:
-        write_rows([rows.arrow()], chosen, out)
+    write_found(rows, "values", chosen, out)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,6 +80,9 @@ Basis = Annotated[
         show_default=False,
         help="trade, mid, bid or ask. Default: trade where there are trades, else mid.",
     ),
+]
+Fill = Annotated[
+    str, typer.Option(metavar="FILL", help="Bars without an event: none, previous or null.")
 ]
 Format = Annotated[
     str | None,
@@ -157,9 +160,7 @@ def candles(
     day_start: DayStart = None,
     calendar: Calendar = None,
     session: Session = None,
-    fill: Annotated[
-        str, typer.Option(metavar="FILL", help="Bars without an event: none, previous or null.")
-    ] = "none",
+    fill: Fill = "none",
     as_of: AsOf = None,
     form: Format = None,
     out: Out = None,
@@ -169,7 +170,7 @@ def candles(
     They are made from the stored events when they are asked for, and are the same bars that the
     API and the stream give.
     """
-    from tickplant.cli.output import JSON, choose_format  # noqa: PLC0415 - heavy
+    from tickplant.cli.output import choose_format  # noqa: PLC0415 - heavy
     from tickplant.cli.sources import open_source  # noqa: PLC0415 - heavy
 
     chosen = choose_format(form, out, as_json=common.json, default="table")
@@ -188,10 +189,7 @@ def candles(
     }
     with open_source(common) as source:
         rows = source.candles(symbol, **{k: v for k, v in query.items() if v is not None})
-    if chosen == JSON and out is None:
-        print_document(rows, "candles")
-    else:
-        write_rows([rows.arrow()], chosen, out)
+    write_found(rows, "candles", chosen, out)
     return 0
 
 
@@ -329,6 +327,22 @@ def write_rows(tables: Any, form: str, out: str | None, schema: pa.Schema | None
 def _chained(first: Any, rest: Any) -> Iterator[pa.Table]:
     yield from first
     yield from rest
+
+
+def write_found(
+    found: Rows, key: str, form: str, out: str | None, shown: Sequence[str] | None = None
+) -> None:
+    """Print what was found, or write it to a file: as JSON the document that the API answers with.
+
+    `shown` are the columns of the table for people, where they are not all.
+    """
+    from tickplant.cli.output import JSON, TABLE  # noqa: PLC0415 - heavy
+
+    if form == JSON and out is None:
+        print_document(found, key)
+        return
+    table = found.arrow()
+    write_rows([table.select(list(shown)) if shown and form == TABLE else table], form, out)
 
 
 def print_document(found: Rows, key: str) -> None:
