@@ -46,7 +46,7 @@ truth: $(VENV)/.dev.stamp ## Compare CASES (100000) random candles with the orac
 	$(call say,truth: $(CASES) cases from seed $(SEED) on)
 	@PYTHONPATH=tests $(BIN)/python tests/truth/truth_run.py --cases $(CASES) --seed $(SEED) $(ARGS)
 
-check: $(VENV)/.dev.stamp ## Check format, lint, types, layers and documentation; smoke-test the benchmarks.
+check: $(VENV)/.dev.stamp ## Check format, lint, types and layers; smoke-test the benchmarks.
 	$(call say,check: format)
 	@$(BIN)/ruff format --check .
 	$(call say,check: lint)
@@ -55,7 +55,7 @@ check: $(VENV)/.dev.stamp ## Check format, lint, types, layers and documentation
 	@$(BIN)/mypy
 	$(call say,check: layers)
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory docs-test bench-smoke
+	@$(MAKE) --no-print-directory bench-smoke
 
 docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 	$(call say,docs-test: every command and setting and route that the documentation names)

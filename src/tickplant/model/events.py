@@ -11,12 +11,14 @@ amends (always the original's, never that of an earlier correction). A cancel ke
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 
 import pyarrow as pa
 
 TRADES = "trades"
 QUOTES = "quotes"
+BOOK = "book"
+STATS = "stats"
 QUARANTINE = "quarantine"
 COVERAGE = "coverage"
 TABLES = (TRADES, QUOTES, QUARANTINE, COVERAGE)
@@ -41,6 +43,23 @@ def flag_names(bits: int) -> list[str]:
 
 SIDES: tuple[str | None, ...] = (None, "buy", "sell")
 """The aggressor's side by its code in the column `side`: 0 unknown, 1 buy, 2 sell."""
+
+
+class BookAction(IntEnum):
+    """What a row of `book` does; the column `action`."""
+
+    SET = 0
+    """The level at `price` on `side` now has `size`; 0 removes it."""
+
+    CLEAR = 1
+    """The book is emptied: the levels of a snapshot follow. No side, price or size."""
+
+    LOST = 2
+    """The book is not right any more, until the next CLEAR. No side, price or size."""
+
+
+BID, ASK = 1, 2
+"""The side of a book by its code in the column `side`; 0 where a row is of no side."""
 
 HEADER = (
     pa.field("instrument", pa.int32(), nullable=False),
@@ -68,9 +87,25 @@ QUOTE_FIELDS = (
     pa.field("exchange", pa.string()),
 )
 
+BOOK_FIELDS = (
+    pa.field("action", pa.int8(), nullable=False),
+    pa.field("side", pa.int8(), nullable=False),
+    pa.field("price", pa.float64()),
+    pa.field("size", pa.float64()),
+    pa.field("orders", pa.int32()),
+    pa.field("update", pa.int64()),
+)
+
+STAT_FIELDS = (
+    pa.field("name", pa.string(), nullable=False),
+    pa.field("value", pa.float64(), nullable=False),
+)
+
 SCHEMAS: dict[str, pa.Schema] = {
     TRADES: pa.schema([*HEADER, *TRADE_FIELDS, pa.field("ref_seq", pa.int64(), nullable=False)]),
     QUOTES: pa.schema([*HEADER, *QUOTE_FIELDS]),
+    BOOK: pa.schema([*HEADER, *BOOK_FIELDS]),
+    STATS: pa.schema([*HEADER, *STAT_FIELDS]),
     QUARANTINE: pa.schema(
         [
             *HEADER,
@@ -101,6 +136,11 @@ In `quarantine`, `instrument` is 0, `ts_event` equals `ts_recv`, and `row` is th
 JSON text. In `coverage`, `ts_event` equals `ts_recv`, when it was noticed; `instrument` 0 means
 every instrument that the feed is subscribed to; `start` and `end` are event times (see
 docs/concepts/coverage.md for what each kind of row says).
+
+In `book`, the rows of one update of one instrument stand together, carry the same `update` (the
+venue's number of it, where it has one) and are one step: the book is right after the last of them.
+A snapshot begins with a CLEAR row and its rows have the flag `snapshot`. In `stats`, `name` is
+what is told, such as `open_interest`.
 """
 
 KINDS = ("begin", "reach", "end", "cover", "gap", "change")
@@ -125,6 +165,12 @@ INCOMING: dict[str, pa.Schema] = {
     ),
     QUOTES: pa.schema(
         [*_INCOMING_HEADER, *(f.with_nullable(True) for f in QUOTE_FIELDS), _INCOMING_KEY]
+    ),
+    BOOK: pa.schema(
+        [*_INCOMING_HEADER, *(f.with_nullable(True) for f in BOOK_FIELDS), _INCOMING_KEY]
+    ),
+    STATS: pa.schema(
+        [*_INCOMING_HEADER, *(f.with_nullable(True) for f in STAT_FIELDS), _INCOMING_KEY]
     ),
 }
 """Arrow schema of what a producer hands in, before it is checked and stamped.

@@ -1,0 +1,1 @@
+"""Order books from snapshots and updates: sequence rules, checksums, levels, measures. No I/O."""

@@ -1,0 +1,1 @@
+"""Venues: what each one's protocol says, behind one contract."""
