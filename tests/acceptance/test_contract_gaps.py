@@ -117,6 +117,7 @@ def test_pages_and_formats(plant: Site) -> None:
     (f"start={DAY}09:00:00Z&end={DAY}08:00:00Z", 400, "not before start"),
     ("limit=0", 400, "1 to 10000"), ("venue=X", 400, "no such parameter"),
     ("page_token=abc", 400, "next_page_token"), ("as_of=x", 400, "sequence number"),
+    ("as_of=-5", 400, "sequence number"),
 ])  # fmt: skip
 def test_what_is_refused_is_named(plant: Site, query: str, status: int, named: str) -> None:
     body = problem(plant.http.get(f"/v1/gaps?{query}"), status)

@@ -219,10 +219,12 @@ def test_without_the_library_the_message_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "talib", None)
+    library.require.cache_clear()
     library.talib.cache_clear()
     try:
         with pytest.raises(NotInstalled, match=r"pip install 'tickplant\[indicators\]'"):
-            values("sma:2", random_bars(1, 5))
+            parse_indicators("vwap,sma:2")
         assert len(values("vwap:2", random_bars(1, 5))) == 1
     finally:
+        library.require.cache_clear()
         library.talib.cache_clear()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tickplant.analytics.catalogue import KINDS, PARAMETERS, Indicator, Kind, make_indicator
+from tickplant.analytics.library import require
 from tickplant.analytics.sources import SOURCES
 from tickplant.model.errors import InvalidParameter
 
@@ -20,7 +21,8 @@ def parse_indicators(
 
     An element is a name and, behind colons, values for the indicator's parameters in their order;
     a word among them is the source. `parameters` (None is absent) go to every indicator that has
-    them and does not name its own. Raises `InvalidParameter` for what no indicator takes.
+    them and does not name its own. Raises `InvalidParameter` for what no indicator takes, and
+    `NotInstalled` at once where one needs the library, however few bars there are.
     """
     listed = name.split(",") if isinstance(name, str) else list(name or ())
     parts = [text.strip().lower().split(":") for text in listed]
@@ -35,6 +37,8 @@ def parse_indicators(
     for indicator, times in Counter(found).items():
         if times > 1:
             raise InvalidParameter("name", indicator.label, "each indicator once")
+    if any(indicator.kind.formula is not None for indicator in found):
+        require()
     return tuple(found)
 
 

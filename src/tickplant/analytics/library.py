@@ -8,16 +8,23 @@ change them.
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from tickplant.model.errors import NotInstalled
 
 
 @cache
+def require() -> None:
+    """Raise `NotInstalled` where it is not installed; does not import it. Any thread."""
+    if find_spec("talib") is None:
+        raise NotInstalled("name", "TA-Lib", "indicators")
+
+
+@cache
 def talib() -> Any:
     """Return the module; raises `NotInstalled` where it is not installed. Any thread."""
-    try:
-        import talib as found  # noqa: PLC0415 - optional, and takes long to import
-    except ImportError:
-        raise NotInstalled("name", "TA-Lib", "indicators") from None
+    require()
+    import talib as found  # noqa: PLC0415 - optional, and takes long to import
+
     return found

@@ -104,15 +104,17 @@ class History:
         """Return the `AsOf` that a sequence number or a time means.
 
         An integer up to 10**15 is a sequence number; anything else is a time of receipt.
-        Raises `InvalidParameter`.
+        Raises `InvalidParameter`, for a negative integer, too: nothing was received before 1970.
         """
+        allowed = "a sequence number, RFC 3339 with a zone, or integer nanoseconds"
         text = str(value).strip()
+        if text.startswith("-"):
+            raise InvalidParameter(name, value, allowed)
         if text.isascii() and text.isdigit() and int(text) <= SEQ_MAX:
             return AsOf(seq_max=int(text))
         try:
             return AsOf(ts_recv_max=parse_time(value, name))
         except InvalidParameter as fault:
-            allowed = "a sequence number, RFC 3339 with a zone, or integer nanoseconds"
             raise InvalidParameter(name, value, allowed) from fault
 
     def trades(self, instrument: Instrument, **query: Any) -> pa.Table:
