@@ -118,6 +118,7 @@ class StoreSettings:
     )
     trades_retention_days: int = _setting(0, "Days that trades are kept; 0 for ever.", low=0)
     quotes_retention_days: int = _setting(0, "Days that quotes are kept; 0 for ever.", low=0)
+    stats_retention_days: int = _setting(0, "Days that statistics are kept; 0 for ever.", low=0)
     quarantine_retention_days: int = _setting(
         30, "Days that refused rows are kept; 0 for ever.", low=0
     )
@@ -139,6 +140,9 @@ class CheckSettings:
     )
     price_max: float = _setting(1e12, "Prices must not be above this.", low=0)
     size_max: float = _setting(1e15, "Sizes must be from 0 to this.", low=0)
+    open_interest_max: float = _setting(
+        1e8, "Statistics of open interest must be from 0 to this.", low=0
+    )
     ts_event_min: str = _setting(
         "1971-01-01T00:00:00Z",
         "Earliest event time; catches seconds, milliseconds and "

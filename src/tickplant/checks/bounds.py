@@ -11,19 +11,22 @@ ID_BYTES_MAX = 128
 KEY_BYTES_MAX = 64
 CONDITIONS_BYTES_MAX = 256
 EXCHANGE_BYTES_MAX = 32
+STAT_NAME_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Limits of values; times are nanoseconds.
 
-    A price must be above `price_min` and not above `price_max`, a size from 0 to `size_max`, a
-    time not before `ts_event_min` and at most `future_ns_max` ahead of the clock.
+    A price must be above `price_min` and not above `price_max`, a size from 0 to `size_max`, open
+    interest from 0 to `open_interest_max`, a time not before `ts_event_min` and at most
+    `future_ns_max` ahead of the clock.
     """
 
     price_min: float = 0.0
     price_max: float = 1e12
     size_max: float = 1e15
+    open_interest_max: float = 1e8
     ts_event_min: int = 0
     future_ns_max: int = 60 * NS_PER_S
 
@@ -34,6 +37,7 @@ class Bounds:
             price_min=settings.price_min,
             price_max=settings.price_max,
             size_max=settings.size_max,
+            open_interest_max=settings.open_interest_max,
             ts_event_min=parse_time(settings.ts_event_min, "checks.ts_event_min", where="config"),
             future_ns_max=int(settings.future_s_max * NS_PER_S),
         )

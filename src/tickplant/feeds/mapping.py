@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tickplant.formats.parsed import NEEDED
 from tickplant.formats.values import FIELDS
 from tickplant.model.errors import InvalidBody, InvalidParameter, shorten
-from tickplant.model.events import MARKET_TABLES, QUOTES, TRADES
+from tickplant.model.events import POSTED_TABLES, QUOTES, TRADES
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "symbol": ("ticker", "instrument", "sym", "instrument_id", "product_id"),
@@ -28,10 +29,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "bid_size": ("bid_qty", "bid_quantity", "bidsize", "bid_volume", "bid_sz", "best_bid_size"),
     "ask_price": ("ask", "offer", "ask_px", "askprice", "best_ask", "best_ask_price"),
     "ask_size": ("ask_qty", "ask_quantity", "asksize", "ask_volume", "ask_sz", "best_ask_size"),
+    "name": ("stat", "statistic"),
+    "value": ("val",),
 }  # fmt: skip
 """Other names of a field in files, besides its own."""
 
-_PRICES = {TRADES: ("price",), QUOTES: ("bid_price", "ask_price")}
+_TOLD_BY = {table: NEEDED[table][0] for table in (TRADES, QUOTES)}
+"""The columns that tell a table; statistics are named, as many a file has a name and a value."""
 
 
 def map_columns(
@@ -63,8 +67,8 @@ def map_columns(
 
 
 def _check_chosen(chosen: Mapping[str, str], table: str | None) -> None:
-    if table is not None and table not in MARKET_TABLES:
-        raise InvalidParameter("table", table, " or ".join(MARKET_TABLES), where="option")
+    if table is not None and table not in POSTED_TABLES:
+        raise InvalidParameter("table", table, " or ".join(POSTED_TABLES), where="option")
     known = FIELDS[table] if table else ALIASES
     for field in chosen:
         if field not in known:
@@ -74,7 +78,7 @@ def _check_chosen(chosen: Mapping[str, str], table: str | None) -> None:
 def _find_table(present: Sequence[str], path: str, chosen: Mapping[str, str]) -> str:
     found = [
         table
-        for table, prices in _PRICES.items()
+        for table, prices in _TOLD_BY.items()
         if any(_candidates(price, present, chosen) for price in prices)
     ]
     if len(found) == 1:
@@ -119,8 +123,7 @@ def _check_needed(
     missing = [] if symbol is not None or "symbol" in names else ["symbol"]
     if "ts_event" not in names:
         missing.append("ts_event")
-    if not any(price in names for price in _PRICES[table]):
-        missing.append(" or ".join(_PRICES[table]))
+    missing += [" or ".join(some) for some in NEEDED[table] if not any(n in names for n in some)]
     if missing:
         raise InvalidBody(
             f"{path}: no column for {' and none for '.join(missing)}; its columns are "

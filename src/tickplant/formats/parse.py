@@ -53,7 +53,7 @@ def find_parser(media_type: str | None) -> Parser:
 
 
 def parse_body(table: str, media_type: str | None, body: bytes) -> Parsed:
-    """Parse rows of `table` (`trades` or `quotes`) from a body.
+    """Parse rows of `table` (one of `POSTED_TABLES`) from a body.
 
     Rows that cannot be read are in the result with their reasons, the others are taken; unknown
     fields are ignored everywhere. Raises `UnsupportedMedia` for an unknown media type and

@@ -18,7 +18,7 @@ from tickplant.formats.json_rows import (
 from tickplant.formats.parsed import Parsed, assemble, check_text
 from tickplant.formats.regular import read_regular
 from tickplant.model.errors import InvalidBody
-from tickplant.model.events import MARKET_TABLES
+from tickplant.model.events import POSTED_TABLES
 
 _WRAPPER = re.compile(rb'\{[ \t\r\n]*"([a-z]+)"[ \t\r\n]*:[ \t\r\n]*\[')
 
@@ -85,7 +85,7 @@ def _split_items(reader: RowReader, body: bytes) -> list[msgspec.Raw]:
         ) from None
     except UNREADABLE as fault:
         raise InvalidBody(f"body: {explain(fault, body)}") from None
-    for other in MARKET_TABLES:
+    for other in POSTED_TABLES:
         if other in keys:
             raise InvalidBody(f"body: it has {other}; this takes {reader.table}")
     return [msgspec.Raw(body)]

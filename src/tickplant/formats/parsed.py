@@ -13,10 +13,17 @@ import pyarrow as pa
 from tickplant.formats.columns import Column, Fault
 from tickplant.formats.values import FIELDS, TIME_ALIASES
 from tickplant.model.errors import InvalidBody, shorten
-from tickplant.model.events import INCOMING, TRADES
+from tickplant.model.events import INCOMING, QUOTES, STATS, TRADES
 from tickplant.model.rejects import Reject
 
 _COLUMNS = {table: [(f.name, f.type) for f in schema] for table, schema in INCOMING.items()}
+NEEDED = {
+    TRADES: (("price",),),
+    QUOTES: (("bid_price", "ask_price"),),
+    STATS: (("name",), ("value",)),
+}
+"""Columns, besides the symbol, without which rows of a table say nothing: one of each group."""
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -134,10 +141,11 @@ def pick_columns(table: str, present: Sequence[str], what: str) -> dict[str, str
 
 
 def _check_needed(table: str, picked: Mapping[str, str], present: Sequence[str], what: str) -> None:
-    prices = ("price",) if table == TRADES else ("bid_price", "ask_price")
-    missing = [name for name in ("symbol",) if name not in picked]
-    if not any(name in picked for name in prices):
-        missing.append(" or ".join(prices))
+    missing = [
+        " or ".join(names)
+        for names in (("symbol",), *NEEDED[table])
+        if not any(name in picked for name in names)
+    ]
     if missing:
         seen = shorten(", ".join(map(str, present)) or "none", 200)
         raise InvalidBody(f"{what}: no column {' and none '.join(missing)}; its columns are {seen}")

@@ -13,7 +13,7 @@ from enum import Enum
 import pyarrow as pa
 
 from tickplant.model.errors import InvalidParameter, shorten
-from tickplant.model.events import QUOTES, TRADES
+from tickplant.model.events import QUOTES, STATS, TRADES
 from tickplant.model.times import parse_time
 
 
@@ -51,6 +51,7 @@ FIELDS: dict[str, dict[str, Kind]] = {
         "exchange": Kind.TEXT,
         "key": Kind.KEY,
     },
+    STATS: {**_HEAD, "name": Kind.TEXT, "value": Kind.NUMBER, "key": Kind.KEY},
 }
 """The fields of each table that producers may send, in the order of `INCOMING`."""
 

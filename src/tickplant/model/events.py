@@ -21,8 +21,12 @@ BOOK = "book"
 STATS = "stats"
 QUARANTINE = "quarantine"
 COVERAGE = "coverage"
-TABLES = (TRADES, QUOTES, QUARANTINE, COVERAGE)
+TABLES = (TRADES, QUOTES, STATS, QUARANTINE, COVERAGE)
 MARKET_TABLES = (TRADES, QUOTES)
+"""The tables that candles, watermarks and coverage are about."""
+
+POSTED_TABLES = (TRADES, QUOTES, STATS)
+"""The tables whose rows producers hand in over HTTP and from files."""
 
 
 class Flag(IntFlag):
