@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NONE = -1
-"""Stands in `first`, `last`, `previous` and `checksum` where the venue says nothing."""
+"""Stands in `first`, `last`, `previous`, `checksum` and `decimals` where a venue says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Updates:
     message `i` are `offsets[i]:offsets[i + 1]` (n + 1, int64) of `side` (m, int8: 1 bid, 2 ask),
     `price`, `size` (m, float64; a size of 0 removes the level) and `orders` (m, int32, or None
     where the venue does not count them), in the order of the message.
+
+    What a checked book needs besides comes with its messages, so that a capture is enough to check
+    it again: `decimals` (len(symbols), 2, int8) are the digits behind the point of the prices and
+    sizes of each symbol, `NONE` where they are not known yet; `depth` is how many levels a side the
+    venue keeps: what falls out of that is not said to be removed.
     """
 
     symbols: tuple[str, ...]
@@ -40,6 +45,8 @@ class Updates:
     price: NDArray[np.float64]
     size: NDArray[np.float64]
     orders: NDArray[np.int32] | None = None
+    decimals: NDArray[np.int8] | None = None
+    depth: int | None = None
 
     def __len__(self) -> int:
         return len(self.code)
