@@ -118,6 +118,7 @@ class StoreSettings:
     )
     trades_retention_days: int = _setting(0, "Days that trades are kept; 0 for ever.", low=0)
     quotes_retention_days: int = _setting(0, "Days that quotes are kept; 0 for ever.", low=0)
+    book_retention_days: int = _setting(0, "Days that order books are kept; 0 for ever.", low=0)
     stats_retention_days: int = _setting(0, "Days that statistics are kept; 0 for ever.", low=0)
     quarantine_retention_days: int = _setting(
         30, "Days that refused rows are kept; 0 for ever.", low=0
@@ -215,6 +216,25 @@ class CandleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BookSettings:
+    """What is kept of the order books that feeds bring."""
+
+    depth: int = _setting(0, "Best levels of a side that are kept; 0 keeps all.", low=0)
+    interval_ms: float = _setting(
+        0.0,
+        "Time between the states of a book that are kept, ms; 0 keeps every update.",
+        low=0,
+        high=3_600_000,
+    )
+    anew_rows: int = _setting(
+        50_000,
+        "Rows after which a book is written anew as a snapshot: bounds what is read to show a book "
+        "of the past.",
+        low=1_000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlantSettings:
     """The flow from producer to log, store and stream."""
 
@@ -257,6 +277,7 @@ class Settings:
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
     candles: CandleSettings = field(default_factory=CandleSettings)
+    books: BookSettings = field(default_factory=BookSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
     feeds: FeedSettings = field(default_factory=FeedSettings)
     conditions: TradeRules = field(default_factory=TradeRules)

@@ -19,7 +19,7 @@ class Updates:
     """Messages about books in order of arrival: `n` messages with `m` levels in all.
 
     `symbols` are canonical; `code` (n, int32) is each message's place there. `ts_event` (n, int64)
-    is ns UTC. `first`, `last` and `previous` (n, int64) are the venue's numbers of the first and
+    is ns UTC, 0 where the venue does not say it (a snapshot by request). `first`, `last` and `previous` (n, int64) are the venue's numbers of the first and
     last change in the message and of the message before it. `snapshot` (n, bool) marks those that
     replace the book. `checksum` (n, int64) is that of the book after the message. The levels of
     message `i` are `offsets[i]:offsets[i + 1]` (n + 1, int64) of `side` (m, int8: 1 bid, 2 ask),

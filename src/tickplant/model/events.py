@@ -171,7 +171,12 @@ INCOMING: dict[str, pa.Schema] = {
         [*_INCOMING_HEADER, *(f.with_nullable(True) for f in QUOTE_FIELDS), _INCOMING_KEY]
     ),
     BOOK: pa.schema(
-        [*_INCOMING_HEADER, *(f.with_nullable(True) for f in BOOK_FIELDS), _INCOMING_KEY]
+        [
+            *_INCOMING_HEADER,
+            pa.field("flags", pa.int32()),
+            *(f.with_nullable(True) for f in BOOK_FIELDS),
+            _INCOMING_KEY,
+        ]
     ),
     STATS: pa.schema(
         [*_INCOMING_HEADER, *(f.with_nullable(True) for f in STAT_FIELDS), _INCOMING_KEY]
@@ -181,5 +186,6 @@ INCOMING: dict[str, pa.Schema] = {
 
 `ts_event` null means the time of receipt, `venue` null the feed's venue. `key` is an optional
 idempotency key of at most 64 bytes: rows of one table and symbol with the same key are stored
-once. A trade's `id` is such a key too, and the stronger one.
+once. A trade's `id` is such a key too, and the stronger one. `flags` of a row of `book` may have
+`snapshot` and nothing else; null is none. They are set besides those of the submission.
 """

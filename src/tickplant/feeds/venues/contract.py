@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from tickplant.books.checksum import Precision
 from tickplant.books.updates import Updates
 
 Channel = Literal["trades", "quotes", "book", "stats"]
@@ -47,10 +48,14 @@ class Outgoing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Where a session connects. A secret stands in `url` or `headers` only, and is never logged."""
+    """Where a session connects. A secret stands in `url` or `headers` only, and is never logged.
 
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    `shown` is the address without secrets, for logs and captures; None is `url` without its query.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shown: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The venue has taken these subscriptions; with `ends` it has ended them."""
+    """The venue has taken these subscriptions; with `ends` it has ended them.
+
+    Where a protocol confirms nothing, the session says so with the first frame that shows it.
+    """
 
     streams: tuple[Stream, ...]
     ends: bool = False
@@ -252,6 +260,20 @@ class VenueHistory(Protocol):
 
 BookSource = Literal["http", "resubscribe", "stream"]
 """Where the snapshot of a book comes from: a request, a new subscription, or every message."""
+
+
+@runtime_checkable
+class BookFacts(Protocol):
+    """What a venue knows besides of its books, where their rule needs it (that of Kraken does)."""
+
+    @property
+    def book_depth(self) -> int | None:
+        """How many levels a side are subscribed to; the book is cut to them. None is all."""
+        ...
+
+    def book_precision(self, symbol: str) -> Precision | None:
+        """Return the decimals that checksums of this book are made with; None is not known."""
+        ...
 
 
 class Venue(Protocol):
