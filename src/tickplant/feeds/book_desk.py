@@ -42,7 +42,7 @@ from tickplant.books.thinning import Shown
 from tickplant.books.updates import NONE, Updates
 from tickplant.config import BookSettings
 from tickplant.feeds.book_rows import BookRows
-from tickplant.feeds.venues.contract import BookFacts, BookSource, Venue
+from tickplant.feeds.venues.contract import BookSource, Venue
 from tickplant.model.times import INT64_MIN
 
 WAITING_MAX = 2_000
@@ -101,11 +101,12 @@ class _Message(NamedTuple):
 @dataclass(slots=True)
 class _Kept:
     """A book. `intact`: every message up to `last` is in it; `anchored`: one of them followed its
-    snapshot; `asked`: a snapshot was asked for; `awaited`: its rows said LOST, or nothing yet."""
+    snapshot; `asked`: a snapshot was asked for; `told`: its rows so far make a book."""
 
     symbol: str
     book: Book = field(default_factory=Book)
     precision: Precision | None = None
+    depth: int | None = None
     last: int = NONE
     ts_event: int = INT64_MIN
     intact: bool = False
@@ -135,22 +136,18 @@ class BookCounts:
 class BookDesk:
     """All the books of one feed. Not for several threads at once.
 
-    `source` is the venue's `book_source`; `facts` what it knows besides.
+    `source` is the venue's `book_source`.
     """
 
     def __init__(
         self,
         rule: str,
         source: BookSource,
-        *,
         settings: BookSettings | None = None,
-        facts: BookFacts | None = None,
     ) -> None:
         settings = BookSettings() if settings is None else settings
         self._rule: Rule = RULES[rule]
         self._source = source
-        self._facts = facts
-        self._cut = None if facts is None else facts.book_depth
         self._depth = settings.depth
         self._interval_ns = round(settings.interval_ms * NS_PER_MS)
         self._thins = bool(self._depth or self._interval_ns or self._rule.replaces)
@@ -165,14 +162,14 @@ class BookDesk:
     @classmethod
     def of_venue(cls, venue: Venue, settings: BookSettings | None = None) -> BookDesk:
         """Return a desk for the books of a venue."""
-        facts = venue if isinstance(venue, BookFacts) else None
-        return cls(venue.book_rule, venue.book_source, settings=settings, facts=facts)
+        return cls(venue.book_rule, venue.book_source, settings)
 
     # -- what the supervisor calls -----------------------------------------------------------------
 
     def take(self, updates: Updates, now: int) -> Delivered:
         """Take messages in the order of their arrival; `now` is ns UTC."""
         kept = [self._kept(symbol) for symbol in updates.symbols]
+        self._learn(kept, updates)
         for code, message, sound in _messages(updates):
             self._counts.messages += 1
             self._take(kept[code], message, sound, now)
@@ -243,6 +240,16 @@ class BookDesk:
         self._counts.intact = sum(kept.intact for kept in self._books.values())
         return self._counts
 
+    def _learn(self, kept: Sequence[_Kept], updates: Updates) -> None:
+        """Note what checked books need besides their messages."""
+        if updates.decimals is not None:
+            for one, (price, size) in zip(kept, updates.decimals.tolist(), strict=True):
+                if NONE not in (price, size):
+                    one.precision = Precision(price, size)
+        if updates.depth is not None:
+            for one in kept:
+                one.depth = updates.depth
+
     # -- one message -------------------------------------------------------------------------------
 
     def _kept(self, symbol: str) -> _Kept:
@@ -251,8 +258,6 @@ class BookDesk:
             kept = self._books[symbol] = _Kept(symbol)
             if self._thins:
                 kept.shown = Shown(self._depth)
-        if self._facts is not None and kept.precision is None:
-            kept.precision = self._facts.book_precision(symbol)
         return kept
 
     def _take(self, kept: _Kept, message: _Message, sound: bool, now: int) -> None:
@@ -337,9 +342,9 @@ class BookDesk:
 
     def _cut_off(self, kept: _Kept) -> Sequence[tuple[int, float]]:
         """Cut a book to the subscribed depth; return (side, price) of what fell off."""
-        if self._cut is None:
+        if kept.depth is None:
             return ()
-        bids, asks = kept.book.bids.cut(self._cut), kept.book.asks.cut(self._cut)
+        bids, asks = kept.book.bids.cut(kept.depth), kept.book.asks.cut(kept.depth)
         return [(1, price) for price in bids] + [(2, price) for price in asks]
 
     def _holds(self, kept: _Kept, message: _Message, now: int) -> bool:

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from tickplant.books.checksum import Precision
 from tickplant.books.updates import Updates
 
 Channel = Literal["trades", "quotes", "book", "stats"]
@@ -260,20 +259,6 @@ class VenueHistory(Protocol):
 
 BookSource = Literal["http", "resubscribe", "stream"]
 """Where the snapshot of a book comes from: a request, a new subscription, or every message."""
-
-
-@runtime_checkable
-class BookFacts(Protocol):
-    """What a venue knows besides of its books, where their rule needs it (that of Kraken does)."""
-
-    @property
-    def book_depth(self) -> int | None:
-        """How many levels a side are subscribed to; the book is cut to them. None is all."""
-        ...
-
-    def book_precision(self, symbol: str) -> Precision | None:
-        """Return the decimals that checksums of this book are made with; None is not known."""
-        ...
 
 
 class Venue(Protocol):
