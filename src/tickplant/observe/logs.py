@@ -37,6 +37,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOT_OURS = frozenset({"color_message"})  # uvicorn's copy of the message with escape codes
 
+_TALKATIVE = ("httpx", "httpcore", "websockets", "yfinance", "ccxt", "peewee")
+"""Libraries that tell of every request, with its URL: of those only warnings are heard."""
+
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
@@ -62,6 +65,8 @@ def set_up_logs(
         logger.handlers.clear()
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     return handler
 

@@ -1,0 +1,1 @@
+"""Providers that answer when they are asked: polled at an interval, as feeds like any other."""
