@@ -1,0 +1,1 @@
+"""Coinbase Advanced Trade: its WebSocket feed and its public REST API."""

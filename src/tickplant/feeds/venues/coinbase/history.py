@@ -1,0 +1,70 @@
+"""Past trades of Coinbase Advanced Trade, over its public REST API.
+
+`GET /api/v3/brokerage/market/products/{id}/ticker` gives at most 1,000 trades of a span in whole
+seconds, the newest first. So a span is read backwards: each page ends with the second in which the
+page before began, and trades that are seen twice are known by their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pyarrow as pa
+
+from tickplant.feeds.venues.coinbase import parse, wire
+from tickplant.feeds.venues.columns import UNREADABLE, read_times
+from tickplant.feeds.venues.contract import Http, VenueFault
+from tickplant.model.times import NS_PER_S
+
+PATH = "/api/v3/brokerage/market/products"
+PAGE = 1_000
+TRADES_MAX = 2_000_000
+"""Trades of one request that are held at once, as the oldest come last."""
+
+
+class CoinbaseHistory:
+    """A `VenueHistory` of Coinbase Advanced Trade."""
+
+    def __init__(self, native: Callable[[str], str]) -> None:
+        self._native = native
+
+    def trades_since(self, now: int) -> int | None:
+        """Return None: the venue names no limit."""
+        return None
+
+    async def trades(
+        self, http: Http, symbol: str, start: int, end: int
+    ) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the trades of `[start, end)`, oldest first. Raises `VenueFault`."""
+        found: dict[str, wire.Trade] = {}
+        first, until = start // NS_PER_S, -(-end // NS_PER_S)
+        while first < until and len(found) < TRADES_MAX:
+            page = await self._page(http, symbol, first, until)
+            news = {trade.trade_id: trade for trade in page if trade.trade_id not in found}
+            found.update(news)
+            if len(page) < PAGE:
+                break
+            oldest = int(read_times([page[-1].time])[0]) // NS_PER_S + 1
+            if not news or oldest >= until:
+                raise VenueFault(
+                    f"{symbol}: more than {PAGE} trades in a second; no page is longer"
+                )
+            until = oldest
+        else:
+            if first < until:
+                raise VenueFault(f"{symbol}: more than {TRADES_MAX} trades; ask for a shorter span")
+        trades = list(found.values())[::-1]
+        if trades:
+            rows = parse.trade_rows(trades)
+            times = rows.column("ts_event").to_numpy()
+            yield rows.filter(pa.array((times >= start) & (times < end)))
+
+    async def _page(self, http: Http, symbol: str, first: int, until: int) -> list[wire.Trade]:
+        params = {"limit": str(PAGE), "start": str(first), "end": str(until)}
+        body = await http.get(f"{PATH}/{self._native(symbol)}/ticker", params)
+        try:
+            trades = parse.oldest_first(wire.decode_past_trades(body).trades)[::-1]
+            read_times([trade.time for trade in trades])
+        except UNREADABLE as fault:
+            raise VenueFault(f"{symbol}: past trades cannot be read: {fault}") from None
+        return trades
