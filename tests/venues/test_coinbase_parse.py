@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from realdata import real
 
+from realdata import real
 from tickplant.books.updates import NONE
 from tickplant.feeds.venues.coinbase.client import make
 from tickplant.feeds.venues.contract import Confirmed, Frame, Heartbeat, Stream
