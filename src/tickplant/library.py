@@ -19,6 +19,7 @@ from tickplant.analytics.ask import parse_indicators
 from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
+from tickplant.checks.stats import parse_stat_names
 from tickplant.compose import open_folder
 from tickplant.config import load
 from tickplant.formats.gaps import public_gaps
@@ -28,13 +29,15 @@ from tickplant.formats.latest import public_latest
 from tickplant.formats.result import Rows
 from tickplant.formats.rows import (
     public_candles,
+    public_last_stats,
     public_quarantine,
     public_quotes,
+    public_stats,
     public_trades,
 )
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter, NotFound
-from tickplant.model.events import MARKET_TABLES, STATUSES, TRADES
+from tickplant.model.events import POSTED_TABLES, QUOTES, STATS, STATUSES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import parse_time
 from tickplant.plant.event_indicators import (
@@ -63,6 +66,9 @@ def open_data(path: str | Path, *, config: str | Path | None = None) -> Folder:
         raise NotFound(f"data: {folder} holds no data of a plant")
     rules = None if config is None else load(file=Path(config)).conditions
     return Folder(folder, trade_rules=rules)
+
+
+_PUBLIC = {TRADES: public_trades, QUOTES: public_quotes, STATS: public_stats}
 
 
 class Folder:
@@ -158,6 +164,45 @@ class Folder:
         query = self._rows_query(start, end, limit, order, as_of)
         rows = self._history.quotes(instrument, **query)
         return Rows(public_quotes(rows, instrument), _about(instrument))
+
+    def stats(
+        self,
+        symbol: str,
+        *,
+        name: str | Iterable[str] | None = None,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
+    ) -> Rows:
+        """Return statistics of an instrument, such as open interest, with one of these names.
+
+        The other parameters are those of `trades`.
+        """
+        instrument = self._history.registry.resolve(symbol)
+        names = parse_stat_names(name)
+        query = self._rows_query(start, end, limit, order, as_of)
+        rows = self._history.stats(instrument, names=names, **query)
+        return Rows(public_stats(rows, instrument), _about(instrument))
+
+    def last_stats(
+        self,
+        symbols: str | Iterable[str],
+        *,
+        name: str | Iterable[str] | None = None,
+        as_of: Any = None,
+    ) -> Rows:
+        """Return the last statistic of each name of some instruments, in their order."""
+        registry = self._history.registry
+        given = symbols.split(",") if isinstance(symbols, str) else symbols
+        chosen = [registry.resolve(one.strip()) for one in given]
+        if not chosen:
+            raise InvalidParameter("symbols", "", "at least one symbol")
+        names = parse_stat_names(name)
+        rows = self._history.last_stats(dict.fromkeys(chosen), names, self._as_of(as_of))
+        instruments = [registry.number(number) for number in rows["instrument"].to_pylist()]
+        return Rows(public_last_stats(rows, instruments))
 
     def candles(
         self,
@@ -310,8 +355,8 @@ class Folder:
 
         `row` is the row as it was sent: an object where rows are iterated, JSON text in columns.
         """
-        if table is not None and table not in MARKET_TABLES:
-            raise InvalidParameter("table", table, ", ".join(MARKET_TABLES))
+        if table is not None and table not in POSTED_TABLES:
+            raise InvalidParameter("table", table, ", ".join(POSTED_TABLES))
         query = self._rows_query(start, end, limit, order, as_of)
         rows = self._history.quarantine(reason=reason, table=table, **query)
         numbers = rows["feed"].to_pylist()
@@ -363,16 +408,13 @@ class Folder:
     def row_chunks(
         self, table: str, symbol: str, *, start: Any = None, end: Any = None, as_of: Any = None
     ) -> Iterator[pa.Table]:
-        """Yield trades or quotes in order as tables of at most `CHUNK_ROWS`: bounded memory."""
-        if table not in MARKET_TABLES:
-            raise InvalidParameter("table", table, ", ".join(MARKET_TABLES))
+        """Yield rows of a table in order, at most `CHUNK_ROWS` at once: bounded memory."""
+        if table not in POSTED_TABLES:
+            raise InvalidParameter("table", table, ", ".join(POSTED_TABLES))
         instrument = self._history.registry.resolve(symbol)
         low, high = _range(start, end)
-        read, show = (
-            (self._history.trades, public_trades)
-            if table == TRADES
-            else (self._history.quotes, public_quotes)
-        )
+        read: Callable[..., pa.Table] = getattr(self._history, table)
+        show = _PUBLIC[table]
         after: Cursor | None = None
         while True:
             rows = read(

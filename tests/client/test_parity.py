@@ -25,6 +25,8 @@ SHARED = (
     "instruments",
     "trades",
     "quotes",
+    "stats",
+    "last_stats",
     "candles",
     "indicators",
     "latest",
@@ -44,6 +46,15 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     clock = Clock(BASE + 600 * SECOND)
     with open_plant(path, clock) as plant:
         fill(plant)
+        submit(
+            plant,
+            "stats",
+            symbol=["EURUSD", "EURUSD", "EURUSD", "AAPL"],
+            venue=[None, None, None, "NASDAQ"],
+            name=["open_interest", "volume", "open_interest", "volume"],
+            value=[5.0, 70.0, 6.0, 80.0],
+            ts_event=[BASE, BASE, BASE + SECOND, BASE],
+        )
         submit(plant, symbol=["AAPL"], venue=["NASDAQ"], price=[102.0], ts_event=[BASE])
         miss(plant)
         with (
@@ -100,6 +111,14 @@ ASKED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("trades", ("EURUSD",), {"start": BASE + 30 * SECOND, "end": BASE + 61 * SECOND}),
     ("trades", ("EURUSD",), {"start": datetime.fromtimestamp(BASE / 1e9 + 61, UTC)}),
     ("quotes", ("EURUSD",), {}),
+    ("stats", ("EURUSD",), {}),
+    ("stats", ("nasdaq:aapl",), {"name": "open_interest"}),
+    ("stats", ("EURUSD",), {"name": ["open_interest", "volume"], "order": "desc", "limit": 2}),
+    ("stats", ("EURUSD",), {"name": "open_interest", "start": BASE + 1}),
+    ("last_stats", ("EURUSD",), {}),
+    ("last_stats", (["NASDAQ:AAPL", "EURUSD"],), {}),
+    ("last_stats", ("EURUSD, NASDAQ:AAPL",), {"name": "volume"}),
+    ("last_stats", ("EURUSD",), {"as_of": 3}),
     ("candles", ("EURUSD",), {}),
     ("candles", ("EURUSD", "30s"), {"fill": "previous"}),
     ("candles", ("EURUSD", "30s"), {"fill": "null", "start": BASE, "limit": 3}),
@@ -156,6 +175,9 @@ REFUSED: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any], str]]
     (InvalidParameter, "instruments", (), {"limit": 0}, "limit"),
     (InvalidParameter, "trades", ("EURUSD",), {"limit": 0}, "limit"),
     (InvalidParameter, "trades", ("EURUSD",), {"order": "up"}, "order"),
+    (InvalidParameter, "stats", ("EURUSD",), {"name": "Open Interest"}, "name"),
+    (InvalidParameter, "last_stats", ([],), {}, "symbols"),
+    (UnknownSymbol, "last_stats", ("NOPE",), {}, "NOPE"),
     (InvalidParameter, "candles", ("EURUSD", "7q"), {}, "interval"),
     (InvalidParameter, "candles", ("EURUSD",), {"limit": 0}, "limit"),
     (InvalidParameter, "candles", ("EURUSD",), {"calendar": "XNYZ"}, "XNYS"),

@@ -101,6 +101,21 @@ class FakeHistory:
     def quotes(self, instrument: Any, **query: Any) -> pa.Table:
         return self._page("quotes", lambda row: row["instrument"] == instrument.number, **query)
 
+    def stats(self, instrument: Any, *, names: Any = None, **query: Any) -> pa.Table:
+        def wanted(row: Row) -> bool:
+            return row["instrument"] == instrument.number and (not names or row["name"] in names)
+
+        return self._page("stats", wanted, **query)
+
+    def last_stats(self, instruments: Any, names: Any = None, as_of: AsOf = NOW) -> pa.Table:
+        found: list[Row] = []
+        for one in instruments:
+            last: dict[str, Row] = {}
+            rows = self.stats(one, names=names, as_of=as_of).to_pylist()
+            last.update((row["name"], row) for row in rows)
+            found += [last[name] for name in sorted(last)]
+        return pa.Table.from_pylist(found, schema=SCHEMAS["stats"])
+
     def quarantine(
         self, *, reason: str | None = None, table: str | None = None, **query: Any
     ) -> pa.Table:

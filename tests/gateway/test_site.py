@@ -78,11 +78,13 @@ async def test_examples_of_the_document_fit_their_schemas(client: Client, plant:
     await client.post("/v1/trades", json={"symbol": "EURUSD", "price": 1.5})
     await client.post("/v1/trades", json={"symbol": "EURUSD", "price": -1.5})
     await client.post("/v1/quotes", json={"symbol": "EURUSD", "bid_price": 1.5})
+    await client.post("/v1/stats", json={"symbol": "EURUSD", "name": "volume", "value": 5})
     await client.put("/v1/trades/EURUSD/1", json={"price": 2})
     plant.miss(instrument=1, end=START + 1, status="repaired", events=0)
     plant.miss()
     paths = {
         "/v1/trades/EURUSD": models.TradesPage, "/v1/quotes/EURUSD": models.QuotesPage,
+        "/v1/stats/EURUSD": models.StatsPage, "/v1/stats?symbols=EURUSD": models.LastStats,
         "/v1/candles/EURUSD": models.CandlesPage, "/v1/latest/EURUSD": models.LatestModel,
         "/v1/indicators/EURUSD?name=vwap": models.IndicatorsPage,
         "/v1/latest?symbols=EURUSD": models.LatestList, "/v1/instruments": models.InstrumentsPage,

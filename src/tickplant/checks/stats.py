@@ -7,7 +7,7 @@ that have bounds `value_negative`, `value_too_large`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tickplant.checks.bounds import STAT_NAME_MAX, Bounds
 from tickplant.checks.findings import Bools, Findings, fixed
-from tickplant.model.errors import shorten
+from tickplant.model.errors import InvalidParameter, shorten
 
 _NAME = re.compile(rf"[a-z0-9_]{{1,{STAT_NAME_MAX}}}\Z")
 _NAME_ALLOWED = f"1 to {STAT_NAME_MAX} of a-z, 0-9 and _"
@@ -26,6 +26,20 @@ OPEN_INTERESTS = ("open_interest", "open_interest_high", "open_interest_low")
 
 VOLUMES = ("volume", "buy_quantity", "sell_quantity")
 """The names whose values are sizes."""
+
+
+def parse_stat_names(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return the names that are asked for, in a text with commas or one by one; None for any.
+
+    Raises `InvalidParameter` for what no statistic can be called.
+    """
+    if given is None:
+        return None
+    names = tuple(one.strip() for one in (given.split(",") if isinstance(given, str) else given))
+    if not names or not all(_NAME.match(name) for name in names):
+        allowed = f"names of {_NAME_ALLOWED}, with commas between them"
+        raise InvalidParameter("name", ",".join(names), allowed)
+    return names
 
 
 def check_stats(findings: Findings, names: pa.Array, values: pa.Array, bounds: Bounds) -> None:

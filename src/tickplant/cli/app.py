@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tickplant.cli import about, doctor, gaps, indicators, load, read, replay, serve, tail
+from tickplant.cli import about, doctor, gaps, indicators, load, read, replay, serve, stats, tail
 
 _HELP = """[bold]Tickplant[/bold], a market data plant: ticks in, durable, exact candles out.
 
@@ -37,5 +37,5 @@ def _root() -> None:
     """Hold the commands together; it has no options of its own."""
 
 
-for group in (serve, load, replay, read, indicators, gaps, tail, doctor, about):
+for group in (serve, load, replay, read, indicators, stats, gaps, tail, doctor, about):
     group.register(app)

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         app,
         "import",
         panel="Run",
-        summary="Take in files of trades or quotes.",
+        summary="Take in files of trades, quotes or statistics.",
         examples=(
             "tickplant import ticks.csv.gz --venue NASDAQ",
             "tickplant import quotes/*.parquet --symbol EURUSD --column bid_price=b",
@@ -46,7 +46,7 @@ def import_(
         typer.Option(
             metavar="TABLE",
             show_default=False,
-            help="trades or quotes. Default: as the columns say.",
+            help="trades, quotes or stats. Default: as the columns say, trades or quotes.",
         ),
     ] = None,
     venue: Annotated[
@@ -97,7 +97,7 @@ def import_(
         bool, typer.Option("--strict", metavar=" ", help="Exit with 1 where a row was refused.")
     ] = False,
 ) -> int:
-    """Take in files of trades or quotes.
+    """Take in files of trades, quotes or, with --table stats, statistics.
 
     A row is stored once, however often its file is imported. Bad rows are refused, counted by
     reason and kept in the quarantine; the good ones around them are taken. With --url, rows that

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tickplant.formats.result import Rows
 
-TABLES = ("trades", "quotes", "candles", "quarantine")
+TABLES = ("trades", "quotes", "stats", "candles", "quarantine")
 
 Start = Annotated[
     str | None,
@@ -118,7 +118,7 @@ def register(app: typer.Typer) -> None:
         app,
         "export",
         panel="Read",
-        summary="Write trades, quotes, candles or refused rows to a file.",
+        summary="Write trades, quotes, statistics, candles or refused rows to a file.",
         examples=(
             "tickplant export trades SYNTH:EURUSD SYNTH:GBPUSD --out ticks.parquet",
             "tickplant export quotes '*' --start 2014-05-07T00:00:00Z --out quotes.csv",
@@ -196,7 +196,7 @@ def candles(
 def export(
     common: Common,
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="trades, quotes, candles or quarantine.")
+        str, typer.Argument(metavar="TABLE", help="trades, quotes, stats, candles or quarantine.")
     ],
     symbols: Annotated[
         list[str] | None,
@@ -282,7 +282,7 @@ def sql(
     form: Format = None,
     out: Out = None,
 ) -> int:
-    """Ask in SQL (DuckDB's) over trades, quotes, candles_1m, instruments, quarantine and gaps.
+    """Ask in SQL (DuckDB's) over trades, quotes, stats, candles_1m, instruments, quarantine, gaps.
 
     Nothing can be changed. Times are UTC. It works while a plant runs on the folder and sees what
     was durable when the query began. Trades show as they stand, corrections and cancels applied.

@@ -18,7 +18,7 @@ class Remote(Client):
     """A client that can read tables in chunks too."""
 
     def row_chunks(self, table: str, symbol: str, **query: Any) -> Iterator[pa.Table]:
-        """Yield trades or quotes in order, as they were when this began: bounded memory.
+        """Yield the rows of a table in order, as they were when this began: bounded memory.
 
         Each chunk begins at the time of the last row of the one before, whose rows at that time
         are left out.

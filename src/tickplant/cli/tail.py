@@ -13,7 +13,7 @@ from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command, par
 from tickplant.cli.read import Calendar, DayStart, Session, Timezone
 from tickplant.model.errors import InvalidParameter
 
-CHANNELS = ("trades", "quotes", "candles", "indicators", "status")
+CHANNELS = ("trades", "quotes", "stats", "candles", "indicators", "status")
 OF_BARS = ("candles", "indicators")
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -41,7 +41,10 @@ def register(app: typer.Typer) -> None:
 def tail(
     common: Common,
     channel: Annotated[
-        str, typer.Argument(metavar="[CHANNEL]", help="trades, quotes, candles, indicators, status")
+        str,
+        typer.Argument(
+            metavar="[CHANNEL]", help="trades, quotes, stats, candles, indicators, status"
+        ),
     ] = "trades",
     symbols: Annotated[
         list[str] | None,
@@ -176,6 +179,7 @@ class _Lines:
         self._line = {
             "trades": self._trade,
             "quotes": self._quote,
+            "stats": self._stat,
             "candles": self._candle,
             "indicators": self._indicator,
         }.get(channel, self._other)
@@ -198,6 +202,10 @@ class _Lines:
         middle = event["bid_price"] or event["ask_price"] or 0.0
         shown = self._moved(event, middle, f"{bid:>12} / {ask:<12}")
         return f"{self._head(event, 'ts_event')}  {shown}  {self._dim(f'{bid_size} x {ask_size}')}"
+
+    def _stat(self, event: dict[str, Any]) -> str:
+        value = _number(event["value"])
+        return f"{self._head(event, 'ts_event')}  {event['name']:<24}  {value:>16}"
 
     def _candle(self, event: dict[str, Any]) -> str:
         prices = "  ".join(f"{name[0].upper()} {_number(event[name]):<10}" for name in _BAR)

@@ -129,6 +129,37 @@ class AsyncClient:
             )
         )
 
+    async def stats(
+        self,
+        symbol: str,
+        *,
+        name: str | Iterable[str] | None = None,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        order: str = "asc",
+        as_of: Any = None,
+    ) -> Rows:
+        """Return statistics, such as open interest, with `start <= ts_event < end`.
+
+        With one of these names, where any are given; all of them where `limit` is None.
+        """
+        return await self._run(
+            calls.read_stats(
+                symbol, limit, name=name, start=start, end=end, order=order, as_of=as_of
+            )
+        )
+
+    async def last_stats(
+        self,
+        symbols: str | Iterable[str],
+        *,
+        name: str | Iterable[str] | None = None,
+        as_of: Any = None,
+    ) -> Rows:
+        """Return the last statistic of each name of some instruments, in their order."""
+        return await self._run(calls.read_last_stats(symbols, name=name, as_of=as_of))
+
     async def candles(
         self,
         symbol: str,
@@ -297,6 +328,10 @@ class AsyncClient:
     async def post_quotes(self, rows: Any, *, strict: bool | None = None) -> Receipt:
         """Store quotes: dictionaries, or a pandas, polars or Arrow table."""
         return await self._run(calls.post_rows("quotes", rows, strict))
+
+    async def post_stats(self, rows: Any, *, strict: bool | None = None) -> Receipt:
+        """Store statistics: dictionaries, or a pandas, polars or Arrow table."""
+        return await self._run(calls.post_rows("stats", rows, strict))
 
     async def declare(self, symbols: str | Iterable[str], start: Any, end: Any) -> dict[str, Any]:
         """Say that everything of these instruments in `[start, end)` has been sent.

@@ -32,7 +32,7 @@ BEGINNING = "1700-01-01T00:00:00Z"
 FILLED_MAX = 1_000_000
 """Most bars of a reading that fills gaps and has neither start nor limit, as of a folder."""
 
-_OF_ONE = ("/v1/trades/", "/v1/quotes/", "/v1/candles/", "/v1/indicators/")
+_OF_ONE = ("/v1/trades/", "/v1/quotes/", "/v1/stats/", "/v1/candles/", "/v1/indicators/")
 _SAME = ("symbol", "venue", "interval", "basis")
 
 T = TypeVar("T")
@@ -161,6 +161,26 @@ def _check_limit(limit: int | None) -> None:
 def read_table(table: str, symbol: str, limit: int | None, **params: Any) -> Call[Rows]:
     """Read trades or quotes."""
     return read_rows(f"/v1/{table}/{_name(symbol)}", limit, **params)
+
+
+def read_stats(
+    symbol: str, limit: int | None, *, name: str | Iterable[str] | None, **params: Any
+) -> Call[Rows]:
+    """Read statistics of an instrument, of some names or all."""
+    return read_rows(f"/v1/stats/{_name(symbol)}", limit, name=_listed(name), **params)
+
+
+def read_last_stats(
+    symbols: str | Iterable[str], *, name: str | Iterable[str] | None, **params: Any
+) -> Call[Rows]:
+    """Read the last statistic of each name of some instruments."""
+    asked = {"symbols": _listed(symbols), "name": _listed(name), **params}
+    answer = yield _get("/v1/stats", asked, ARROW_TYPE)
+    return Rows(_read_arrow(_checked(answer)))
+
+
+def _listed(names: str | Iterable[str] | None) -> str | None:
+    return names if names is None or isinstance(names, str) else ",".join(names)
 
 
 def read_latest(symbols: str | Iterable[str]) -> Call[Any]:

@@ -101,7 +101,7 @@ def import_files(
 ) -> Totals:
     """Import files one after the other and return what became of their rows.
 
-    `table` is `trades` or `quotes`, by default what the columns say. `venue` is that of rows that
+    `table` is one of `POSTED_TABLES`, by default trades or quotes as the columns say. `venue` is that of rows that
     name none, `symbol` that of all rows. `mapping` gives the columns of fields
     (`{"price": "last_px"}`), `time_unit` (s, ms, us, ns) the unit of integer times, `timezone` the
     IANA zone of times without one. At most four chunks are under way at the sink; one that refuses

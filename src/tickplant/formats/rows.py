@@ -60,6 +60,30 @@ class QuoteRow(msgspec.Struct, gc=False):
     flags: list[str]
 
 
+class StatRow(msgspec.Struct, gc=False):
+    """A statistic as JSON shows it."""
+
+    ts_event: str
+    ts_recv: str
+    seq: int
+    name: str
+    value: float
+    flags: list[str]
+
+
+class LastStatRow(msgspec.Struct, gc=False):
+    """The last statistic of a name and an instrument as JSON shows it."""
+
+    symbol: str
+    venue: str
+    ts_event: str
+    ts_recv: str
+    seq: int
+    name: str
+    value: float
+    flags: list[str]
+
+
 class CandleRow(msgspec.Struct, gc=False):
     """A candle as JSON shows it; spreads are there for candles of quotes only, `day` and `index`
     for those by count, volume or value."""
@@ -132,6 +156,22 @@ def quote_structs(rows: pa.Table) -> list[QuoteRow]:
     )
 
 
+def stat_structs(rows: pa.Table) -> list[StatRow]:
+    """Return statistics, a table of `SCHEMAS["stats"]`, as structs."""
+    return list(map(StatRow, *_stat_columns(rows)))
+
+
+def last_stat_structs(rows: pa.Table, instruments: Sequence[Instrument]) -> list[LastStatRow]:
+    """Return statistics of several instruments, one a row, as structs."""
+    symbols = [one.symbol for one in instruments]
+    venues = [one.venue for one in instruments]
+    return list(map(LastStatRow, symbols, venues, *_stat_columns(rows)))
+
+
+def _stat_columns(rows: pa.Table) -> tuple[Iterable[Any], ...]:
+    return *_stamps(rows), rows["name"].to_pylist(), _floats(rows["value"]), _flags(rows)
+
+
 def candle_structs(rows: pa.Table) -> list[CandleRow]:
     """Return candles, a table with the columns of `CandleRow`, as structs."""
     columns = (
@@ -191,6 +231,25 @@ def public_quotes(rows: pa.Table, instrument: Instrument) -> pa.Table:
             "flags": _flag_lists(rows),
         }
     )
+
+
+def public_stats(rows: pa.Table, instrument: Instrument) -> pa.Table:
+    """Return statistics of one instrument as columns for tools."""
+    return pa.table({**_names(rows, instrument), **_public_stats(rows)})
+
+
+def public_last_stats(rows: pa.Table, instruments: Sequence[Instrument]) -> pa.Table:
+    """Return statistics of several instruments, one a row, as columns for tools."""
+    names = {
+        "symbol": pa.array([one.symbol for one in instruments], pa.string()),
+        "venue": pa.array([one.venue for one in instruments], pa.string()),
+    }
+    return pa.table({**names, **_public_stats(rows)})
+
+
+def _public_stats(rows: pa.Table) -> dict[str, Any]:
+    kept = {name: rows[name] for name in ("name", "value")}
+    return {**_public_stamps(rows), **kept, "flags": _flag_lists(rows)}
 
 
 def public_candles(rows: pa.Table, instrument: Instrument, interval: str, basis: str) -> pa.Table:

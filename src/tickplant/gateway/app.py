@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.readers import Readers
@@ -23,6 +24,7 @@ from tickplant.gateway.rest import (
     instruments,
     latest,
     quarantine,
+    stats,
     status,
     ticks,
     write,
@@ -40,6 +42,7 @@ from tickplant.version import VERSION
 DOORS: tuple[Door, ...] = (
     *instruments.DOORS,
     *ticks.DOORS,
+    *stats.DOORS,
     *candles.DOORS,
     *indicators.DOORS,
     *latest.DOORS,
@@ -67,6 +70,7 @@ def create_app(plant: Plant) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await ingest.close()
         await streams_of(app).close()
         readers.close()
         parser.close()
@@ -81,7 +85,11 @@ def create_app(plant: Plant) -> FastAPI:
         lifespan=lifespan,
     )
     document = openapi_document(DOORS)
-    bodies = BodyRoom(BODIES_AT_ONCE * plant.settings.server.body_mb_max << 20)
+    settings = plant.settings
+    largest_mb = max(settings.server.body_mb_max, settings.ingest.frame_mb_max)
+    bodies = BodyRoom(BODIES_AT_ONCE * largest_mb << 20)
+    ingest = Ingest(plant, bodies)
+    plant.list_pushed = ingest.feeds.shown
     gate = Gate(plant, readers, bodies, parser)
     app.state.plant = plant
     # Routes are tried in turn, so the ones that producers hammer come first.
@@ -89,6 +97,7 @@ def create_app(plant: Plant) -> FastAPI:
     app.router.routes.extend(route_of(door, gate) for door in ordered)
     app.router.routes.extend(page_routes(document))
     app.include_router(stream_router)
+    app.router.routes.append(ingest_route(ingest))
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)

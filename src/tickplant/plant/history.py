@@ -6,7 +6,7 @@ blocks; call it from a thread where an event loop runs. Safe from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ from tickplant.plant.gaps import GapQuery, select_gaps
 from tickplant.plant.latest import Latest, read_latest
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
+from tickplant.plant.stats import last_stats, read_stats
 from tickplant.store.contract import NOW, AsOf, Cursor, Store
 
 Bars = BarReader | ServedReader
@@ -124,6 +125,21 @@ class History:
     def quotes(self, instrument: Instrument, **query: Any) -> pa.Table:
         """Return quotes; see `_rows` for the query."""
         return self._rows(QUOTES, instrument.number, **query)
+
+    def stats(
+        self, instrument: Instrument, *, names: Collection[str] | None = None, **query: Any
+    ) -> pa.Table:
+        """Return statistics, of these names where they are given; see `_rows` for the query."""
+        return read_stats(self.store, instrument.number, names, **query)
+
+    def last_stats(
+        self,
+        instruments: Iterable[Instrument],
+        names: Collection[str] | None = None,
+        as_of: AsOf = NOW,
+    ) -> pa.Table:
+        """Return the last statistic of each name of each instrument; see `stats.last_stats`."""
+        return last_stats(self.store, [one.number for one in instruments], names, as_of)
 
     def _rows(
         self,

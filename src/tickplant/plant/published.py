@@ -14,12 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
-from tickplant.model.events import MARKET_TABLES
+from tickplant.model.events import POSTED_TABLES
 
 CANDLES = "candles"
 INDICATORS = "indicators"
 STATUS = "status"
-CHANNELS = (*MARKET_TABLES, CANDLES, INDICATORS, STATUS)
+CHANNELS = (*POSTED_TABLES, CANDLES, INDICATORS, STATUS)
 
 ENTRY_ROWS = 20
 """What an entry costs in memory besides its rows, in rows: many entries of one row stay bounded."""

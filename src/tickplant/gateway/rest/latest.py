@@ -65,10 +65,11 @@ def _resolve(registry: Registry, symbols: list[str]) -> list[Instrument]:
         raise said_in_query(fault, "symbols") from None
 
 
-def _parse_symbols(given: str) -> list[str]:
+def parse_symbols(given: str, allowed: str = _ALLOWED) -> list[str]:
+    """Return the symbols in a text, each once. Raises `InvalidParameter`."""
     symbols = list(dict.fromkeys(part.strip() for part in given.split(",")))
     if not all(symbols) or len(symbols) > SYMBOLS_MAX:
-        raise InvalidParameter("symbols", given, _ALLOWED)
+        raise InvalidParameter("symbols", given, allowed)
     return symbols
 
 
@@ -105,7 +106,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 SYMBOLS = Param(
-    "symbols", _parse_symbols, f"{_ALLOWED[0].upper()}{_ALLOWED[1:]}.", example="EURUSD,BTC-USDT"
+    "symbols", parse_symbols, f"{_ALLOWED[0].upper()}{_ALLOWED[1:]}.", example="EURUSD,BTC-USDT"
 )
 
 DOORS = (

@@ -121,6 +121,39 @@ class QuotesPage(_Model):
     next_page_token: str | None
 
 
+class StatModel(_Model):
+    """A statistic: what is told of an instrument besides its trades and quotes."""
+
+    ts_event: str = Field(examples=["2014-05-07T00:00:01Z"])
+    ts_recv: str = Field(examples=["2014-05-07T00:00:01.25Z"])
+    seq: int = Field(examples=[1045])
+    name: str = Field(description="What is told.", examples=["open_interest"])
+    value: float = Field(examples=[81_450.5])
+    flags: list[str]
+
+
+class StatsPage(_Model):
+    """A page of statistics."""
+
+    symbol: str = Field(examples=["BTC-USDT"])
+    venue: str = Field(examples=["ORIGIN"])
+    stats: list[StatModel]
+    next_page_token: str | None
+
+
+class LastStatModel(StatModel):
+    """The last statistic of a name and an instrument."""
+
+    symbol: str = Field(examples=["BTC-USDT"])
+    venue: str = Field(examples=["ORIGIN"])
+
+
+class LastStats(_Model):
+    """The last statistics of some instruments, in the order asked for, then by name."""
+
+    stats: list[LastStatModel]
+
+
 class CandleModel(_Model):
     """A candle, labelled by its start. Open and close are by event time, then sequence number."""
 
@@ -286,7 +319,7 @@ class QuarantineModel(_Model):
     ts_recv: str = Field(examples=["2014-05-07T00:00:01.25Z"])
     seq: int = Field(examples=[1045])
     feed: str = Field(examples=["push"])
-    table: Literal["trades", "quotes"]
+    table: Literal["trades", "quotes", "stats"]
     symbol: str | None
     reason: str = Field(examples=["price_not_positive"])
     detail: str = Field(examples=["price: -1 is not allowed; allowed is a number above 0"])

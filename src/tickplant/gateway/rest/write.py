@@ -1,4 +1,4 @@
-"""`POST /v1/trades` and `POST /v1/quotes`: rows in, answered once they are durable.
+"""`POST /v1/trades`, `/v1/quotes` and `/v1/stats`: rows in, answered once they are durable.
 
 body (bounded) ─► parse ─► Plant.submit ─► durable ─► 201 with what became of each row
 """
@@ -20,7 +20,7 @@ from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
 from tickplant.gateway.rest.params import switch
 from tickplant.gateway.waiting import outcome
-from tickplant.model.events import QUOTES, TRADES
+from tickplant.model.events import POSTED_TABLES, QUOTES, STATS, TRADES
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
 
@@ -74,6 +74,7 @@ STRICT = switch("strict", "`true` refuses the whole body with 422 where one row 
 _EXAMPLES = {
     TRADES: {"symbol": "EURUSD", "price": 1.3928, "size": 100, "side": "buy", "id": "T-17"},
     QUOTES: {"symbol": "EURUSD", "bid_price": 1.3927, "ask_price": 1.3929},
+    STATS: {"symbol": "BTC-USDT", "name": "open_interest", "value": 81450.5},
 }
 _FIELDS = {
     TRADES: {
@@ -99,8 +100,16 @@ _FIELDS = {
         "exchange": {"type": ["string", "null"]},
         "key": {"type": ["string", "null"], "maxLength": 64},
     },
+    STATS: {
+        "symbol": {"type": "string"},
+        "venue": {"type": "string"},
+        "ts_event": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "name": {"type": "string", "pattern": "^[a-z0-9_]{1,64}$"},
+        "value": {"type": "number"},
+        "key": {"type": ["string", "null"], "maxLength": 64},
+    },
 }
-_NEEDED = {TRADES: ["symbol", "price"], QUOTES: ["symbol"]}
+_NEEDED = {TRADES: ["symbol", "price"], QUOTES: ["symbol"], STATS: ["symbol", "name", "value"]}
 
 
 def _request_body(table: str) -> dict[str, Any]:
@@ -138,4 +147,4 @@ def _door(table: str) -> Door:
     )
 
 
-DOORS = (_door(TRADES), _door(QUOTES))
+DOORS = tuple(_door(table) for table in POSTED_TABLES)

@@ -12,8 +12,14 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
-from tickplant.gateway.stream.protocol import CandleEvent, Codec, QuoteEvent, TradeEvent
-from tickplant.model.events import QUOTES, SIDES, TRADES, flag_names
+from tickplant.gateway.stream.protocol import (
+    CandleEvent,
+    Codec,
+    QuoteEvent,
+    StatEvent,
+    TradeEvent,
+)
+from tickplant.model.events import QUOTES, SIDES, STATS, TRADES, flag_names
 from tickplant.model.instruments import Registry
 from tickplant.model.times import format_time, format_times
 from tickplant.plant.published import CANDLES, CandleKey, Published
@@ -122,6 +128,11 @@ def _quotes(rows: pa.RecordBatch, registry: Registry) -> Iterator[QuoteEvent]:
     )
 
 
+def _stats(rows: pa.RecordBatch, registry: Registry) -> Iterator[StatEvent]:
+    get = _columns(rows)
+    return map(StatEvent, *_header(get, registry), get("name"), get("value"), _flags(get("flags")))
+
+
 def _candles(rows: pa.RecordBatch, registry: Registry, key: CandleKey) -> Iterator[CandleEvent]:
     get = _columns(rows)
     return map(
@@ -155,6 +166,7 @@ _BAR_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "count", "revi
 _EVENTS: Mapping[str, Callable[[pa.RecordBatch, Registry], Iterator[Any]]] = {
     TRADES: _trades,
     QUOTES: _quotes,
+    STATS: _stats,
 }
 
 

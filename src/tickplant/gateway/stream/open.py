@@ -39,7 +39,7 @@ from tickplant.model.errors import (
     UserError,
     shorten,
 )
-from tickplant.model.events import MARKET_TABLES
+from tickplant.model.events import POSTED_TABLES
 from tickplant.model.times import parse_time
 from tickplant.plant.history import SEQ_MAX
 from tickplant.plant.hub import Cursor
@@ -299,7 +299,7 @@ class _Start:
 async def _start(channel: str, origin: Origin, source: Source, plant: StreamPlant) -> _Start:
     if origin.seq is not None:
         return _Start(origin.seq)
-    if origin.time is None or channel not in MARKET_TABLES:
+    if origin.time is None or channel not in POSTED_TABLES:
         tail = plant.hub.tail()
         return _Start(tail.seq, tail)
     upto = plant.hub.seq

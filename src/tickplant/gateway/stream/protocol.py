@@ -117,6 +117,19 @@ class QuoteEvent(msgspec.Struct, gc=False):
     flags: list[str]
 
 
+class StatEvent(msgspec.Struct, gc=False):
+    """A statistic on the wire."""
+
+    symbol: str
+    venue: str
+    ts_event: str
+    ts_recv: str
+    seq: int
+    name: str
+    value: float
+    flags: list[str]
+
+
 class CandleEvent(msgspec.Struct, gc=False):
     """A bar on the wire. `calendar` and `session` are left out where there is no calendar, `day`
     and `index` are there for bars by count, volume or value."""

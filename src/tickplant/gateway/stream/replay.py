@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from tickplant.gateway.stream.encode import encode_rows
 from tickplant.gateway.stream.protocol import Codec
-from tickplant.model.events import QUOTES, Flag
+from tickplant.model.events import QUOTES, STATS, Flag
 from tickplant.model.instruments import Instrument
 from tickplant.plant.history import History
 from tickplant.plant.newest import last_rows
@@ -115,7 +115,10 @@ class LatestReader:
 
 
 class SnapshotReader:
-    """The last trade or quote of each instrument as of a number, flagged `snapshot`."""
+    """The last trade or quote of each instrument as of a number, flagged `snapshot`.
+
+    Of statistics it is the last of each name.
+    """
 
     def __init__(
         self, source: Source, table: str, instruments: list[Instrument], upto: int
@@ -127,13 +130,18 @@ class SnapshotReader:
 
     def next(self) -> Chunk:
         """Return them all in one chunk, in sequence order."""
-        store, as_of = self._source.history.store, AsOf(seq_max=self._upto)
-        numbers = np.array([one.number for one in self._instruments], dtype=np.int64)
-        rows = last_rows(store, self._table, numbers, as_of).sort_by("seq")
+        rows = self._rows(AsOf(seq_max=self._upto)).sort_by("seq")
         flags = pc.bit_wise_or(rows["flags"], pa.scalar(int(Flag.SNAPSHOT), pa.int32()))
         place = rows.schema.get_field_index("flags")
         rows = rows.set_column(place, rows.schema.field(place), flags)
         return Chunk(self._source.encode_table(self._table, rows), self._upto, done=True)
+
+    def _rows(self, as_of: AsOf) -> pa.Table:
+        history = self._source.history
+        if self._table == STATS:
+            return history.last_stats(self._instruments, as_of=as_of)
+        numbers = np.array([one.number for one in self._instruments], dtype=np.int64)
+        return last_rows(history.store, self._table, numbers, as_of)
 
 
 def _scan(source: Source, table: str, after: int, upto: int, start: int | None) -> pa.Table:
