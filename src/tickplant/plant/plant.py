@@ -52,6 +52,7 @@ from tickplant.plant.inbox import (
     settle,
 )
 from tickplant.plant.live import LiveCandles, Updates, Watched
+from tickplant.plant.polling import Polling
 from tickplant.plant.published import CandleKey, Published
 from tickplant.plant.records import catalog_record, encode_rows
 from tickplant.plant.served import ServedCandles
@@ -117,6 +118,7 @@ class Plant:
         )
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
+        self.polling: Polling | None = None
         self._acceptor = Acceptor(catalog, store, settings.checks)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
         self.served = ServedCandles(store, read_served(settings.candles), self.history.rules)
