@@ -39,7 +39,7 @@ KNOWN: dict[str, KnownVenue] = {
         KnownVenue("binance-futures", "binance_futures", "Binance USD-M futures"),
         KnownVenue("coinbase", "coinbase", "Coinbase Advanced Trade"),
         KnownVenue("coinbase-exchange", "coinbase_exchange", "Coinbase Exchange"),
-        KnownVenue("kraken", "kraken", "Kraken, protocol version 2"),
+        KnownVenue("kraken", "kraken", "Kraken, protocol version 2", keys=("depth",)),
         KnownVenue("deribit", "deribit", "Deribit"),
         KnownVenue("kite", "kite", "Zerodha Kite", channels=CHANNELS),
         KnownVenue(
