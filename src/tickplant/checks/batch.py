@@ -5,8 +5,9 @@ Reason codes: `symbol_missing`, `symbol_invalid`, `venue_invalid`; `price_missin
 `price_too_large`; `size_negative`, `size_not_finite`, `size_too_large`; `ts_too_old`,
 `ts_in_future`; `side_invalid`; `id_too_long`, `key_too_long`, `conditions_too_long`,
 `exchange_too_long`; for quotes the same of `bid_price`, `bid_size`, `ask_price`, `ask_size`, and
-`quote_empty`; for statistics those of `checks.stats`. A crossed quote (bid above ask) is accepted:
-consolidated feeds have them, and what they mean is for who reads them to say.
+`quote_empty`; for books and statistics those of `checks.books` and `checks.stats`. A crossed quote
+(bid above ask) is accepted: consolidated feeds have them, and what they mean is for who reads them
+to say.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tickplant.checks.bounds import (
     KEY_BYTES_MAX,
     Bounds,
 )
+from tickplant.checks.books import check_book
 from tickplant.checks.findings import (
     Bools,
     Findings,
@@ -38,13 +40,14 @@ from tickplant.checks.findings import (
 from tickplant.checks.names import check_names
 from tickplant.checks.spellings import Spellings
 from tickplant.checks.stats import check_stats
-from tickplant.model.events import QUOTES, STATS, TRADES
+from tickplant.model.events import BOOK, QUOTES, STATS, TRADES
 from tickplant.model.rejects import Reject
 
 _QUOTE_TEXTS = (("exchange", EXCHANGE_BYTES_MAX), ("key", KEY_BYTES_MAX))
 _TEXTS = {
     TRADES: (("id", ID_BYTES_MAX), ("conditions", CONDITIONS_BYTES_MAX), *_QUOTE_TEXTS),
     QUOTES: _QUOTE_TEXTS,
+    BOOK: (("key", KEY_BYTES_MAX),),
     STATS: (("key", KEY_BYTES_MAX),),
 }
 
@@ -98,6 +101,8 @@ def check_batch(
     changed: dict[str, pa.Array] = {}
     if table == TRADES:
         _check_trades(findings, rows, bounds)
+    elif table == BOOK:
+        check_book(findings, rows, bounds)
     elif table == STATS:
         check_stats(findings, rows.column("name"), rows.column("value"), bounds)
     else:

@@ -21,7 +21,7 @@ BOOK = "book"
 STATS = "stats"
 QUARANTINE = "quarantine"
 COVERAGE = "coverage"
-TABLES = (TRADES, QUOTES, STATS, QUARANTINE, COVERAGE)
+TABLES = (TRADES, QUOTES, BOOK, STATS, QUARANTINE, COVERAGE)
 MARKET_TABLES = (TRADES, QUOTES)
 """The tables that candles, watermarks and coverage are about."""
 

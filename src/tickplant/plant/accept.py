@@ -195,7 +195,7 @@ def _stamped(
         "seq": pa.array(np.arange(seq_next, seq_next + count, dtype=np.int64)),
         "ts_recv": pa.array(np.full(count, now, dtype=np.int64)),
         "feed": pa.array(np.full(count, feed, dtype=np.int16)),
-        "flags": pa.array(np.full(count, first.flags, dtype=np.int32)),
+        "flags": _flags(rows, first.flags),
         "ref_seq": pa.array(np.zeros(count, dtype=np.int64)),
     }
     columns = [made[name] if name in made else rows.column(name) for name in schema.names]
@@ -204,6 +204,15 @@ def _stamped(
         columns[place] = pc.fill_null(columns[place], 0)
     keyed = keys if keys is not None and _present(keys).any() else None
     return (Batch(first.table, pa.RecordBatch.from_arrays(columns, schema=schema), keyed),)
+
+
+def _flags(rows: pa.RecordBatch, flags: int) -> pa.Array:
+    """Return the flags of a submission, with those of its rows where the table has such."""
+    given = np.full(len(rows), flags, dtype=np.int32)
+    place = rows.schema.get_field_index("flags")
+    if place >= 0 and (own := rows.column(place)).null_count < len(own):
+        given |= pc.fill_null(own, 0).to_numpy(zero_copy_only=False)
+    return pa.array(given)
 
 
 def _rejects(

@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 
 from tickplant.log.contract import LogRecord
-from tickplant.model.events import COVERAGE, QUARANTINE, QUOTES, SCHEMAS, STATS, TRADES
+from tickplant.model.events import BOOK, COVERAGE, QUARANTINE, QUOTES, SCHEMAS, STATS, TRADES
 from tickplant.store.contract import Keys
 
 CATALOG_KIND = 16
-_KINDS = {TRADES: 1, QUOTES: 2, QUARANTINE: 3, COVERAGE: 4, STATS: 6}
+_KINDS = {TRADES: 1, QUOTES: 2, QUARANTINE: 3, COVERAGE: 4, BOOK: 5, STATS: 6}
 _TABLES = {kind: table for table, kind in _KINDS.items()}
 _KEY = pa.field("key", pa.binary(16), nullable=False)
-_MAY_BE_CONSTANT = frozenset({"ts_recv", "feed", "flags", "side", "ref_seq"})
+_MAY_BE_CONSTANT = frozenset({"ts_recv", "feed", "flags", "side", "action", "ref_seq"})
 _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 64
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tickplant.config import StoreSettings
-from tickplant.model.events import COVERAGE, QUARANTINE, QUOTES, STATS, TRADES
+from tickplant.model.events import BOOK, COVERAGE, QUARANTINE, QUOTES, STATS, TRADES
 from tickplant.model.times import NS_PER_DAY, utc_day
 from tickplant.store.manifest import FileEntry
 
@@ -19,6 +19,7 @@ def days_kept(settings: StoreSettings) -> dict[str, int]:
     return {
         TRADES: settings.trades_retention_days,
         QUOTES: settings.quotes_retention_days,
+        BOOK: settings.book_retention_days,
         STATS: settings.stats_retention_days,
         QUARANTINE: settings.quarantine_retention_days,
         COVERAGE: 0 if 0 in market else max(market),
