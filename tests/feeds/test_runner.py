@@ -11,7 +11,7 @@ from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.sink import PlantSink
 from tickplant.model.errors import LogUnavailable, Overloaded, Stopping
 from tickplant.model.events import INCOMING, TRADES
-from tickplant.plant.feed_notes import Alive, Hole, Lost, Note
+from tickplant.plant.feed_notes import Alive, Finished, Hole, Lost, Note
 from tickplant.plant.submission import Receipt, Submission
 
 NOW = 1_700_000_000_000_000_000
@@ -414,3 +414,36 @@ async def test_heartbeats_that_bring_a_feed_on_by_little_are_not_passed_on() -> 
         await sink.say(Alive("scripted", NOW + step * 50_000_000))
     assert [note.ts - NOW for note in told.notes if isinstance(note, Alive)] == [0, 250_000_000]
     assert await sink.say(Hole("scripted", NOW, NOW + 1, "sequence")) == 7
+
+
+async def test_feeds_are_added_and_removed_while_others_run() -> None:
+    told, sleeper = Told(), Sleeper()
+    owner = telling(told, sleeper, ForeverFeed(name="first"))
+    owner.add(ForeverFeed(name="early"))
+    owner.start()
+    owner.add(ForeverFeed(name="late"))
+    with pytest.raises(AssertionError, match="late"):
+        owner.add(ForeverFeed(name="late"))
+    await until(lambda: all(state.events == 1 for state in owner.states))
+    assert [state.name for state in owner.states] == ["first", "early", "late"]
+    await owner.remove("early")
+    assert told.notes[-1] == Finished("early")
+    assert [shown["id"] for shown in owner.shown()] == ["first", "late"]
+    assert [state.state for state in owner.states] == ["connected", "connected"]
+    owner.add(ForeverFeed(name="early"))
+    await until(lambda: owner.states[-1].events == 1)
+    assert await owner.stop() == []
+
+
+async def test_a_feed_that_watches_over_itself_does_not_stall_here() -> None:
+    told, sleeper = Told(), Sleeper()
+    feed = LivelyFeed((1, None))
+    feed.self_watched = True  # type: ignore[attr-defined]
+    owner = telling(told, sleeper, feed, stall_s=20.0)
+    owner.start()
+    await until(lambda: told.kinds == ["Begun", "Alive"])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert told.kinds == ["Begun", "Alive"]
+    assert sleeper.slept == []
+    assert await owner.stop() == []

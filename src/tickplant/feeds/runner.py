@@ -6,7 +6,8 @@
 A feed that fails has missed what comes until it is back, and the plant is told so: `Lost`, because
 it was cut, because the plant or it could not keep up, or because it stalled. It stalls when it has
 sent heartbeats and then, for `stall_s` of the clock, neither a row nor a heartbeat; the time that
-the plant makes it wait does not count.
+the plant makes it wait does not count. A feed that watches over itself, or is asked at an interval
+of its own, is `self_watched` and does not stall here. Feeds may be added and removed at any time.
 
 The pause before the n-th start in a row is `backoff_s * 2**n`, capped, and between half of that
 and all of it by chance, so that many feeds that failed together do not come back together. A feed
@@ -61,7 +62,7 @@ class FeedRunner:
     ) -> None:
         names = [feed.name for feed in feeds]
         assert len(set(names)) == len(names), f"feeds need names of their own: {names}"
-        self._feeds = tuple(feeds)
+        self._feeds = {feed.name: feed for feed in feeds}
         self._submit = submit
         self._tell = tell
         self._shown_of = shown_of
@@ -72,10 +73,8 @@ class FeedRunner:
         self._backoff_s = backoff_s
         self._backoff_s_max = backoff_s_max
         self._tasks: dict[asyncio.Task[None], FeedState] = {}
-        self.states = tuple(
-            FeedState(feed.name, feed.venue, feed.kind, instruments=feed.instruments)
-            for feed in feeds
-        )
+        self._running = False
+        self.states = tuple(map(_state_of, feeds))
 
     def shown(self) -> list[dict[str, Any]]:
         """Return every feed as `/v1/feeds` shows it."""
@@ -85,10 +84,34 @@ class FeedRunner:
 
     def start(self) -> None:
         """Start every feed; needs a running event loop."""
-        for feed, state in zip(self._feeds, self.states, strict=True):
-            task = asyncio.create_task(self._own(feed, state), name=f"feed {feed.name}")
-            task.add_done_callback(self._ended)
-            self._tasks[task] = state
+        self._running = True
+        for state in self.states:
+            self._start(self._feeds[state.name], state)
+
+    def add(self, feed: Feed) -> None:
+        """Own one more feed; it starts at once where the others run. On the event loop."""
+        assert feed.name not in self._feeds, f"there is a feed {feed.name} already"
+        state = _state_of(feed)
+        self._feeds[feed.name] = feed
+        self.states = (*self.states, state)
+        if self._running:
+            self._start(feed, state)
+
+    async def remove(self, name: str, timeout_s: float = 5.0) -> None:
+        """Stop a feed and forget it: it has come to its end. On the event loop."""
+        tasks = [task for task, state in self._tasks.items() if state.name == name]
+        for task in tasks:
+            task.cancel()
+        if tasks and (await asyncio.wait(tasks, timeout=timeout_s))[1]:
+            _LOG.error("feed %s did not stop within %g s", name, timeout_s)
+        self._say(Finished(name))
+        del self._feeds[name]
+        self.states = tuple(state for state in self.states if state.name != name)
+
+    def _start(self, feed: Feed, state: FeedState) -> None:
+        task = asyncio.create_task(self._own(feed, state), name=f"feed {feed.name}")
+        task.add_done_callback(self._ended)
+        self._tasks[task] = state
 
     async def stop(self, timeout_s: float = 5.0) -> list[str]:
         """Cancel every feed; return the names of those that had not ended after `timeout_s`."""
@@ -128,7 +151,7 @@ class FeedRunner:
 
     async def _attend(self, feed: Feed, sink: PlantSink) -> None:
         """Run a feed; raises `Stalled` where it falls silent."""
-        if self._stall_s is None:
+        if self._stall_s is None or getattr(feed, "self_watched", False):
             await feed.run(sink)
             return
         running = asyncio.create_task(feed.run(sink), name=f"run of {feed.name}")
@@ -184,6 +207,10 @@ class FeedRunner:
         if not task.cancelled() and (fault := task.exception()) is not None:
             state.state, state.error = "stopped", f"{type(fault).__name__}: {fault}"
             _LOG.critical("feed %s ended for good", state.name, exc_info=fault)
+
+
+def _state_of(feed: Feed) -> FeedState:
+    return FeedState(feed.name, feed.venue, feed.kind, instruments=feed.instruments)
 
 
 def _see(done: asyncio.Task[None]) -> None:

@@ -51,6 +51,7 @@ class PollFeed:
     """
 
     kind = KIND
+    self_watched = True  # the time between two polls is no silence, and every wait has a limit
 
     def __init__(
         self,
