@@ -19,7 +19,7 @@ from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings, StreamSettings
 from tickplant.gateway.stream.routes import Streams, router
-from tickplant.gateway.stream.server import StreamProtocol
+from tickplant.gateway.stream.server import protocol_of
 from tickplant.model.events import QUOTES, SCHEMAS, TRADES, Flag
 from tickplant.model.instruments import Registry
 from tickplant.plant.coverage_reader import read_book
@@ -249,7 +249,7 @@ class _Server(uvicorn.Server):
 class Served:
     """An application behind a real server in a thread; `stop` ends it as a signal does."""
 
-    def __init__(self, app: FastAPI, port: int = 0) -> None:
+    def __init__(self, app: FastAPI, port: int = 0, *, frame_bytes: int = 8 << 20) -> None:
         self.app = app
         self._socket = listen(port)
         self.port: int = self._socket.getsockname()[1]
@@ -257,7 +257,7 @@ class Served:
         self.ws = f"ws://127.0.0.1:{self.port}/v1/stream"
         config = uvicorn.Config(
             app,
-            ws=StreamProtocol,
+            ws=protocol_of({"/v1/ingest": frame_bytes}),
             log_level="warning",
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=2,

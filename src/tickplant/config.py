@@ -163,6 +163,17 @@ class PushSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """The socket that producers send rows over, `WS /v1/ingest`."""
+
+    window: int = _setting(
+        64, "Messages of a connection that may be under way; then nothing more is read.", low=1
+    )
+    frame_mb_max: int = _setting(8, "Largest message, MiB.", low=1, high=1024)
+    producers_max: int = _setting(1_000, "Most connections at once.", low=1)
+
+
+@dataclass(frozen=True, slots=True)
 class SyntheticSettings:
     """The synthetic feed; its events are always flagged `synthetic`."""
 
@@ -274,6 +285,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     checks: CheckSettings = field(default_factory=CheckSettings)
     push: PushSettings = field(default_factory=PushSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
     candles: CandleSettings = field(default_factory=CandleSettings)

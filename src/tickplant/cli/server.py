@@ -23,11 +23,13 @@ import uvicorn
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.runner import FeedRunner
 from tickplant.gateway.app import create_app
+from tickplant.gateway.ingest.routes import INGEST_PATH
+from tickplant.gateway.stream.server import protocol_of
 from tickplant.model.errors import InvalidParameter, UserError
 
 if TYPE_CHECKING:
     from tickplant.compose import OpenPlant
-    from tickplant.config import ServerSettings
+    from tickplant.config import Settings
 
 CLOSE_S_MAX = 5
 """How long connections may take to end once the plant is told to stop, s."""
@@ -129,9 +131,7 @@ async def _serve(
     until: Callable[[FeedRunner], Coroutine[Any, Any, None]] | None,
 ) -> None:
     plant = opened.plant
-    server = _Server(
-        _config(create_app(plant), plant.settings.server, plant.settings.stream.frame_kb_max)
-    )
+    server = _Server(_config(create_app(plant), plant.settings))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -177,17 +177,17 @@ def _on_signal(stopping: asyncio.Event, server: _Server) -> None:
     stopping.set()
 
 
-def _config(app: Any, settings: ServerSettings, frame_kb_max: int) -> uvicorn.Config:
+def _config(app: Any, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
-        ws="auto",
+        ws=protocol_of({INGEST_PATH: settings.ingest.frame_mb_max << 20}),
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
-        limit_concurrency=settings.connections_max,
-        ws_max_size=frame_kb_max * 1024,
+        limit_concurrency=settings.server.connections_max,
+        ws_max_size=settings.stream.frame_kb_max * 1024,
         timeout_graceful_shutdown=CLOSE_S_MAX,
     )

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
+from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.readers import Readers
@@ -73,6 +74,7 @@ def create_app(plant: Plant) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await ingest.close()
+        await ingest.close()
         await streams_of(app).close()
         readers.close()
         parser.close()
@@ -92,6 +94,7 @@ def create_app(plant: Plant) -> FastAPI:
     bodies = BodyRoom(BODIES_AT_ONCE * largest_mb << 20)
     ingest = Ingest(plant, bodies)
     plant.list_pushed = ingest.feeds.shown
+    app.state.ingest = ingest
     gate = Gate(plant, readers, bodies, parser)
     app.state.plant = plant
     # Routes are tried in turn, so the ones that producers hammer come first.
@@ -99,6 +102,7 @@ def create_app(plant: Plant) -> FastAPI:
     app.router.routes.extend(route_of(door, gate) for door in ordered)
     app.router.routes.extend(page_routes(document))
     app.include_router(stream_router)
+    app.router.routes.append(ingest_route(ingest))
     app.router.routes.append(ingest_route(ingest))
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)

@@ -118,6 +118,7 @@ class Plant:
         )
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
+        self.list_pushed: Callable[[], list[dict[str, Any]]] = list
         self.polling: Polling | None = None
         self._acceptor = Acceptor(catalog, store, settings.checks)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
@@ -242,7 +243,7 @@ class Plant:
 
     def feeds(self) -> list[dict[str, Any]]:
         """Return the state of each feed."""
-        return self.list_feeds()
+        return [*self.list_feeds(), *self.list_pushed()]
 
     @property
     def run(self) -> int:

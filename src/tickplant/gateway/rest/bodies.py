@@ -47,18 +47,26 @@ class BodyRoom:
 
         def take(size: int) -> None:
             nonlocal held
-            if self.bytes_held + size > self._bytes_max:
-                raise Overloaded(
-                    f"bodies of {self.bytes_held} bytes are being read; "
-                    f"at most {self._bytes_max} bytes may be"
-                )
+            self.take(size)
             held += size
-            self.bytes_held += size
 
         try:
             yield take
         finally:
-            self.bytes_held -= held
+            self.give_back(held)
+
+    def take(self, size: int) -> None:
+        """Take room until `give_back`. Raises `Overloaded` where there is none left."""
+        if self.bytes_held + size > self._bytes_max:
+            raise Overloaded(
+                f"bodies of {self.bytes_held} bytes are being read; "
+                f"at most {self._bytes_max} bytes may be"
+            )
+        self.bytes_held += size
+
+    def give_back(self, size: int) -> None:
+        """Give room back that was taken."""
+        self.bytes_held -= size
 
 
 async def read_body(

@@ -1,0 +1,1 @@
+"""Rows over a WebSocket, each message acknowledged when its rows are durable."""
