@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from tickplant.model.events import SCHEMAS
-from tickplant.store.blocks import Run
 from tickplant.store.columns import Ints, ints
 from tickplant.store.reader import ArchiveFile, FileCache
 from tickplant.store.view import View
@@ -60,18 +59,15 @@ def _groups_with(file: ArchiveFile, seqs: Ints, first: int, end: int) -> list[in
     return [int(group) for group in groups[low < high]]
 
 
-def span_of(view: View, instrument: int, cache: FileCache) -> tuple[int, int] | None:
+def span_of(
+    view: View, instrument: int, cache: FileCache, held: tuple[int, int] | None
+) -> tuple[int, int] | None:
     """Return the first and last `ts_event` of an instrument, or None where it has no rows.
 
-    Opens files from both ends only as far as they can still widen the span.
+    `held` is what the rows in memory say. Opens files from both ends only as far as they can still
+    widen the span.
     """
-    low: int | None = None
-    high: int | None = None
-    for run in view.tail.runs:
-        bounds = _bounds_in_memory(run, instrument)
-        if bounds is not None:
-            low = bounds[0] if low is None else min(low, bounds[0])
-            high = bounds[1] if high is None else max(high, bounds[1])
+    low, high = (None, None) if held is None else held
     for entry in sorted(view.files.entries, key=lambda e: e.ts_min):
         if low is not None and entry.ts_min >= low:
             break
@@ -85,15 +81,6 @@ def span_of(view: View, instrument: int, cache: FileCache) -> tuple[int, int] | 
         if bounds is not None:
             high = bounds[1] if high is None else max(high, bounds[1])
     return None if low is None or high is None else (low, high)
-
-
-def _bounds_in_memory(run: Run, instrument: int) -> tuple[int, int] | None:
-    if run.indexed:  # in sequence order every row would have to be looked at
-        index = run.event_order()
-        first, end = index.rows_of(instrument)
-        return (int(index.ts[first]), int(index.ts[end - 1])) if first < end else None
-    ts = run.ts[run.instrument == instrument]
-    return (int(ts.min()), int(ts.max())) if len(ts) else None
 
 
 def _bounds(file: ArchiveFile, instrument: int) -> tuple[int, int] | None:

@@ -40,6 +40,7 @@ from tickplant.store.reader import FileCache
 from tickplant.store.recovery import load_amendments, load_catalog, load_keys
 from tickplant.store.replay import Replay, SeqReader
 from tickplant.store.scan import make_query, scan_view
+from tickplant.store.spans import Spans
 from tickplant.store.upkeep import Upkeep
 from tickplant.store.view import View
 
@@ -74,6 +75,7 @@ class TieredStore:
         self._keys = load_keys(self._archive, self._faults)
         self._amendments = load_amendments(self._archive, self._cache, self._faults)
         self._views = {table: View() for table in TABLES}
+        self._spans = {table: Spans() for table in TABLES}
         self._seq_last = self._seq_archived = self._archive.manifest.seq_archived
         self._bytes = 0
         self._maintained = False
@@ -173,6 +175,7 @@ class TieredStore:
                     newer = moved.tail.after(self._archive.manifest.seq_archived)
                     moved = moved.with_tail(newer)
                 self._views[table] = moved.with_files(files.get(table, []))
+                self._spans[table].become(self._views[table].tail.runs)
             self._bytes = sum(run.bytes for v in self._views.values() for run in v.tail.runs)
             self._bytes += sum(keys.bytes for keys in self._keys.values())
             self._bytes += sum(rows.nbytes for _, rows, _ in self._waiting)
@@ -271,6 +274,7 @@ class TieredStore:
                     self._bytes += HOT_KEY_BYTES * len(keys)
                 self._bytes += run.bytes
                 self._views[table] = self._views[table].with_run(run)
+                self._spans[table].note(run)
             self._seq_last = upto
 
     def _not_archived(
@@ -402,7 +406,12 @@ class TieredStore:
         self._gate.wait()
         if instrument is None:
             return self._views[table].ts_span()
-        return self._guarded(table, lambda view: lookup.span_of(view, instrument, self._cache))
+        held = self._spans[table].of(instrument)  # before the view: rows move to the files
+
+        def read(view: View) -> tuple[int, int] | None:
+            return lookup.span_of(view, instrument, self._cache, held)
+
+        return self._guarded(table, read)
 
     def run_maintenance(
         self,

@@ -1,0 +1,81 @@
+"""First and last event time of each instrument among the rows in memory.
+
+Whoever asks for an instrument's bars asks for this first, and there may be hundreds of runs to look
+through. So the runs are folded into two columns by instrument number, once each and only when
+somebody asks, or when many rows wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+
+from tickplant.model.times import INT64_MAX, INT64_MIN
+from tickplant.store.blocks import Run
+from tickplant.store.columns import Ints
+
+WAITING_ROWS = 65_536
+"""Rows that may wait to be folded: a reader who comes then has a fraction of a millisecond to do.
+
+A run counts as at least `RUN_ROWS`, its fixed cost."""
+
+RUN_ROWS = 256
+
+
+class Spans:
+    """Of one table. Any thread may call; runs that were noted are in every later answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Run] = []
+        self._cost = 0
+        self._low: Ints = np.empty(0, np.int64)
+        self._high: Ints = np.empty(0, np.int64)
+
+    def note(self, run: Run) -> None:
+        """Take rows that were added."""
+        with self._lock:
+            self._waiting.append(run)
+            self._cost += max(len(run), RUN_ROWS)
+            if self._cost >= WAITING_ROWS:
+                self._fold()
+
+    def become(self, runs: Iterable[Run]) -> None:
+        """Take it that these are all rows now."""
+        with self._lock:
+            self._waiting = list(runs)
+            self._cost = 0
+            self._low = self._high = np.empty(0, np.int64)
+
+    def of(self, instrument: int) -> tuple[int, int] | None:
+        """Return the first and last `ts_event` of an instrument, or None where it has no rows."""
+        with self._lock:
+            self._fold()
+            if not 0 <= instrument < len(self._low) or self._high[instrument] == INT64_MIN:
+                return None
+            return int(self._low[instrument]), int(self._high[instrument])
+
+    def _fold(self) -> None:
+        sorted_ones = [run for run in self._waiting if run.indexed]
+        others = [run for run in self._waiting if not run.indexed]
+        self._waiting, self._cost = [], 0
+        for run in sorted_ones:
+            index = run.event_order()
+            self._take(
+                index.instruments, index.ts[index.starts[:-1]], index.ts[index.starts[1:] - 1]
+            )
+        if others:
+            numbers = np.concatenate([run.instrument for run in others])
+            ts = np.concatenate([run.ts for run in others])
+            self._take(numbers, ts, ts)
+
+    def _take(self, numbers: np.ndarray, lows: Ints, highs: Ints) -> None:
+        top = int(numbers.max())
+        if top >= len(self._low):
+            more = max(top + 1, 2 * len(self._low)) - len(self._low)
+            self._low = np.append(self._low, np.full(more, INT64_MAX))
+            self._high = np.append(self._high, np.full(more, INT64_MIN))
+        np.minimum.at(self._low, numbers, lows)
+        np.maximum.at(self._high, numbers, highs)
