@@ -27,6 +27,7 @@ from tickplant.model.errors import (
     InvalidParameter,
     NotFound,
     Overloaded,
+    PassingError,
     TickplantError,
     shorten,
 )
@@ -123,8 +124,8 @@ class PollJobs:
     async def create(self, symbols: Any, interval: Any, provider: Any) -> dict[str, Any]:
         """Create a job and return it; one that asks for the same already runs is that one.
 
-        Raises `InvalidParameter`, `NotInstalled`, or `Overloaded` where there are too many. When it
-        returns the job is kept.
+        Raises `InvalidParameter`, `NotInstalled`, `Overloaded` where there are too many, or another
+        `PassingError` where the disk refuses. When it returns the job is kept.
         """
         config = JobConfig(_symbols(symbols), _interval(interval), self._provider_name(provider))
         async with self._change:
@@ -210,9 +211,12 @@ class PollJobs:
 
     def _write(self, data: bytes) -> None:
         new = self._path.with_suffix(".new")
-        self._disk.write_file(new, data)
-        self._disk.replace(new, self._path)
-        self._disk.sync_folder(self._path.parent)
+        try:
+            self._disk.write_file(new, data)
+            self._disk.replace(new, self._path)
+            self._disk.sync_folder(self._path.parent)
+        except OSError as fault:
+            raise PassingError(f"{self._path} cannot be written ({fault.strerror})") from fault
 
     def _shown(self, job: _Job) -> dict[str, Any]:
         config, feed = job.saved.config, job.feed
