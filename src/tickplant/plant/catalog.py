@@ -8,6 +8,9 @@ in the same entry twice changes nothing, so a replay may begin anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import msgspec
 
 from tickplant.model.errors import CorruptData, Overloaded, UnknownFeed
@@ -82,6 +85,28 @@ class Catalog:
         self._new.instruments.append(instrument)
         return instrument
 
+    def describe(self, listings: Iterable[Mapping[str, Any]]) -> int:
+        """Take over what venues list; return how many instruments are new or were changed.
+
+        Each listing has `symbol` and `venue` in upper case and fields of `Instrument`; a None says
+        nothing, and aliases are added to those that are known. Raises `Overloaded`.
+        """
+        changed = 0
+        for listing in listings:
+            known = self.registry.find(listing["symbol"], listing["venue"])
+            if known is None or known.symbol != listing["symbol"]:
+                known = self.add_instrument(listing["symbol"], listing["venue"])
+                self._new.instruments.pop()  # it is noted below, as it is then
+                is_new = True
+            else:
+                is_new = False
+            described = _described(known, listing)
+            if is_new or described != known:
+                self.registry.put(described)
+                self._new.instruments.append(described)
+                changed += 1
+        return changed
+
     def take_new(self) -> bytes | None:
         """Return what is new since the last call, and what was new then, as a log payload.
 
@@ -129,6 +154,13 @@ class Catalog:
             self.registry.put(instrument)
         self.feeds.update(entries.feeds)
         self.runs.update(entries.runs)
+
+
+def _described(known: Instrument, listing: Mapping[str, Any]) -> Instrument:
+    facts = {name: value for name, value in listing.items() if value is not None}
+    names = dict.fromkeys((*known.aliases, *facts.pop("aliases", ())))
+    names.pop(known.symbol, None)
+    return msgspec.structs.replace(known, **facts, aliases=tuple(names))
 
 
 def _joined(first: Entries, second: Entries) -> Entries:

@@ -33,6 +33,8 @@ from tickplant.plant.feed_notes import (
     Complete,
     Finished,
     Hole,
+    Judged,
+    Known,
     Lost,
     Note,
     Repair,
@@ -185,17 +187,25 @@ class CoverageKeeper:
 
     # -- events --------------------------------------------------------------------------------
 
-    def take_events(self, feed: int, instrument: Ints, ts: Ints, seq: int) -> None:
-        """Take stored events of one feed, up to number `seq`, not none; no amendments."""
-        if self._held_up():
-            self._wait(feed, None, lambda: self._take_events(feed, instrument, ts, seq))
-        else:
-            self._take_events(feed, instrument, ts, seq)
+    def take_events(
+        self, feed: int, instrument: Ints, ts: Ints, seq: int, *, brought: bool = False
+    ) -> None:
+        """Take stored events of one feed, up to number `seq`, not none; no amendments.
 
-    def _take_events(self, feed: int, instrument: Ints, ts: Ints, seq: int) -> None:
-        self._come(feed, ts, seq - len(ts) + 1)
+        What was `brought` in later, to repair a gap, says nothing of what a whole feed delivers.
+        """
+        if self._held_up():
+            self._wait(feed, None, lambda: self._take_events(feed, instrument, ts, seq, brought))
+        else:
+            self._take_events(feed, instrument, ts, seq, brought)
+
+    def _take_events(self, feed: int, instrument: Ints, ts: Ints, seq: int, brought: bool) -> None:
         wide = self.book.wide.get(feed)
-        if wide is not None and wide.began is not None:
+        brought = brought and wide is not None
+        if not brought:
+            self._come(feed, ts, seq - len(ts) + 1)
+            wide = self.book.wide.get(feed)
+        if wide is not None and wide.began is not None and not brought:
             new = np.unique(instrument[~wide.serves(instrument)]).tolist()
             self._write([_row(feed, "begin", number, start=wide.began) for number in new])
         widened = self.book.note(feed, instrument, ts)
@@ -231,9 +241,31 @@ class CoverageKeeper:
         elif reach != INT64_MIN and start > reach:
             rows.append(_gap(feed, 0, reach, start, "restart"))
         if begun is not None and begun.symbols is not None:
-            rows += self._subscriptions(feed, begun.symbols, "begin", start=start)
+            rows += self._begin_named(feed, begun, start, reach)
         self._write(rows)
         self._begun.pop(feed, None)
+
+    def _begin_named(self, feed: int, begun: Begun, start: int, reach: int) -> list[Row]:
+        """Return the rows of the subscriptions with which a feed begins at `start`.
+
+        What it served before and does not name ends where it had come.
+        """
+        named = [self._number(*symbol) for symbol in begun.symbols or ()]
+        waiting = [self._number(*symbol) for symbol in begun.waiting]
+        rows = self._delivered(feed, named, start)
+        wide = self.book.wide.get(feed)
+        if wide is None:
+            return rows
+        late = np.array(waiting, np.int64)
+        lasting = self.book.ledger.lasting_of(feed)
+        rows += [
+            _gap(feed, number, start, None, "restart")
+            for number in late[wide.serves(late)].tolist()
+            if number not in lasting
+        ]
+        served = wide.served
+        gone = np.setdiff1d(served[wide.serves(served)], named + waiting)
+        return rows + self._no_more(feed, gone.tolist(), reach)
 
     def _note_restart(self, feed: int, widened: Widened) -> None:
         """Note where a session of own evidence began behind what was known before."""
@@ -249,9 +281,23 @@ class CoverageKeeper:
             for place, row in enumerate(new, first_id + len(rows)):
                 self._restarts[feed, row["instrument"]] = place
 
-    def _subscriptions(self, feed: int, symbols: Symbols, kind: str, **times: int) -> list[Row]:
-        numbers = [self._number(symbol, venue) for symbol, venue in symbols]
-        return [_row(feed, kind, number, **times) for number in numbers]
+    def _delivered(self, feed: int, numbers: list[int], start: int) -> list[Row]:
+        """Return the rows which say that instruments are delivered, maybe again, from `start` on.
+
+        The gap of one that was lost alone ends there.
+        """
+        wide, lasting = self.book.wide.get(feed), self.book.ledger.lasting_of(feed)
+        asked = np.array(numbers, np.int64)
+        serves = np.zeros(asked.shape, np.bool_) if wide is None else wide.serves(asked)
+        begins = asked[~serves].tolist()
+        rows = [_row(feed, "begin", number, start=start) for number in begins]
+        return rows + [_ended(lasting[n], start) for n in numbers if n in lasting]
+
+    def _no_more(self, feed: int, numbers: list[int], end: int) -> list[Row]:
+        """Return the rows which say that instruments are delivered no more from `end` on."""
+        lasting = self.book.ledger.lasting_of(feed)
+        rows = [_row(feed, "end", number, end=end) for number in numbers]
+        return rows + [_ended(lasting[n], end) for n in numbers if n in lasting]
 
     def _number(self, symbol: str, venue: str) -> int:
         found = self._catalog.registry.find(symbol, venue)
@@ -291,6 +337,8 @@ class CoverageKeeper:
                 self._declare(feed, note)
             case Finished():
                 self._finish(feed)
+            case Judged() | Known():
+                pass  # the plant's
         return None
 
     def _take_alive(self, feed: int, ts: int) -> None:
@@ -302,15 +350,27 @@ class CoverageKeeper:
             self._write([_row(feed, "reach", start=wide.began, end=ts)])
 
     def _subscribe(self, feed: int, note: Subscribed) -> None:
-        times = {"end": note.ts} if note.ends else {"start": note.ts}
-        kind = "end" if note.ends else "begin"
-        self._write(self._subscriptions(feed, note.symbols, kind, **times))
+        numbers = [self._number(symbol, venue) for symbol, venue in note.symbols]
+        if note.ends:
+            self._write(self._no_more(feed, numbers, note.ts))
+        else:
+            self._write(self._delivered(feed, numbers, note.ts))
 
     def _lose(self, feed: int, note: Lost) -> int | None:
         wide = self.book.wide.get(feed)
         if wide is None or wide.began is None or self.book.ledger.lasting(feed) is not None:
             return None
-        return self._open(_gap(feed, 0, wide.reach, None, note.cause, note.detail))
+        start = wide.reach if note.start is None else note.start
+        if note.symbols is None:
+            return self._open(_gap(feed, 0, start, None, note.cause, note.detail))
+        lasting = self.book.ledger.lasting_of(feed)
+        numbers = [self._number(symbol, venue) for symbol, venue in note.symbols]
+        rows = [
+            _gap(feed, number, start, None, note.cause, note.detail)
+            for number in numbers
+            if number not in lasting
+        ]
+        return self._open(*rows) if rows else None
 
     def _note_hole(self, feed: int, note: Hole) -> int | None:
         numbers = [0] if note.symbols is None else [self._number(*s) for s in note.symbols]

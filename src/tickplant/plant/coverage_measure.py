@@ -57,6 +57,9 @@ def outlined(book: CoverageBook, numbers: Ints, watermarks: Ints) -> Outline:
         lasting = book.ledger.lasting(feed) if is_wide else None
         if lasting is not None:
             reached = np.where(serving, np.minimum(reached, lasting.start), reached)
+        apart = book.ledger.lasting_starts(feed, numbers) if is_wide else None
+        if apart is not None:
+            reached = np.minimum(reached, apart)
         np.minimum(clear, since, out=clear, where=reached >= watermarks)
         np.maximum(touched, ends, out=touched, where=serving)
         np.maximum(settled, part.closed(numbers), out=settled, where=serving)
@@ -175,6 +178,9 @@ class _Closer:
         since, until = wide.bounds(numbers)
         apart = self._book.ledger.last_ends(feed, numbers, whole=False) > starts
         apart |= wide.was_interrupted(numbers)
+        lasting = self._book.ledger.lasting_starts(feed, numbers)
+        if lasting is not None:
+            apart |= lasting < ends
         if len(whole.repaired):  # counts outside of a subscription, too
             low, high = whole.repaired.starts[0], whole.repaired.ends[-1]
             apart |= (starts < high) & ((since > low) | (until < high))

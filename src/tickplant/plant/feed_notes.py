@@ -5,8 +5,9 @@ Each note is about one feed, by name. Times are event times, ns UTC, never the w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.times import format_time
@@ -21,12 +22,15 @@ class Begun:
 
     `start` is from when on it delivers everything, where it knows that: it may lie back in time,
     when a feed resumes where it was cut. `symbols` are (symbol, venue) of what it is subscribed to,
-    None for everything there is.
+    None for everything there is. What it served before and does not name now it serves no more, but
+    for `waiting`: those it is about to deliver, and says so with `Subscribed`; until then they miss
+    what comes.
     """
 
     feed: str
     start: int | None = None
     symbols: Sequence[tuple[str, str]] | None = None
+    waiting: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """More instruments are delivered from `ts` on, or with `ends` no more."""
+    """More instruments are delivered from `ts` on, or again, or with `ends` no more."""
 
     feed: str
     symbols: Sequence[tuple[str, str]]
@@ -49,11 +53,18 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nothing is delivered any more, from where the feed has come until it is back."""
+    """Nothing is delivered any more, from where the feed has come until it is back.
+
+    With `symbols` only of these instruments, until `Subscribed` says that they are delivered again.
+    `start` is up to where everything was delivered, where the feed knows that better than its
+    events show it.
+    """
 
     feed: str
     cause: str
     detail: str | None = None
+    symbols: Sequence[tuple[str, str]] | None = None
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,26 @@ class Finished:
     feed: str
 
 
-Note = Begun | Alive | Subscribed | Lost | Hole | Repair | Complete | Finished
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How a feed judges its connections and streams now: told to who watches, and not kept.
+
+    `facts` are values that JSON knows, by name.
+    """
+
+    feed: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a venue lists of instruments: facts that the catalogue takes over, and other names."""
+
+    feed: str
+    instruments: Sequence[Mapping[str, Any]]
+
+
+Note = Begun | Alive | Subscribed | Lost | Hole | Repair | Complete | Finished | Judged | Known
 
 
 def check_complete(

@@ -80,6 +80,7 @@ class Ledger:
         self._details: dict[int, str] = {}
         self._chains = Chains()
         self._lasting: dict[int, list[int]] = {}
+        self._lasting_apart: dict[int, dict[int, int]] = {}
         self._repaired: dict[int, Flags] = {}
 
     def __len__(self) -> int:
@@ -126,6 +127,10 @@ class Ledger:
         lasting = np.flatnonzero(~over & (made["instrument"] == 0))
         for place, feed in zip(lasting.tolist(), made["feed"][lasting].tolist(), strict=True):
             self._lasting.setdefault(feed, []).append(self._used + place)
+        apart = np.flatnonzero(~over & (made["instrument"] != 0))
+        for place in apart.tolist():
+            feed, number = int(made["feed"][place]), int(made["instrument"][place])
+            self._lasting_apart.setdefault(feed, {})[number] = self._used + place
         self._used += count
         self._note_repaired(made[_is_repaired(made)])
 
@@ -260,6 +265,31 @@ class Ledger:
         while places and self._rows["end"][places[-1]] != OPEN_END:
             places.pop()
         return self._gap(places[-1]) if places else None
+
+    def lasting_of(self, feed: int) -> dict[int, Gap]:
+        """Return the gaps that last of instruments that a feed has lost alone, by instrument."""
+        return {number: self._gap(place) for number, place in self._places_apart(feed).items()}
+
+    def lasting_starts(self, feed: int, numbers: Ints) -> Ints | None:
+        """Return where the gap of each instrument that was lost alone begins, very late for none.
+
+        None where there is no such gap.
+        """
+        places = self._places_apart(feed)
+        if not places:
+            return None
+        starts = np.full(max(places) + 1, INT64_MAX, np.int64)
+        starts[list(places)] = self._rows["start"][list(places.values())]
+        return looked_up(starts, numbers, INT64_MAX)
+
+    def _places_apart(self, feed: int) -> dict[int, int]:
+        places = self._lasting_apart.get(feed)
+        if not places:
+            return {}
+        over = [n for n, place in places.items() if self._rows["end"][place] != OPEN_END]
+        for number in over:
+            del places[number]
+        return places
 
     def touch(self, id: int) -> Touch | None:
         """Return where the gap of this id changed what is covered; None where it did nowhere."""

@@ -27,7 +27,7 @@ from tickplant.candles.grid import Grid
 from tickplant.config import Settings
 from tickplant.log.contract import DurableCallback, Log, LogRecord
 from tickplant.model.errors import Overloaded, PassingError, Stopping, TickplantError
-from tickplant.model.events import COVERAGE, MARKET_TABLES
+from tickplant.model.events import COVERAGE, MARKET_TABLES, Flag
 from tickplant.model.times import NS_PER_S
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.accept import Accepted, Acceptor
@@ -38,7 +38,7 @@ from tickplant.plant.catalog import Catalog
 from tickplant.plant.coverage import CoverageBook
 from tickplant.plant.coverage_keeper import CoverageKeeper, Row, stamp
 from tickplant.plant.coverage_status import coverage_status, feed_facts, notices
-from tickplant.plant.feed_notes import Note
+from tickplant.plant.feed_notes import Judged, Known, Note
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.inbox import (
@@ -118,8 +118,8 @@ class Plant:
         )
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
-        self.list_pushed: Callable[[], list[dict[str, Any]]] = list
         self.polling: Polling | None = None
+        self.list_pushed: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
         self.served = ServedCandles(store, read_served(settings.candles), self.history.rules)
@@ -530,6 +530,12 @@ class Plant:
         return feed_facts(self.coverage.book, self.catalog.feeds.get(name))
 
     def _take_note(self, note: Note) -> int | None:
+        if isinstance(note, Judged):
+            notice = {"op": "feed", "feed": note.feed, **note.facts}
+            self.hub.publish(Published.of_status(notice, self.seq_last))
+            return None
+        if isinstance(note, Known):
+            return self.catalog.describe(note.instruments)
         self.coverage.book.mark()
         try:
             return self.coverage.take_note(note)
@@ -550,6 +556,7 @@ class Plant:
                     batch.rows.column("instrument").to_numpy(),
                     batch.rows.column("ts_event").to_numpy(),
                     batch.seq_last,
+                    brought=_is_brought(batch.rows),
                 )
 
     def _log_coverage(self, rows: list[Row]) -> pa.RecordBatch:
@@ -626,6 +633,11 @@ class Plant:
         except BaseException as fault:
             self._fault = f"the store's maintenance ended: {fault!r}"
             _LOG.exception("the store's maintenance ended")
+
+
+def _is_brought(rows: pa.RecordBatch) -> bool:
+    """Say whether rows of one batch, not none, came later to repair a gap: all have the flag."""
+    return bool(rows.column("flags")[0].as_py() & Flag.BACKFILLED)
 
 
 def _join(thread: threading.Thread) -> None:

@@ -1,8 +1,8 @@
 """What carries frames: the two small protocols behind which sockets stand.
 
     Connector.connect(dial) ─► Connection ── receive() ─► frames, all that have come
-                                          ├─ send(frame)
-                                          ├─ ping() ─► returns when it was answered
+                                          ├─ answered ─► the ping that was answered before them
+                                          ├─ send(frame), ping()
                                           └─ close()
 
 The supervisor connects through WebSockets unless the venue brings a connector of its own, by an
@@ -45,9 +45,18 @@ class Connection(Protocol):
     async def receive(self) -> list[Frame]:
         """Return the frames that have come since the last call, waiting for the first of them.
 
-        In order, at most as many as are good to handle at once; stamped when they came. What is
-        not fetched is bounded, and then holds the sender back. Raises `ConnectionLost` once
-        everything that came before the end was fetched.
+        In order, at most as many as are good to handle at once; stamped when they came. None where
+        only a ping was answered. What is not fetched is bounded, and then holds the sender back.
+        Raises `ConnectionLost` once everything that came before the end was fetched.
+        """
+        ...
+
+    @property
+    def answered(self) -> int | None:
+        """When the last ping was sent that was answered, ns UTC, None where none was.
+
+        Only an answer counts that came before, or among, the frames that `receive` has returned: so
+        everything that the other side sent before it saw the ping was returned.
         """
         ...
 
@@ -56,8 +65,7 @@ class Connection(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Ask the other side for a sign of life; returns when it has come. Raises
-        `ConnectionLost`."""
+        """Ask the other side for a sign of life. Raises `ConnectionLost`."""
         ...
 
     async def close(self) -> None:
