@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, NoReturn, get_type_hints
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import ConfigError, InvalidParameter, shorten
 from tickplant.model.instruments import VENUE_ALLOWED, is_venue
-from tickplant.model.rules import SECTION, SECTION_KEYS, parse_rules
+from tickplant.model.rules import SECTION as RULES
+from tickplant.model.rules import SECTION_KEYS, parse_rules
 from tickplant.model.times import ALLOWED as TIME_ALLOWED
 from tickplant.model.times import parse_time
 
@@ -293,6 +294,16 @@ class Settings:
     plant: PlantSettings = field(default_factory=PlantSettings)
     feeds: FeedSettings = field(default_factory=FeedSettings)
     conditions: TradeRules = field(default_factory=TradeRules)
+    providers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _as_it_is(tree: Any) -> Any:
+    """Leave a section to the room that knows it, which lies above this one."""
+    return tree
+
+
+SECTIONS: dict[str, Callable[[Any], Any]] = {RULES: parse_rules, "providers": _as_it_is}
+"""Sections whose keys a user makes up, and what reads each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +340,7 @@ class KnownSetting:
 def _walk(cls: type, prefix: str = "") -> Iterator[KnownSetting]:
     hints = get_type_hints(cls)
     for item in fields(cls):
-        if item.name == SECTION:
+        if item.name in SECTIONS:
             continue  # tables of the file, which no variable or flag can hold
         if is_dataclass(hints[item.name]):
             yield from _walk(hints[item.name], f"{prefix}{item.name}.")
@@ -374,18 +385,17 @@ def load(
     the value, what is allowed and, for an unknown key, the nearest known one.
     """
     values: dict[str, Any] = {}
-    rules: dict[str, TradeRules] = {}
+    sections: dict[str, Any] = {}
     if file is not None:
         tree = _read_file(file)
-        if SECTION in tree:
-            rules[SECTION] = parse_rules(tree.pop(SECTION))
+        sections = {name: read(tree.pop(name)) for name, read in SECTIONS.items() if name in tree}
         values.update(_flatten(tree, str(file)))
     values.update(_read_environ(environ or {}))
     for key, value in (flags or {}).items():
         if value is not None:
             values[_check_key(key, "flag")] = value
     checked = {key: _check_value(KNOWN[key], value) for key, value in values.items()}
-    settings = _build(Settings, checked | rules)
+    settings = _build(Settings, checked | sections)
     assert isinstance(settings, Settings)
     return settings
 
@@ -421,7 +431,7 @@ def _read_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _check_key(key: str, origin: str) -> str:
     if key in KNOWN:
         return key
-    nearest = difflib.get_close_matches(key, [*KNOWN, *SECTION_KEYS], n=1, cutoff=0.0)
+    nearest = difflib.get_close_matches(key, [*KNOWN, *SECTION_KEYS, *SECTIONS], n=1, cutoff=0.0)
     raise ConfigError(f"{key}: no such setting (in {origin}); the nearest is {nearest[0]}")
 
 
@@ -485,7 +495,7 @@ def _build(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
     made: dict[str, Any] = {}
     for item in fields(cls):
         key = prefix + item.name
-        if is_dataclass(hints[item.name]) and key != SECTION:
+        if is_dataclass(hints[item.name]) and key not in SECTIONS:
             made[item.name] = _build(hints[item.name], values, key + ".")
         elif key in values:
             made[item.name] = values[key]
