@@ -174,8 +174,7 @@ def _sort(frame: Frame, depth: int, found: _Read) -> None:
     elif name == "trade" and isinstance(data, list):
         found.trades += [(pair, _trade(trade)) for trade in data]
     elif name == "ticker" and isinstance(data, Data):
-        prices = (data.b[0], data.b[2], data.a[0], data.a[2])
-        _sort_quote(found.quotes, pair, frame.ts_recv, prices)
+        _sort_quote(found.quotes, pair, frame.ts_recv, _best(data))
     elif name == "spread" and isinstance(data, list) and len(data) == 5:
         _sort_quote(found.quotes, pair, cast(str, data[2]), (data[0], data[3], data[1], data[4]))
     else:
@@ -186,6 +185,12 @@ def _trade(trade: object) -> list[str]:
     if not isinstance(trade, list) or len(trade) < 4 or trade[3] not in ("b", "s"):
         raise ValueError(f"trade: {trade!r} is no list of price, size, time and side (b or s)")
     return trade
+
+
+def _best(data: Data) -> tuple[object, ...]:
+    if min(len(data.a), len(data.b)) < 3:
+        raise ValueError("a side of a ticker must be price, whole lots and size")
+    return data.b[0], data.b[2], data.a[0], data.a[2]
 
 
 def _sort_quote(quotes: _Quotes, pair: str, ts: str | int, prices: tuple[Any, ...]) -> None:
