@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tickplant.config import Settings, SyntheticSettings
 from tickplant.feeds.contract import Feed
+from tickplant.feeds.pollers.configured import read_providers
+from tickplant.feeds.pollers.jobs import PollJobs
+from tickplant.feeds.pollers.transport import HttpGet
+from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.synthetic import SyntheticFeed
 from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
@@ -184,3 +189,21 @@ def open_history(path: Path) -> History:
 def build_synthetic(name: str, settings: SyntheticSettings, *, clock: Clock = time.time_ns) -> Feed:
     """Return a synthetic feed on the running event loop's clock of sleep."""
     return SyntheticFeed(settings, clock=clock, sleep=asyncio.sleep, name=name)
+
+
+@asynccontextmanager
+async def polling(opened: OpenPlant, runner: FeedRunner) -> AsyncIterator[None]:
+    """Let the plant's polling jobs run on this runner for as long as the context lasts.
+
+    Raises `ConfigError` for a provider that is configured wrongly.
+    """
+    plant, get = opened.plant, HttpGet()
+    providers = read_providers(plant.settings.providers, get, os.environ)
+    jobs = PollJobs(opened.folder, providers, runner, clock=plant.clock)
+    jobs.resume()
+    plant.polling = jobs
+    try:
+        yield
+    finally:
+        plant.polling = None
+        await get.aclose()

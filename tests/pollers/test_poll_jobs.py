@@ -18,7 +18,6 @@ from tickplant.model.errors import (
     NotInstalled,
     Overloaded,
     PassingError,
-    TickplantError,
 )
 from tickplant.store.disk import Disk
 
@@ -128,10 +127,17 @@ async def test_a_job_that_cannot_be_kept_does_not_run(tmp_path: Path) -> None:
     assert (jobs.list(), runs.feeds) == ([], {})
 
 
-async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text('{"jobs": 5}')
-    with pytest.raises(TickplantError, match=FILE):
-        jobs_in(tmp_path).resume()
+@pytest.mark.parametrize("text", ['{"jobs": 5}', "{", "", '{"jobs": [{"job_id": 1}]}'])
+async def test_a_file_that_cannot_be_read_is_put_aside(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    jobs = jobs_in(tmp_path)
+    jobs.resume()
+    assert jobs.list() == []
+    made = await jobs.create(["A"], 5, "one")
+    assert (tmp_path / FILE).with_suffix(".unreadable").read_text() == text
+    again = jobs_in(tmp_path)
+    again.resume()
+    assert again.list() == [made]
 
 
 async def test_jobs_have_a_bound(tmp_path: Path) -> None:

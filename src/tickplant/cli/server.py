@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from tickplant.compose import polling
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.runner import FeedRunner
 from tickplant.gateway.app import create_app
@@ -145,6 +146,8 @@ async def _serve(
         stall_s=plant.settings.feeds.stall_s or None,
     )
     plant.list_feeds = runner.shown
+    polls = contextlib.AsyncExitStack()
+    await polls.enter_async_context(polling(opened, runner))
     serving = asyncio.create_task(server.serve(sockets=[bound]), name="http")
     waits = {asyncio.create_task(stopping.wait(), name="signals"), serving}
     try:
@@ -158,6 +161,7 @@ async def _serve(
         await _first(*waits)
     finally:
         await runner.stop(FEEDS_S_MAX)
+        await polls.aclose()
         server.should_exit = True
         await serving
         for task in waits - {serving}:

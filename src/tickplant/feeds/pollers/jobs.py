@@ -12,6 +12,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,15 +112,27 @@ class PollJobs:
     def resume(self) -> None:
         """Start the jobs that were kept. A job that cannot run is listed with the reason.
 
-        Raises `TickplantError` for a file that cannot be read. Blocks; call it once.
+        A file that cannot be read is put aside, which is logged. Blocks; call it once.
         """
-        for saved in _read(self._path):
+        for saved in self._kept():
             job = self._jobs[saved.job_id] = _Job(saved, None)
             try:
                 self._start(job)
             except TickplantError as fault:
                 job.fault = str(fault)
                 _LOG.warning("polling job %s cannot run: %s", saved.job_id, fault)
+
+    def _kept(self) -> list[SavedJob]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_File).jobs
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as fault:
+            aside = self._path.with_suffix(".unreadable")
+            _LOG.error("%s cannot be read (%s); it is %s now", self._path, fault, aside.name)
+            with suppress(OSError):
+                self._disk.replace(self._path, aside)
+            return []
 
     async def create(self, symbols: Any, interval: Any, provider: Any) -> dict[str, Any]:
         """Create a job and return it; one that asks for the same already runs is that one.
@@ -275,14 +288,3 @@ def _interval(given: Any) -> float:
 class _File(msgspec.Struct):
     jobs: list[SavedJob]
     version: int = 1
-
-
-def _read(path: Path) -> list[SavedJob]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_File).jobs
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.DecodeError) as fault:
-        raise TickplantError(
-            f"{path} cannot be read ({fault}); mend it, or move it away and create the jobs anew"
-        ) from fault

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import httpx
+from typing import TYPE_CHECKING
 
 from tickplant.feeds.pollers.http_json import BODY_BYTES_MAX, Reply
 from tickplant.version import VERSION
+
+if TYPE_CHECKING:
+    import httpx
 
 CONNECTIONS_MAX = 16
 
 
 class HttpGet:
-    """Makes requests on the event loop that it was made on; connections are kept for the next.
+    """Makes requests on one event loop; connections are kept for the next.
 
     A body is read only as far as it is allowed to reach. Calling it is a `http_json.Get`.
     """
 
     def __init__(self) -> None:
-        limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-        headers = {"user-agent": f"tickplant/{VERSION}"}
-        self._client = httpx.AsyncClient(limits=limits, follow_redirects=True, headers=headers)
+        self._client: httpx.AsyncClient | None = None
 
     async def __call__(self, url: str, headers: Mapping[str, str], timeout_s: float) -> Reply:
         """Return what a GET request comes to. Raises `OSError`."""
+        import httpx  # noqa: PLC0415 - takes long to import, and most plants poll nobody
+
+        client = self._client = self._client or _make_client()
         try:
-            async with self._client.stream(
+            async with client.stream(
                 "GET", url, headers=dict(headers), timeout=timeout_s
             ) as response:
                 body = bytearray()
@@ -42,4 +45,14 @@ class HttpGet:
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+def _make_client() -> httpx.AsyncClient:
+    import httpx  # noqa: PLC0415 - see above
+
+    limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+    headers = {"user-agent": f"tickplant/{VERSION}"}
+    return httpx.AsyncClient(limits=limits, follow_redirects=True, headers=headers)
