@@ -1,0 +1,1 @@
+"""Binance: spot, and what its USD-M futures have in common with it."""

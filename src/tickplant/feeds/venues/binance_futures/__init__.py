@@ -1,0 +1,1 @@
+"""Binance USD-M futures: other addresses and limits, the same messages with a few more fields."""

@@ -1,0 +1,77 @@
+"""Levels of books from the text of many messages at once: the hot path of venues that send text.
+
+    '[["7.61","2"],["7.60","0"]]', '[]', …  ─► joined, brackets and quotes taken out
+        ─► one array of text with the places of its commas ─► one array of numbers, and counts
+
+A level never becomes a Python object. What is not of the plain form is read again as any JSON is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Ladders = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Levels (m, 2: price and size) of all ladders in order, and how many each ladder has."""
+
+_COMMA, _END = 1, 2
+_PLAIN = bytes({44: _COMMA, 124: _END}.get(byte, byte) for byte in range(256))
+_any = msgspec.json.Decoder(list[tuple[float, float]], strict=False).decode
+
+
+def read_ladders(texts: Sequence[msgspec.Raw]) -> Ladders:
+    """Return the levels of ladders, each the JSON of a list of pairs of price and size.
+
+    Raises `msgspec.MsgspecError` or `ValueError` where one is anything else, or where a number is
+    not finite, a size negative.
+    """
+    try:
+        found = _read_plain(texts)
+    except (ValueError, pa.ArrowInvalid):
+        found = _read_any(texts)
+    levels, _ = found
+    if not np.isfinite(levels).all() or (levels[:, 1] < 0).any():
+        raise ValueError("a level has a number that is not finite, or a size below 0")
+    return found
+
+
+def _read_plain(texts: Sequence[msgspec.Raw]) -> Ladders:
+    """Read ladders of text without spaces; raises where they are not of that form.
+
+    The number of characters that fall out is known from the number of levels, which is how the
+    form is proven: two brackets a ladder, two brackets and four quotes a level. That it is JSON is
+    known from before.
+    """
+    joined = b"|".join((*texts, b""))
+    plain = joined.translate(_PLAIN, b'[]"')
+    letters = np.frombuffer(plain, np.uint8)
+    places = np.flatnonzero(letters <= _END)
+    text = plain.translate(None, b"\x01\x02")
+    starts = np.empty(len(places) + 1, np.int32)
+    starts[0] = 0
+    starts[1:] = places - np.arange(len(places))
+    # Of an empty ladder nothing stands before its end: it is no number.
+    empty = starts[1:] == starts[:-1]
+    ends = letters[places] == _END
+    numbers = np.cumsum(~empty)[ends]
+    count = int(numbers[-1]) if len(numbers) else 0
+    counts = np.diff(numbers, prepend=0)
+    if (empty & ~ends).any() or (counts % 2).any():
+        raise ValueError("levels are pairs of numbers")
+    if len(joined) - len(plain) != 2 * len(texts) + 3 * count:
+        raise ValueError("levels are lists of two texts")
+    offsets = np.append(starts[:-1][~empty], np.int32(len(text)))
+    array = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text))
+    return np.asarray(array.cast(pa.float64())).reshape(-1, 2), counts // 2
+
+
+def _read_any(texts: Sequence[msgspec.Raw]) -> Ladders:
+    ladders = [_any(text) for text in texts]
+    counts = np.array([len(ladder) for ladder in ladders], np.int64)
+    numbers = chain.from_iterable(chain.from_iterable(ladders))
+    return np.fromiter(numbers, np.float64, 2 * int(counts.sum())).reshape(-1, 2), counts
