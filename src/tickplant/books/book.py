@@ -120,7 +120,7 @@ class Book:
         sides: Sequence[int],
         prices: Sequence[float],
         sizes: Sequence[float],
-        orders: Sequence[int] | None = None,
+        orders: Sequence[int | None] | None = None,
     ) -> None:
         """Set levels in their order; a price may come several times, and the last one counts."""
         bid, ask = self.bids.set, self.asks.set
@@ -136,7 +136,7 @@ class Book:
         sides: Sequence[int],
         prices: Sequence[float],
         sizes: Sequence[float],
-        orders: Sequence[int] | None = None,
+        orders: Sequence[int | None] | None = None,
     ) -> None:
         """Put these levels in place of all there are."""
         counts: Iterable[int | None] = orders if orders is not None else [None] * len(prices)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tickplant.checks.books import check_book
 from tickplant.checks.bounds import (
     CONDITIONS_BYTES_MAX,
     EXCHANGE_BYTES_MAX,
@@ -26,7 +27,6 @@ from tickplant.checks.bounds import (
     KEY_BYTES_MAX,
     Bounds,
 )
-from tickplant.checks.books import check_book
 from tickplant.checks.findings import (
     Bools,
     Findings,

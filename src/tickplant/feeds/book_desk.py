@@ -197,17 +197,17 @@ class BookDesk:
             kept.waiting.clear()
             kept.asked = False
             if kept.intact:
-                self._break(kept, Broken(symbol, "lost", why, kept.ts_event), now)
+                self._break(kept, Broken(symbol, "lost", why, kept.ts_event))
         return self._delivered(now)
 
     def drop(self, symbols: Iterable[str], now: int) -> Delivered:
-        """Forget these books; who has seen them is told that they are lost."""
+        """Forget these books; who has seen them is told that they are not kept any more."""
         for symbol in symbols:
             kept = self._books.pop(symbol, None)
             self._dirty.pop(symbol, None)
             self._wanted.pop(symbol, None)
-            if kept is not None:
-                self._tell_lost(kept, now)
+            if kept is not None and kept.told:
+                self._rows.ended(symbol, kept.ts_event)
         return self._delivered(now)
 
     def due(self, now: int) -> Delivered:
@@ -263,7 +263,7 @@ class BookDesk:
     def _take(self, kept: _Kept, message: _Message, sound: bool, now: int) -> None:
         if not sound:
             detail = "a level has no finite price, no size from 0 on, or no side"
-            self._refuse(kept, message, "malformed", detail, now)
+            self._refuse(kept, message, "malformed", detail)
         elif message.snapshot or self._rule.replaces:
             self._take_snapshot(kept, message, now)
         elif kept.intact:
@@ -290,7 +290,7 @@ class BookDesk:
                 kept.last + 1,
                 message.first - 1,
             )
-            self._break(kept, missing, now)
+            self._break(kept, missing)
             if self._rule.buffers:
                 kept.waiting.append(message)
             return
@@ -299,7 +299,7 @@ class BookDesk:
         kept.anchored = True
         if message.last != NONE:
             kept.last = message.last
-        if self._holds(kept, message, now):
+        if self._holds(kept, message):
             self._tell(kept, message, gone, now)
 
     def _take_snapshot(self, kept: _Kept, message: _Message, now: int) -> None:
@@ -318,7 +318,7 @@ class BookDesk:
             return
         self._counts.snapshots += 1
         was_intact, kept.intact = kept.intact, True
-        if not self._holds(kept, message, now):
+        if not self._holds(kept, message):
             return
         if self._rule.replaces and was_intact and kept.told:
             self._tell(kept, message, (), now)
@@ -347,32 +347,32 @@ class BookDesk:
         bids, asks = kept.book.bids.cut(kept.depth), kept.book.asks.cut(kept.depth)
         return [(1, price) for price in bids] + [(2, price) for price in asks]
 
-    def _holds(self, kept: _Kept, message: _Message, now: int) -> bool:
+    def _holds(self, kept: _Kept, message: _Message) -> bool:
         """Verify a book after a whole update; one that does not hold is broken."""
         if message.checksum != NONE:
             if kept.precision is None:
                 self._counts.unchecked += 1
             elif (made := kraken_checksum(kept.book, kept.precision)) != message.checksum:
                 detail = f"the checksum is {made}, the venue's {message.checksum}"
-                self._refuse(kept, message, "checksum", detail, now)
+                self._refuse(kept, message, "checksum", detail)
                 return False
         if kept.book.crossed:
             bid, ask = kept.book.bids.best, kept.book.asks.best
-            self._refuse(kept, message, "crossed", f"bid {bid}, ask {ask}", now)
+            self._refuse(kept, message, "crossed", f"bid {bid}, ask {ask}")
             return False
         return True
 
-    def _refuse(self, kept: _Kept, message: _Message, reason: str, detail: str, now: int) -> None:
-        self._break(kept, Broken(kept.symbol, reason, detail, message.ts_event), now)
+    def _refuse(self, kept: _Kept, message: _Message, reason: str, detail: str) -> None:
+        self._break(kept, Broken(kept.symbol, reason, detail, message.ts_event))
 
-    def _break(self, kept: _Kept, broken: Broken, now: int) -> None:
+    def _break(self, kept: _Kept, broken: Broken) -> None:
         self._counts.broken[broken.reason] += 1
         if kept.intact:
             self._broken.append(broken)
         kept.intact, kept.asked = False, False
         kept.last, kept.anchored = NONE, False
         kept.book.clear()
-        self._tell_lost(kept, now)
+        self._tell_lost(kept)
         if broken.reason != "lost":  # then it is the new connection that asks, or its first message
             self._want(kept)
 
@@ -428,7 +428,7 @@ class BookDesk:
             kept.rows += rows.close()
         kept.due_at = now + self._interval_ns
 
-    def _tell_lost(self, kept: _Kept, now: int) -> None:
+    def _tell_lost(self, kept: _Kept) -> None:
         self._dirty.pop(kept.symbol, None)
         if kept.told:
             kept.told = False

@@ -80,6 +80,13 @@ class BookRows:
         self._mark(_LOST, 0)
         self.close()
 
+    def ended(self, symbol: str, ts_event: int) -> None:
+        """Write that a book is not kept any more: a CLEAR that is lost at once."""
+        self.step(symbol, ts_event, NONE)
+        self._mark(_CLEAR, _SNAPSHOT)
+        self.close()
+        self.lost(symbol, ts_event)
+
     def _mark(self, action: int, flags: int) -> None:
         self._actions.append(action)
         self._flags.append(flags)

@@ -29,6 +29,8 @@ from tickplant.plant.activity import ActivityDays, ActivityReader
 from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_reader import BarReader
 from tickplant.plant.bar_table import finish
+from tickplant.plant.book_history import replay_book
+from tickplant.plant.books import BookView, LiveBooks
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
 from tickplant.plant.coverage_reader import CoverageChanges, read_book
 from tickplant.plant.gaps import GapQuery, select_gaps
@@ -81,6 +83,7 @@ class History:
         self._book = self._book_as_read if book is None else book
         self._served: tuple[ServedCandles, Offered] | None = None
         self._as_read: tuple[int, CoverageBook] | None = None
+        self.books: LiveBooks | None = None
 
     def serve(self, served: ServedCandles, offer: Offered) -> None:
         """Read served bars from memory from now on; `offer` gets those that memory lacks."""
@@ -90,6 +93,27 @@ class History:
     def served(self) -> ServedCandles | None:
         """The served bars and the last rows in memory, if there are any."""
         return None if self._served is None else self._served[0]
+
+    def order_book(self, instrument: Instrument, depth: int = 0, as_of: AsOf = NOW) -> BookView:
+        """Return the best `depth` levels a side of a book, 0 is all, and its state.
+
+        As it was known at `as_of`: then from the rows since its last CLEAR. A folder that is only
+        read shows its newest books as stale, because nobody there hears of the feeds.
+        """
+        if as_of == NOW and self.books is not None:
+            view = self.books.view(instrument.number, depth)
+            if view is not None:
+                return view
+        held = replay_book(self.store, instrument.number, self._pin(as_of))
+        if held is None:
+            return BookView(instrument.number, "none")
+        there = as_of != NOW and not self._was_gone(held.feed, as_of)
+        return BookView.of(instrument.number, held, depth, there=there)
+
+    def _was_gone(self, feed: int, as_of: AsOf) -> bool:
+        """Return whether a feed was away as far as was known."""
+        book = read_book(self.store, self.seq_last, as_of, events=False)
+        return book.ledger.lasting(feed) is not None
 
     @property
     def book(self) -> CoverageBook:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -27,18 +27,19 @@ from tickplant.candles.grid import Grid
 from tickplant.config import Settings
 from tickplant.log.contract import DurableCallback, Log, LogRecord
 from tickplant.model.errors import Overloaded, PassingError, Stopping, TickplantError
-from tickplant.model.events import COVERAGE, MARKET_TABLES, Flag
+from tickplant.model.events import BOOK, COVERAGE, MARKET_TABLES, Flag
 from tickplant.model.times import NS_PER_S
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.accept import Accepted, Acceptor
 from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.amend import Amendment, amend
 from tickplant.plant.batch import Batch
+from tickplant.plant.books import LiveBooks
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.coverage import CoverageBook
 from tickplant.plant.coverage_keeper import CoverageKeeper, Row, stamp
 from tickplant.plant.coverage_status import coverage_status, feed_facts, notices
-from tickplant.plant.feed_notes import Judged, Known, Note
+from tickplant.plant.feed_notes import Begun, Finished, Judged, Known, Lost, Note
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.inbox import (
@@ -58,7 +59,7 @@ from tickplant.plant.records import catalog_record, encode_rows
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offers
 from tickplant.plant.serving import read_served
-from tickplant.plant.submission import Receipt, Submission
+from tickplant.plant.submission import Receipt, Reject, Submission
 from tickplant.store.contract import Store
 
 _LOG = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Plant:
         self._inbox = Inbox(settings.plant.inbox_rows_max)
         self.served = ServedCandles(store, read_served(settings.candles), self.history.rules)
         self.history.serve(self.served, Offers(self._inbox, self.served))
+        self.books = self.history.books = LiveBooks()
         self._candles = LiveCandles(store, self.coverage.book, self.history.rules, self.served)
         self._working: list[Item] = []
         self._state = "starting"
@@ -412,6 +414,8 @@ class Plant:
         accepted = self._acceptor.accept(submissions, self.seq_last + 1, self.clock())
         self._store(accepted.batches, self._acknowledge(submitted, accepted))
         self.metrics.accepted(submissions[0], accepted)
+        if accepted.rejects and submissions[0].table == BOOK:
+            self._lose_books(self._numbers_of(accepted.rejects, submissions[0].venue))
 
     def _acknowledge(self, submitted: list[Submitted], accepted: Accepted) -> Acknowledgement:
         def answer(fault: BaseException | None) -> None:
@@ -455,12 +459,15 @@ class Plant:
     ) -> None:
         """Log, apply, publish: in this order, and nothing of it where the log refuses."""
         self._append(batches, acknowledgement.durable)
+        crossed: list[int] = []
         for batch in batches:
             try:
                 self.store.append(batch.table, batch.rows, batch.keys)
             except BaseException as fault:
                 raise _Apart(f"seq {batch.seq_last} is logged but not stored: {fault!r}") from fault
             self.seq_last = batch.seq_last
+            if batch.table == BOOK:
+                crossed = self.books.apply(batch.rows)
             if amended is not None:
                 self.served.amend(*amended, batch.seq_last)
             else:
@@ -480,6 +487,7 @@ class Plant:
             self._publish_candles(update, batch.seq_last)
         self._publish_revised(covered)
         self._publish_candles(self._candles.regrown, self.seq_last)
+        self._lose_books(crossed)
 
     def _serve(self) -> None:
         """Keep the served candles from now on."""
@@ -542,6 +550,7 @@ class Plant:
         finally:
             self._publish_revised(self._publish_covered())
             self._publish_candles(self._candles.regrown, self.seq_last)
+            self._note_books(note)
 
     def _cover(self, batches: tuple[Batch, ...]) -> None:
         """Let the book take what was stored."""
@@ -590,9 +599,46 @@ class Plant:
         self._publish_covered()
 
     def _end_coverage(self) -> None:
+        self._lose_books(self.books.whole())
         self.coverage.load()
         self.coverage.close(self.seq_last)
         self._publish_covered()
+
+    # -- books -------------------------------------------------------------------------------------
+
+    def _note_books(self, note: Note) -> None:
+        """Lose the books of a feed that goes; those of single instruments it loses itself."""
+        gone = isinstance(note, Finished) or (isinstance(note, Lost) and note.symbols is None)
+        if gone or isinstance(note, Begun):
+            feed = self.catalog.feed_number(note.feed)
+            self._lose_books(self.books.note_feed(feed, there=not gone))
+
+    def _lose_books(self, numbers: Sequence[int]) -> None:
+        """Write down, and tell, that the books of these instruments are not right any more.
+
+        Where the log refuses they are held no more, which shows the same until they come anew.
+        """
+        rows = self.books.lost_rows(numbers, self.seq_last + 1, self.clock()) if numbers else None
+        if rows is None:
+            return
+        batch = Batch(BOOK, rows, None)
+        try:
+            self._append((batch,), lambda fault: None)
+        except PassingError:
+            self.books.discard(numbers)
+            return
+        try:
+            self.store.append(BOOK, rows)
+        except BaseException as fault:
+            raise _Apart(f"seq {batch.seq_last} is logged but not stored: {fault!r}") from fault
+        self.seq_last = batch.seq_last
+        self.books.apply(rows)
+        self.hub.publish(Published.of_rows(BOOK, rows))
+
+    def _numbers_of(self, rejects: Sequence[Reject], venue: str) -> list[int]:
+        """Return the instruments whose rows were refused: their books lack something now."""
+        found = (self.registry.find((one.symbol or "").strip().upper(), venue) for one in rejects)
+        return sorted({one.number for one in found if one is not None})
 
     def _append(self, batches: tuple[Batch, ...], on_durable: DurableCallback) -> None:
         entries = self.catalog.take_new()
