@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from tickplant.checks.findings import Findings
 from tickplant.checks.spellings import Codes, Name, Spellings
 from tickplant.model.errors import shorten
-from tickplant.model.instruments import SYMBOL_ALLOWED, VENUE_ALLOWED, is_symbol, is_venue
+from tickplant.model.instruments import (
+    SYMBOL_ALLOWED,
+    VENUE_ALLOWED,
+    is_symbol,
+    is_venue,
+    split_name,
+)
 
 _CACHED_MAX = 1 << 16
 _GRID_PER_ROW_MAX = 8
@@ -130,9 +136,7 @@ def _read_name(symbol: str, venue: str) -> Name | _Bad:
     text = symbol.strip().upper()
     if not text:
         return _Bad(("symbol_missing", f"symbol: empty; allowed are {SYMBOL_ALLOWED}"))
-    prefix, _, rest = text.partition(":")
-    if prefix and rest:
-        text, venue = rest, prefix
+    text, venue = split_name(text, venue)
     if not is_symbol(text):
         return _Bad(("symbol_invalid", _detail("symbol", symbol, SYMBOL_ALLOWED)))
     venue = venue.strip().upper()

@@ -64,6 +64,12 @@ def is_venue(text: str) -> bool:
     return _VENUE.match(text.upper()) is not None
 
 
+def split_name(symbol: str, venue: str) -> tuple[str, str]:
+    """Return symbol and venue: the symbol `VENUE:SYMBOL` names its venue itself."""
+    prefix, _, rest = symbol.partition(":")
+    return (rest, prefix) if prefix and rest else (symbol, venue)
+
+
 def describe_symbol(symbol: str) -> dict[str, str]:
     """Return what a bare symbol says by itself: `kind`, `base`, `quote` where they are evident."""
     base, dash, quote = symbol.partition("-")

@@ -41,7 +41,13 @@ KNOWN: dict[str, KnownVenue] = {
         KnownVenue("coinbase-exchange", "coinbase_exchange", "Coinbase Exchange"),
         KnownVenue("kraken", "kraken", "Kraken, protocol version 2", keys=("depth",)),
         KnownVenue("deribit", "deribit", "Deribit"),
-        KnownVenue("kite", "kite", "Zerodha Kite", channels=CHANNELS),
+        KnownVenue(
+            "kite",
+            "kite",
+            "Zerodha Kite",
+            keys=("exchange", "instruments", "trades_mode", "instruments_max", "connections_max"),
+            channels=CHANNELS,
+        ),
         KnownVenue(
             "ccxt",
             "ccxt",

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -69,12 +69,14 @@ class Rate:
 class Limits:
     """What a venue allows. None is no limit that it names.
 
-    `streams_max` a connection; `connections_max` at once; `connects` attempts to connect;
-    `messages` sent over one connection; `batch_max` streams in one request to subscribe;
-    `weight` of HTTP requests; `age_s_max` after which it cuts a connection.
+    `streams_max` a connection, `symbols_max` the instruments of a connection; `connections_max` at
+    once; `connects` attempts to connect; `messages` sent over one connection; `batch_max` streams
+    in one request to subscribe; `weight` of HTTP requests; `age_s_max` after which it cuts a
+    connection.
     """
 
     streams_max: int | None = None
+    symbols_max: int | None = None
     connections_max: int | None = None
     connects: Rate | None = None
     messages: Rate | None = None
@@ -222,6 +224,15 @@ class Session(Protocol):
 
     def receive(self, frames: Sequence[Frame]) -> Received:
         """Return what frames came to. Columns are made over all of them at once."""
+        ...
+
+
+@runtime_checkable
+class NotesEnd(Protocol):
+    """A session that wants to know how its connection ended, such as to give an account back."""
+
+    def ended(self, status: int | None) -> None:
+        """Note the end; `status` is the HTTP status that refused the connection, if one did."""
         ...
 
 

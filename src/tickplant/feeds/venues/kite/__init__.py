@@ -1,0 +1,1 @@
+"""Zerodha Kite Connect: the exchanges of India, over its binary ticker."""

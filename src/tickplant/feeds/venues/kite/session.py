@@ -1,0 +1,221 @@
+"""One connection to Kite: what is asked for, by modes, and what comes of it.
+
+    subscribe ─► tokens, then the mode that the channels of each need ─► first packet: confirmed
+
+    trades ─► `quote` (or `ltp`)       quotes, book, stats ─► `full`
+
+Kite confirms nothing. It sends an instrument that was asked for once at once, whole; so a stream is
+confirmed by the first packet that carries it. What cannot be asked for (an instrument that is not
+in Kite's list, the book of an index) is refused with the next frame, as a session speaks when it
+hears something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from tickplant.feeds.venues.contract import (
+    BadFrame,
+    Channel,
+    Confirmed,
+    Dial,
+    Frame,
+    Heartbeat,
+    Outgoing,
+    Received,
+    Refused,
+    Said,
+    Stream,
+)
+from tickplant.feeds.venues.kite import wire
+from tickplant.feeds.venues.kite.accounts import Seat, Seats
+from tickplant.feeds.venues.kite.depth import DepthTeller
+from tickplant.feeds.venues.kite.parse import Parsed, parse
+from tickplant.feeds.venues.kite.slots import NO_SLOT, Slots
+from tickplant.feeds.venues.kite.stats import StatTeller
+from tickplant.feeds.venues.kite.trades import TradeTeller
+
+OF_INDEX: tuple[Channel, ...] = ("trades", "stats")
+"""What there is of an index: it has no orders."""
+
+_CARRIED: dict[int, tuple[Channel, ...]] = {
+    wire.LTP.itemsize: ("trades",),
+    wire.QUOTE.itemsize: ("trades",),
+    wire.FULL.itemsize: ("trades", "quotes", "book", "stats"),
+    wire.INDEX.itemsize: OF_INDEX,
+    wire.INDEX_FULL.itemsize: OF_INDEX,
+}
+"""The channels that a packet confirms, by its length."""
+
+
+class KiteSession:
+    """A `Session` of Zerodha Kite. `token_of` gives an instrument's token, None where unknown."""
+
+    def __init__(
+        self,
+        url: str,
+        seats: Seats,
+        token_of: Callable[[str], int | None],
+        trades_mode: wire.Mode,
+    ) -> None:
+        self._url = url
+        self._seats = seats
+        self._seat: Seat | None = seats.take()
+        self._token_of = token_of
+        self._trades_mode = trades_mode
+        self._slots = Slots()
+        self._pending: dict[Stream, int] = {}
+        self._said: list[Said] = []
+        self._trades = TradeTeller()
+        self._depth = DepthTeller()
+        self._stats = StatTeller()
+
+    def dial(self) -> Dial:
+        """Return where to connect; what is shown of it names the account by its place."""
+        assert self._seat is not None
+        return wire.dial(self._url, self._seat.account, self._seat.place)
+
+    def ended(self, status: int | None) -> None:
+        """Note that the connection is over, or was refused with an HTTP status."""
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            self._seats.give(seat, status)
+
+    def opening(self) -> Sequence[Outgoing]:
+        """Return nothing: the address holds who we are."""
+        return ()
+
+    # -- what is asked for -------------------------------------------------------------------------
+
+    def subscribe(self, streams: Sequence[Stream]) -> Sequence[Outgoing]:
+        """Return requests for the instruments that are new, and for the modes that change."""
+        new: set[int] = set()
+        touched: dict[int, None] = {}
+        for stream in streams:
+            slot = self._slot_for(stream)
+            if slot is None:
+                continue
+            if not self._slots.channels(slot):
+                new.add(self._slots.tokens[slot])
+                self._forget([slot])
+            self._slots.want(slot, stream.channel)
+            self._pending[stream] = slot
+            touched[slot] = None
+        asked = [wire.subscribe(new)] if new else []
+        return [*asked, *self._modes(touched, again=True)]
+
+    def unsubscribe(self, streams: Sequence[Stream]) -> Sequence[Outgoing]:
+        """Return requests to end instruments, and to get less of those that go on."""
+        over: set[int] = set()
+        touched: dict[int, None] = {}
+        for stream in streams:
+            self._pending.pop(stream, None)
+            token = self._token_of(stream.symbol)
+            slot = None if token is None else self._slots.slot(token)
+            if slot is None:
+                continue
+            self._slots.want(slot, stream.channel, False)
+            if self._slots.channels(slot):
+                touched[slot] = None
+            else:
+                over.add(self._slots.tokens[slot])
+                self._slots.modes.pop(slot, None)
+                touched.pop(slot, None)
+        self._said.append(Confirmed(tuple(streams), ends=True))
+        asked = [wire.unsubscribe(over)] if over else []
+        return [*asked, *self._modes(touched)]
+
+    def _slot_for(self, stream: Stream) -> int | None:
+        """Return the slot of a stream's instrument; None, and say so, where it cannot be had."""
+        token = self._token_of(stream.symbol)
+        reason = None
+        if token is None:
+            reason = "it is not in Kite's list of instruments"
+        elif token & 0xFF == wire.INDICES and stream.channel not in OF_INDEX:
+            reason = f"an index has no {stream.channel}"
+        if reason is not None or token is None:
+            self._said.append(Refused((stream,), f"{stream.symbol}: {reason}"))
+            return None
+        slot = self._slots.take(stream.symbol, token)
+        for teller in (self._trades, self._depth, self._stats):
+            teller.grow(len(self._slots))
+        return slot
+
+    def _forget(self, slots: list[int]) -> None:
+        for teller in (self._trades, self._depth, self._stats):
+            teller.forget(np.array(slots, np.int64))
+
+    def _modes(self, slots: Iterable[int], *, again: bool = False) -> list[Outgoing]:
+        """Return requests for the modes of instruments, where they change or are asked `again`."""
+        by_mode: dict[wire.Mode, list[int]] = {}
+        for slot in slots:
+            mode = self._mode_of(slot)
+            if again or self._slots.modes.get(slot) != mode:
+                self._slots.modes[slot] = mode
+                by_mode.setdefault(mode, []).append(self._slots.tokens[slot])
+        return [wire.set_mode(mode, tokens) for mode, tokens in sorted(by_mode.items())]
+
+    def _mode_of(self, slot: int) -> wire.Mode:
+        return self._trades_mode if self._slots.channels(slot) == ("trades",) else "full"
+
+    # -- what comes --------------------------------------------------------------------------------
+
+    def receive(self, frames: Sequence[Frame]) -> Received:
+        """Return what frames came to."""
+        parsed = parse(frames)
+        said, self._said = self._said, []
+        if parsed.heard:
+            said.append(Heartbeat())
+        self._confirm(parsed, said)
+        bad = [*parsed.bad, *self._read_texts(parsed.texts, said)]
+        rows: dict[str, pa.RecordBatch] = {}
+        books, full = None, parsed.packets.get(wire.FULL.itemsize)
+        trades = self._trades.tell(parsed.packets, self._slots)
+        if trades is not None:
+            rows["trades"] = trades
+        if full is not None:
+            quotes, books = self._depth.tell(full, self._slots)
+            if quotes is not None:
+                rows["quotes"] = quotes
+        stats = self._stats.tell(parsed.packets, self._slots)
+        if stats is not None:
+            rows["stats"] = stats
+        return Received(rows, books, said, bad)
+
+    def _confirm(self, parsed: Parsed, said: list[Said]) -> None:
+        if not self._pending:
+            return
+        seen: set[tuple[int, Channel]] = set()
+        for length, packets in parsed.packets.items():
+            slots = self._slots.find(np.unique(packets.tokens))
+            for slot in slots[slots != NO_SLOT].tolist():
+                seen.update((slot, channel) for channel in _CARRIED[length])
+        done = tuple(s for s, slot in self._pending.items() if (slot, s.channel) in seen)
+        for stream in done:
+            del self._pending[stream]
+        if done:
+            said.append(Confirmed(done))
+
+    def _read_texts(self, texts: Iterable[Frame], said: list[Said]) -> Iterable[BadFrame]:
+        """Read frames of text; an error refuses what is not confirmed, or is kept as it came."""
+        bad = []
+        for frame in texts:
+            try:
+                message = wire.decode_message(frame.data)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
+                detail = f"{type(fault).__name__}: {fault}"
+                bad.append(BadFrame("trades", "frame_unreadable", detail, frame.data))
+                continue
+            if message.type != "error":
+                continue
+            reason = message.text()
+            if self._pending:
+                said.append(Refused(tuple(self._pending), reason, passing=True))
+                self._pending.clear()
+            else:
+                bad.append(BadFrame("trades", "venue_error", reason, frame.data))
+        return bad
