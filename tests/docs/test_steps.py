@@ -34,6 +34,7 @@ GUIDES = (
     "sessions-and-time-zones",
     "indicators",
     "gaps",
+    "poll-prices",
 )
 NEEDED = ("bash", "curl")
 
