@@ -176,6 +176,7 @@ def test_whatever_is_asked_for_is_a_job_or_refused_by_name(
 
 async def test_a_provider_that_is_not_installed_says_what_to_install(tmp_path: Path) -> None:
     jobs = jobs_in(tmp_path)
-    with pytest.raises(NotInstalled, match=r"tickplant\[yahoo\]"):
-        await jobs.create(["A"], 5, "yahoo")
+    for name in ("yahoo", "yfinance"):
+        with pytest.raises(NotInstalled, match=r"tickplant\[yahoo\]"):
+            await jobs.create(["A"], 5, name)
     assert jobs.list() == []

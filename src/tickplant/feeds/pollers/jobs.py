@@ -39,6 +39,9 @@ from tickplant.store.disk import Disk
 _LOG = logging.getLogger(__name__)
 
 FILE = "poll-jobs.json"
+ALIASES = {"yfinance": "yahoo"}
+"""Other names of providers: the library is often meant where its source is."""
+
 JOBS_MAX = 100
 SYMBOLS_MAX = 500
 INTERVAL_S_MIN, INTERVAL_S_MAX = 1.0, 86_400.0
@@ -188,9 +191,11 @@ class PollJobs:
         return self._jobs[job_id]
 
     def _provider_name(self, name: Any) -> str:
-        if not isinstance(name, str) or name.strip().lower() not in self._makers:
+        plain = name.strip().lower() if isinstance(name, str) else ""
+        plain = ALIASES.get(plain, plain)
+        if plain not in self._makers:
             raise self._unknown(name)
-        return name.strip().lower()
+        return plain
 
     def _unknown(self, name: Any) -> InvalidParameter:
         known = ", ".join(self._makers)
