@@ -5,7 +5,18 @@ reconnects by itself. They import neither the plant nor the gateway.
 """
 
 from tickplant.client.aio import AsyncClient, AsyncStream
+from tickplant.client.push import Ingest
+from tickplant.client.push_aio import AsyncIngest
 from tickplant.client.rows import Receipt, Rejected
 from tickplant.client.sync import Client, Stream
 
-__all__ = ["AsyncClient", "AsyncStream", "Client", "Receipt", "Rejected", "Stream"]
+__all__ = [
+    "AsyncClient",
+    "AsyncIngest",
+    "AsyncStream",
+    "Client",
+    "Ingest",
+    "Receipt",
+    "Rejected",
+    "Stream",
+]

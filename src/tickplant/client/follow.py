@@ -176,15 +176,15 @@ class Follower:
         raise stream_error(message)
 
 
-def check_close(code: int | None, reason: str) -> None:
+def check_close(code: int | None, reason: str, what: str = "stream") -> None:
     """Raise where the plant closed the connection for a reason that a new one does not mend."""
     if code in _REFUSED:
-        raise TickplantError(f"the plant closed the stream: {reason or code} ({code})")
+        raise TickplantError(f"the plant closed the {what}: {reason or code} ({code})")
 
 
-def stream_url(url: str) -> str:
-    """Return the address of the stream of the plant at `url`."""
+def stream_url(url: str, path: str = PATH) -> str:
+    """Return the address of a socket of the plant at `url`."""
     scheme, colon, rest = url.rstrip("/").partition("://")
     if not colon or scheme not in ("http", "https"):
         raise ValueError(f"url: {url!r} is not allowed; allowed is http://HOST:PORT")
-    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}{PATH}"
+    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}"

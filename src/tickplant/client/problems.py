@@ -10,6 +10,7 @@ import msgspec
 from tickplant.model.errors import (
     AmbiguousSymbol,
     Complaint,
+    InvalidBody,
     PassingError,
     TickplantError,
     UnknownSymbol,
@@ -61,6 +62,15 @@ def stream_error(message: Mapping[str, Any]) -> UserError:
             AmbiguousSymbol.title, 400, detail, [Complaint(("symbols",), f"{_CHOICES}{choices}")]
         )
     return UserError(detail)
+
+
+def refusal(answer: Mapping[str, Any]) -> TickplantError:
+    """Return the error that an `error` of the ingest socket is."""
+    detail = f"message {answer['seq']}: {answer['message']}"
+    if answer["code"] == "failed":
+        return TickplantError(detail)
+    complaints = [_complaint(one) for one in answer.get("errors", ())]
+    return InvalidBody(detail, complaints)
 
 
 def _passing(title: str, detail: str, retry_after: str) -> PassingError:

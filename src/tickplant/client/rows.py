@@ -59,7 +59,7 @@ def encode_bodies(rows: Any) -> Iterator[tuple[bytes, str, int]]:
 
     Takes a dictionary, dictionaries, an Arrow table or batch, a pandas or a polars data frame.
     """
-    table = _as_table(rows)
+    table = as_table(rows)
     if table is None:
         listed = [rows] if isinstance(rows, Mapping) else list(rows)
         for first in range(0, max(len(listed), 1), BODY_ROWS_MAX):
@@ -74,7 +74,8 @@ def encode_bodies(rows: Any) -> Iterator[tuple[bytes, str, int]]:
         yield sink.getvalue().to_pybytes(), ARROW_TYPE, part.num_rows
 
 
-def _as_table(rows: Any) -> pa.Table | None:
+def as_table(rows: Any) -> pa.Table | None:
+    """Return rows as an Arrow table where they are columns, None for dictionaries."""
     if isinstance(rows, Rows):
         return rows.arrow()
     if isinstance(rows, pa.Table):

@@ -22,7 +22,10 @@ from tickplant.client.follow import (
     check_close,
     stream_url,
 )
+from tickplant.client.outbox import PATH as INGEST_PATH
+from tickplant.client.outbox import Outbox
 from tickplant.client.problems import Unreachable
+from tickplant.client.push import Ingest
 from tickplant.client.rows import Receipt
 from tickplant.formats.result import Rows
 
@@ -370,6 +373,39 @@ class Client:
             headers=self._headers,
             on_reconnect=on_reconnect,
             idle_s=idle_s,
+            backoff_s=backoff_s,
+        )
+
+    def ingest(
+        self,
+        *,
+        feed: str | None = None,
+        venue: str | None = None,
+        symbols: Iterable[str] | None = None,
+        producer: str | None = None,
+        first_seq: int = 1,
+        on_reconnect: Callable[[int], object] | None = None,
+        idle_s: float = 15.0,
+        timeout_s: float = 60.0,
+        backoff_s: tuple[float, float] = (0.1, 10.0),
+    ) -> Ingest:
+        """Return a producer that sends rows over a socket, a context manager; see `Ingest`.
+
+        With `feed` it is known as a feed of that name, whose coverage is kept: `symbols` are what
+        it delivers, and leaving the context in an exception, or a lost connection, makes a gap.
+        `venue` is that of rows without one. A `producer` names the messages for ever, with their
+        numbers from `first_seq` on; without it, one is made up that no other has.
+        """
+        outbox = Outbox(
+            feed=feed, venue=venue, symbols=symbols, producer=producer, first_seq=first_seq
+        )
+        return Ingest(
+            stream_url(self.url, INGEST_PATH),
+            outbox,
+            headers=self._headers,
+            on_reconnect=on_reconnect,
+            idle_s=idle_s,
+            timeout_s=timeout_s,
             backoff_s=backoff_s,
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -320,9 +321,7 @@ class CoverageKeeper:
     def _take(self, feed: int, note: Note) -> int | None:
         match note:
             case Begun():
-                self._begun[feed] = note
-                if note.start is not None:
-                    self._come(feed, np.array([note.start], np.int64))
+                self._begin(feed, note)
             case Alive():
                 self._take_alive(feed, note.ts)
             case Subscribed():
@@ -340,6 +339,14 @@ class CoverageKeeper:
             case Judged() | Known():
                 pass  # the plant's
         return None
+
+    def _begin(self, feed: int, note: Begun) -> None:
+        wide = self.book.wide.get(feed)
+        if note.resume and wide is not None and wide.reach != INT64_MIN:
+            note = replace(note, start=wide.reach)
+        self._begun[feed] = note
+        if note.start is not None:
+            self._come(feed, np.array([note.start], np.int64))
 
     def _take_alive(self, feed: int, ts: int) -> None:
         self._come(feed, np.array([ts], np.int64))

@@ -21,7 +21,8 @@ class Begun:
     """The feed is connected and subscribed; from its next event or heartbeat on it covers.
 
     `start` is from when on it delivers everything, where it knows that: it may lie back in time,
-    when a feed resumes where it was cut. `symbols` are (symbol, venue) of what it is subscribed to,
+    when a feed resumes where it was cut; with `resume` it is where the feed had come, if anywhere.
+    `symbols` are (symbol, venue) of what it is subscribed to,
     None for everything there is. What it served before and does not name now it serves no more, but
     for `waiting`: those it is about to deliver, and says so with `Subscribed`; until then they miss
     what comes.
@@ -31,6 +32,7 @@ class Begun:
     start: int | None = None
     symbols: Sequence[tuple[str, str]] | None = None
     waiting: Sequence[tuple[str, str]] = ()
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)

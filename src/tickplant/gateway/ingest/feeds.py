@@ -78,13 +78,13 @@ class PushedFeed:
     rate: Rate = field(default_factory=Rate)
     _told: int = INT64_MIN
 
-    def begin(self, start: int | None, symbols: Symbols | None) -> None:
-        """Say that the feed delivers from now on, or from `start`."""
+    def begin(self, start: int | None, symbols: Symbols | None, *, resume: bool) -> None:
+        """Say that the feed delivers from now on, from `start`, or from where it had come."""
         self.instruments = 0 if symbols is None else len(symbols)
         self.state, self.error = "connected", None
         self.beats, self._told = False, INT64_MIN
         self.heard_at = self.plant.clock()
-        self._say(Begun(self.name, start, symbols))
+        self._say(Begun(self.name, start, symbols, resume=resume))
 
     def note_rows(self, rows: pa.RecordBatch) -> None:
         """Count rows that were handed in."""
@@ -187,7 +187,7 @@ class PushedFeeds:
             feed.leave()
             feed.lose("disconnect", "its producer has made a new connection")
         feed.venue, feed.producer, feed.leave = venue, hello.producer, leave
-        feed.begin(start, symbols)
+        feed.begin(start, symbols, resume=hello.resume)
         self._feeds[name] = feed
         return feed
 

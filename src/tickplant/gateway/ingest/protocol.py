@@ -60,7 +60,10 @@ class Closing(Exception):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say who sends: a `producer` whose numbers name its messages, a `feed` that covers."""
+    """Say who sends: a `producer` whose numbers name its messages, a `feed` that covers.
+
+    `start` is from when on the feed delivers everything; with `resume` that is where it had come.
+    """
 
     op: str
     producer: str | None = None
@@ -68,6 +71,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     venue: str | None = None
     symbols: list[str] | None = None
     start: int | str | None = None
+    resume: bool = False
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -271,8 +275,10 @@ def check_hello(hello: Hello) -> None:
         raise _refused("venue", hello.venue, VENUE_ALLOWED)
     if hello.symbols is not None and len(hello.symbols) > SYMBOLS_MAX:
         raise _refused("symbols", len(hello.symbols), f"at most {SYMBOLS_MAX}")
-    if hello.feed is None and (hello.symbols is not None or hello.start is not None):
-        raise BadMessage("bad_message", "feed: it is missing; symbols and start are about a feed")
+    about_feed = hello.symbols is not None or hello.start is not None or hello.resume
+    if hello.feed is None and about_feed:
+        detail = "feed: it is missing; symbols, start and resume are about a feed"
+        raise BadMessage("bad_message", detail)
 
 
 def _refused(name: str, value: object, allowed: str) -> BadMessage:

@@ -134,6 +134,7 @@ class Session:
         self._producer: bytes | None = None
         self._feed: PushedFeed | None = None
         self._sent_rows = False
+        self._restarting = False
         self._sent_at = self._loop.time()
         self._sending_since: float | None = None
         self._closing: asyncio.Future[Closing] = self._loop.create_future()
@@ -175,7 +176,8 @@ class Session:
     def _leave_feed(self, closing: Closing | None) -> None:
         feed, self._feed = self._feed, None
         # When the plant goes, it writes down itself how far each feed has come.
-        if feed is not None and (closing is None or closing.code != RESTART):
+        restarting = self._restarting or (closing is not None and closing.code == RESTART)
+        if feed is not None and not restarting:
             feed.lose("disconnect", "its connection ended" if closing is None else closing.reason)
 
     async def _close(self, closing: Closing | None) -> None:
@@ -200,7 +202,9 @@ class Session:
     async def _next_frame(self) -> Frame:
         message = await self._socket.receive()
         if message["type"] != "websocket.receive":
-            raise WebSocketDisconnect(message.get("code", 1005))
+            code = message.get("code", 1005)
+            self._restarting = code == RESTART  # what the server says of itself when it stops
+            raise WebSocketDisconnect(code)
         data: Frame = message.get("text") or message.get("bytes") or ""
         limit = self._settings.frame_mb_max << 20
         if len(data) > limit or (isinstance(data, str) and len(data.encode()) > limit):
