@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 from tickplant.model.times import format_time
 from tickplant.observe.rate import Rate
 from tickplant.plant.feed_notes import Note
-from tickplant.plant.submission import Submission
+from tickplant.plant.submission import Receipt, Submission
 
 Clock = Callable[[], int]
 """Nanoseconds since the epoch, UTC."""
@@ -44,6 +44,13 @@ class Sink(Protocol):
         Taken is not yet durable: a feed does not wait for the disk. Waits, and so holds the feed
         back, while too much is under way. Raises what became of an earlier submission when that
         one failed; the feed lets it pass, and its owner starts it again.
+        """
+        ...
+
+    async def deliver(self, submission: Submission) -> Receipt:
+        """Hand rows over as `submit` does and return, once they are durable, what became of them.
+
+        Raises what became of them where that is a fault.
         """
         ...
 

@@ -80,7 +80,14 @@ class FeedRunner:
         """Return every feed as `/v1/feeds` shows it."""
         now = self._clock()
         shown_of = self._shown_of or (lambda name: {})
-        return [{**state.shown(now), **shown_of(state.name)} for state in self.states]
+        return [
+            {**state.shown(now), **shown_of(state.name), **_own(self._feeds.get(state.name), now)}
+            for state in self.states
+        ]
+
+    def find(self, name: str) -> Feed | None:
+        """Return the feed of this name."""
+        return self._feeds.get(name)
 
     def start(self) -> None:
         """Start every feed; needs a running event loop."""
@@ -211,6 +218,13 @@ class FeedRunner:
 
 def _state_of(feed: Feed) -> FeedState:
     return FeedState(feed.name, feed.venue, feed.kind, instruments=feed.instruments)
+
+
+def _own(feed: Feed | None, now: int) -> dict[str, Any]:
+    """Return what a feed shows of itself, where it does."""
+    shown = getattr(feed, "shown", None)
+    found: dict[str, Any] = {} if shown is None else shown(now)
+    return found
 
 
 def _see(done: asyncio.Task[None]) -> None:

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from tickplant.feeds.contract import Clock, FeedState, Sleep
 from tickplant.model.errors import PassingError, Stopping
+from tickplant.model.events import Flag
 from tickplant.model.times import INT64_MIN
-from tickplant.plant.feed_notes import Alive, Begun, Hole, Note, Repair
+from tickplant.plant.feed_notes import Alive, Begun, Hole, Judged, Known, Note, Repair
 from tickplant.plant.submission import Receipt, Submission
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +73,14 @@ class PlantSink:
 
     async def submit(self, submission: Submission) -> None:
         """Hand rows to the plant; see `contract.Sink.submit`."""
+        await self._submit_one(submission)
+
+    async def deliver(self, submission: Submission) -> Receipt:
+        """Hand rows to the plant and return the receipt; see `contract.Sink.deliver`."""
+        future = await self._submit_one(submission)
+        return await asyncio.wrap_future(future)
+
+    async def _submit_one(self, submission: Submission) -> Future[Receipt]:
         self._check_open()
         rows = submission.rows.num_rows
         with self._holding_back():
@@ -85,15 +94,17 @@ class PlantSink:
         self._rows += rows
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda done: _call(loop, lambda: self._settle(rows, done)))
-        last = pc.max(submission.rows.column("ts_event")).as_py() if rows else None
+        is_live = rows and not submission.flags & Flag.BACKFILLED
+        last = pc.max(submission.rows.column("ts_event")).as_py() if is_live else None
         self._state.note(rows, last, self._clock())
+        return future
 
     async def say(self, note: Note) -> int | None:
         """Say something besides rows; see `contract.Sink.say`."""
         self._check_open()
         if isinstance(note, Begun):
             self._begun = True
-        else:
+        elif not isinstance(note, Judged | Known):  # those say nothing of what is delivered
             await self._begin()
         if isinstance(note, Alive):
             self._alive_at = self._clock()

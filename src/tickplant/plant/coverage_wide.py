@@ -106,8 +106,12 @@ class WideCoverage:
         known = self._past_sessions
         if self.began is not None:
             known = known.union(span(self.began, self.reach))
+        return known.intersect(self.spans_subscribed(instrument))
+
+    def spans_subscribed(self, instrument: int) -> Spans:
+        """Return when the feed was subscribed to an instrument, which it ever served."""
         subscribed = span(int(self._since[instrument]), int(self._until[instrument]))
-        return known.intersect(subscribed.union(self._older.get(instrument, NOTHING)))
+        return subscribed.union(self._older.get(instrument, NOTHING))
 
     def reached(self, numbers: Ints) -> Ints:
         """Return how far each instrument is covered, very early where it is not at all."""

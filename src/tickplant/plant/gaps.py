@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.candles.coverage import span
 from tickplant.model.events import STATUSES
+from tickplant.model.instruments import Registry
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.coverage import CoverageBook
-from tickplant.plant.ledger import OPEN_END
+from tickplant.plant.ledger import OPEN_END, REPAIRING
 
 GAP_SCHEMA = pa.schema(
     [
@@ -30,6 +33,38 @@ GAP_SCHEMA = pa.schema(
 )
 """Entries of the ledger, by `id`. `instrument` 0 is every one of the feed, `end` null while the
 gap lasts, `changed` the number of the last row about it."""
+
+
+class OpenGap(NamedTuple):
+    """A gap that is open and over. `symbols` are those that the feed missed in it. Times in ns."""
+
+    id: int
+    start: int
+    end: int
+    symbols: tuple[str, ...]
+
+
+def open_gaps(book: CoverageBook, feed: int, registry: Registry) -> list[OpenGap]:
+    """Return the gaps of a feed that are over and about which nothing was done, by id.
+
+    Those that were being repaired count as open: nobody else repairs them.
+    """
+    with book.lock:
+        rows = book.ledger.rows
+        mine = rows[(rows["feed"] == feed) & (rows["status"] <= REPAIRING)]
+        mine = mine[mine["end"] != OPEN_END].copy()
+        wide = book.wide.get(feed)
+        served = np.empty(0, np.int64) if wide is None else wide.served
+        known = {} if wide is None else {n: wide.spans_subscribed(n) for n in served.tolist()}
+    found = []
+    for id, number, start, end in mine[["id", "instrument", "start", "end"]].tolist():
+        missed = span(start, end)
+        numbers = [number] if number else [
+            other for other, subscribed in known.items() if len(subscribed.intersect(missed))
+        ]  # fmt: skip
+        symbols = tuple(registry.number(one).symbol for one in numbers)
+        found.append(OpenGap(id, start, end, symbols))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

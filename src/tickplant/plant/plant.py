@@ -40,6 +40,7 @@ from tickplant.plant.coverage import CoverageBook
 from tickplant.plant.coverage_keeper import CoverageKeeper, Row, stamp
 from tickplant.plant.coverage_status import coverage_status, feed_facts, notices
 from tickplant.plant.feed_notes import Begun, Finished, Judged, Known, Lost, Note
+from tickplant.plant.gaps import OpenGap, open_gaps
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.inbox import (
@@ -536,6 +537,11 @@ class Plant:
     def feed_facts(self, name: str) -> dict[str, Any]:
         """Return what is known of a feed's coverage: how far it is, since when, open gaps."""
         return feed_facts(self.coverage.book, self.catalog.feeds.get(name))
+
+    def open_gaps(self, name: str) -> list[OpenGap]:
+        """Return the gaps of a feed that are over and not dealt with; see `gaps.open_gaps`."""
+        feed = self.catalog.feeds.get(name)
+        return [] if feed is None else open_gaps(self.coverage.book, feed, self.registry)
 
     def _take_note(self, note: Note) -> int | None:
         if isinstance(note, Judged):

@@ -1,0 +1,1 @@
+"""The supervisor of venue feeds: sockets, time, limits, pauses, signs of life, repair."""

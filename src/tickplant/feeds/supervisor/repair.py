@@ -1,0 +1,180 @@
+"""Repair: what a gap of the ledger misses is fetched from the venue's history and brought in.
+
+    ledger ─► open gaps of this feed that are over, oldest first ─► repairing
+       for each symbol: history.trades(start, end) ─► submit, flagged backfilled ─► counted
+    ─► repaired (with the events that were new) | unrepairable (why) | open again (tried later)
+
+The ledger is asked and nothing else is remembered: so what a disconnect, a skip, a stall, an
+overload or a restart of the plant has left is repaired in the same way. A trade that is there
+already is known by its id and not stored twice; so a little more than the gap is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickplant.feeds.contract import Clock, Sink, Sleep
+from tickplant.feeds.supervisor.backoff import Backoff, Jitter
+from tickplant.feeds.venues.contract import Http, VenueFault, VenueHistory
+from tickplant.model.events import TRADES, Flag
+from tickplant.model.times import NS_PER_S, format_time
+from tickplant.plant.feed_notes import Repair
+from tickplant.plant.gaps import OpenGap
+from tickplant.plant.submission import Submission
+
+_LOG = logging.getLogger(__name__)
+
+PAD_NS = NS_PER_S
+"""How much before a gap is asked for as well: what was under way when the connection was cut."""
+
+SETTLE_S = 1.0
+"""How long after a gap its history is asked for: what a venue has just sent it may list late."""
+
+LOOK_EVERY_S = 30.0
+
+RETRY_S, RETRY_S_MAX = 5.0, 900.0
+
+
+FindGaps = Callable[[], Awaitable[Sequence[OpenGap]]]
+"""Returns the open gaps of the feed that are over, in any order."""
+
+
+class Repairer:
+    """Repairs the gaps of one feed, one after the other. One event loop.
+
+    `has_trades` says of a symbol whether its trades are subscribed to: nothing else is repaired.
+    """
+
+    def __init__(
+        self,
+        feed: str,
+        venue: str,
+        sink: Sink,
+        find: FindGaps,
+        history: VenueHistory | None,
+        http: Http | None,
+        *,
+        has_trades: Callable[[str], bool],
+        clock: Clock,
+        sleep: Sleep,
+        jitter: Jitter,
+    ) -> None:
+        self.repaired = self.events = self.given_up = self.failed = 0
+        self._feed = feed
+        self._venue = venue
+        self._sink = sink
+        self._find = find
+        self._history = history
+        self._http = http
+        self._has_trades = has_trades
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._news = asyncio.Event()
+        self._later: dict[int, tuple[Backoff, int]] = {}
+
+    def look(self) -> None:
+        """Look for gaps soon: there may be a new one."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Repair until cancelled."""
+        while True:
+            await self._wait()
+            self._news.clear()
+            await self._sleep(SETTLE_S)
+            gaps = sorted(await self._find(), key=lambda gap: (gap.start, gap.id))
+            for gap in gaps:
+                if self._is_due(gap):
+                    await self._repair(gap)
+            known = {gap.id for gap in gaps}
+            self._later = {id: later for id, later in self._later.items() if id in known}
+
+    async def _wait(self) -> None:
+        now = self._clock()
+        due_s = [max(at - now, 0) / 1e9 for _, at in self._later.values()]
+        pause = asyncio.ensure_future(self._sleep(min([LOOK_EVERY_S, *due_s])))
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({pause, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            news.cancel()
+
+    def _is_due(self, gap: OpenGap) -> bool:
+        later = self._later.get(gap.id)
+        return later is None or later[1] <= self._clock()
+
+    async def _repair(self, gap: OpenGap) -> None:
+        hopeless = self._hopeless(gap)
+        if hopeless is not None:
+            self.given_up += 1
+            await self._say(gap, "unrepairable", detail=hopeless)
+            return
+        await self._say(gap, "repairing")
+        events = 0
+        try:
+            for symbol in gap.symbols:
+                if self._has_trades(symbol):
+                    events += await self._bring(symbol, gap.start, gap.end)
+        except VenueFault as fault:
+            await self._try_later(gap, events, str(fault))
+        else:
+            self.repaired += 1
+            self.events += events
+            await self._say(gap, "repaired", events=events, detail="trades, from its history")
+
+    def _hopeless(self, gap: OpenGap) -> str | None:
+        """Return why a gap cannot be repaired, None where it may."""
+        if self._history is None or self._http is None:
+            return "the venue has no history"
+        if not any(map(self._has_trades, gap.symbols)):
+            return "the venue has a history of trades only, and none are subscribed to"
+        since = self._history.trades_since(self._clock())
+        if since is not None and since > gap.start:
+            return f"the venue's history reaches back to {format_time(since)} only"
+        return None
+
+    async def _bring(self, symbol: str, start: int, end: int) -> int:
+        """Submit the trades of a symbol in a span; return how many were new."""
+        assert self._history is not None
+        assert self._http is not None
+        new = 0
+        async for found in self._history.trades(self._http, symbol, start - PAD_NS, end):
+            rows = _within(found, start - PAD_NS, end)
+            if rows.num_rows:
+                flags = int(Flag.BACKFILLED)
+                receipt = await self._sink.deliver(
+                    Submission(TRADES, rows, feed=self._feed, venue=self._venue, flags=flags)
+                )
+                new += receipt.accepted
+        return new
+
+    async def _try_later(self, gap: OpenGap, events: int, why: str) -> None:
+        self.failed += 1
+        known = self._later.get(gap.id)
+        pauses = known[0] if known else Backoff(RETRY_S, RETRY_S_MAX, jitter=self._jitter)
+        pause_s = pauses.next_s()
+        self._later[gap.id] = pauses, self._clock() + round(pause_s * 1e9)
+        _LOG.warning("%s: gap %d is not repaired yet: %s", self._feed, gap.id, why)
+        tries = f"tried {pauses.failures} times" if pauses.failures > 1 else "tried once"
+        await self._say(gap, "open", events=events, detail=f"{why}; {tries}, again later")
+
+    async def _say(
+        self, gap: OpenGap, status: str, *, events: int | None = None, detail: str | None = None
+    ) -> None:
+        await self._sink.say(Repair(self._feed, gap.id, status, events, detail))
+
+
+def _within(rows: pa.RecordBatch, start: int, end: int) -> pa.RecordBatch:
+    ts = rows.column("ts_event")
+    if pc.min(ts).as_py() is None or (pc.min(ts).as_py() >= start and pc.max(ts).as_py() < end):
+        return rows
+    values = ts.to_numpy(zero_copy_only=False)
+    return rows.filter(pa.array(np.asarray((values >= start) & (values < end))))

@@ -1,0 +1,129 @@
+"""A plant and a feed of the toy venue on it, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plant_kit import open_plant
+from tickplant.feeds.runner import FeedRunner
+from tickplant.feeds.supervisor.feed import VenueFeed, World
+from tickplant.feeds.supervisor.limits import SharedLimits
+from tickplant.feeds.venues.contract import Stream
+from tickplant.plant.plant import Plant
+from toy_venue import ToyServer, ToyVenue
+from virtual_time import NOW, VirtualLoop, run_virtual
+
+WAIT_S = 20
+
+
+class Asked:
+    """What the plant was asked for and has not answered."""
+
+    def __init__(self) -> None:
+        self.futures: set[Future[Any]] = set()
+
+    def note(self, future: Future[Any]) -> Future[Any]:
+        self.futures.add(future)
+        future.add_done_callback(self.futures.discard)
+        return future
+
+    def wait(self) -> None:
+        wait(tuple(self.futures), WAIT_S)
+
+
+@dataclass
+class Scene:
+    loop: VirtualLoop
+    plant: Plant
+    server: ToyServer
+    venue: ToyVenue
+    feed: VenueFeed
+    runner: FeedRunner
+
+    def gaps(self) -> list[dict[str, Any]]:
+        """Return the ledger: id, symbol (None for the feed), start, end, cause, status, events."""
+        rows = self.plant.history.gaps().to_pylist()
+        names = {i.number: i.symbol for i in self.plant.registry}
+        return [{**row, "symbol": names.get(row["instrument"])} for row in rows]
+
+    def stored(self, symbol: str) -> list[dict[str, Any]]:
+        found = self.plant.registry.find(symbol, "TOY")
+        return [] if found is None else self.plant.history.trades(found).to_pylist()
+
+    async def settle(self, seconds: float = 0.5) -> None:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.plant.drain)
+
+    async def until(self, condition: Callable[[], object], seconds: float = 600.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110 - virtual time has no event to offer
+                await asyncio.sleep(0.05)
+
+
+@contextmanager
+def shared_folder(folder: Path) -> Iterator[tuple[Plant, list[VirtualLoop]]]:
+    loops: list[VirtualLoop] = []
+
+    def clock() -> int:
+        return loops[0].clock() if loops else NOW
+
+    with open_plant(folder, clock, log__sync="none") as plant:  # type: ignore[arg-type]
+        yield plant, loops
+
+
+def play(
+    folder: Path,
+    streams: Sequence[Stream],
+    act: Callable[[Scene], Coroutine[Any, Any, Any]],
+    *,
+    jitter: Callable[[], float] = lambda: 0.5,
+    history: bool = True,
+    begin_s: float = 0.0,
+    **facts: Any,
+) -> Any:
+    """Open a plant, run a feed of these streams, act, stop; return what `act` returned."""
+    asked = Asked()
+    with shared_folder(folder) as (plant, loops):
+
+        async def main(loop: VirtualLoop) -> Any:
+            loop.jumping.now = begin_s
+            loops.append(loop)
+            server = ToyServer(loop.clock)
+            venue = ToyVenue(server, **facts)
+            if history:
+                from toy_venue import ToyHistory
+
+                venue.history = ToyHistory(server)
+
+            async def find() -> Any:
+                return plant.open_gaps("toy")
+
+            world = World(
+                loop.clock, jitter=jitter, connector=server, open_client=server.client,
+                limits=SharedLimits(), find_gaps=find,
+            )  # fmt: skip
+            feed = VenueFeed("toy", venue, streams, world)
+            runner = FeedRunner(
+                [feed], lambda s: asked.note(plant.submit(s)), clock=loop.clock,
+                tell=lambda n: asked.note(plant.tell(n)), shown_of=plant.feed_facts,
+                jitter=jitter, stall_s=30.0,
+            )  # fmt: skip
+            runner.start()
+            beating = asyncio.create_task(server.beat_always())
+            try:
+                return await act(Scene(loop, plant, server, venue, feed, runner))
+            finally:
+                beating.cancel()
+                await runner.stop()
+
+        return run_virtual(main, asked.wait)
+
+
+def streams_of(*symbols: str, channels: Sequence[str] = ("trades", "quotes")) -> list[Stream]:
+    return [Stream(symbol, channel) for symbol in symbols for channel in channels]  # type: ignore[arg-type]
