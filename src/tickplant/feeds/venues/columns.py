@@ -9,13 +9,14 @@ and no good frame is lost.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tickplant.books.updates import NONE, Updates
@@ -29,7 +30,14 @@ UNREADABLE = (msgspec.MsgspecError, pa.ArrowException, ValueError, OverflowError
 
 REASON = "frame_unreadable"
 
+FEW = 64
+"""So few times are read faster one by one than by Arrow, whose calls take 30 us."""
+
+_OF_NUMBERS = "0123456789.eE+-"
+_FIELDS = {table: [(one.name, one.type) for one in INCOMING[table]] for table in INCOMING}
 _TIME = pa.timestamp("ns", tz="UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z").match
 
 
 def sift(
@@ -73,12 +81,19 @@ def _halve(
 
 
 def read_times(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Return RFC 3339 texts with a zone as ns UTC. Raises `pa.ArrowInvalid` for any other text."""
+    """Return RFC 3339 texts with a zone as ns UTC. Raises `ValueError` for any other text."""
+    if len(texts) <= FEW and all(map(_MICROS, texts)):
+        return np.array([_micros(text) for text in texts], np.int64)
     found = pa.array(texts, pa.string()).cast(_TIME).cast(pa.int64())
     return np.asarray(found, np.int64)
 
 
-def finite(values: Sequence[float] | pa.Array, name: str) -> NDArray[np.float64]:
+def _micros(text: str) -> int:
+    since = datetime.fromisoformat(text) - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+def finite(values: Sequence[float], name: str) -> NDArray[np.float64]:
     """Return numbers as an array; raises `ValueError` where one is not finite."""
     array = np.array(values, np.float64)
     if not np.isfinite(array).all():
@@ -88,15 +103,12 @@ def finite(values: Sequence[float] | pa.Array, name: str) -> NDArray[np.float64]
 
 def make_rows(table: str, count: int, columns: dict[str, Any]) -> pa.RecordBatch:
     """Return rows of `INCOMING[table]`, null in the columns that are not given."""
-    schema = INCOMING[table]
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(columns[field.name], field.type)
-            if field.name in columns
-            else pa.nulls(count, field.type)
-            for field in schema
+            pa.array(columns[name], kind) if name in columns else pa.nulls(count, kind)
+            for name, kind in _FIELDS[table]
         ],
-        schema=schema,
+        schema=INCOMING[table],
     )
 
 
@@ -111,33 +123,48 @@ def make_quotes(
     """Return quotes of texts, None for none.
 
     An empty text is null, and so is a side whose price is 0, by which venues say that there is no
-    order; a quote without either side is left out. Raises where a text is no finite number.
+    order; a quote without either side is left out. Raises `ValueError` where a text is no number.
     """
     bids, bid_sizes = _side(bid_price, bid_size)
     asks, ask_sizes = _side(ask_price, ask_size)
-    columns = {
-        "symbol": pa.array(symbols, pa.string()),
-        "ts_event": pa.array(ts_event),
-        "bid_price": bids,
-        "bid_size": bid_sizes,
-        "ask_price": asks,
-        "ask_size": ask_sizes,
-    }
-    rows = make_rows("quotes", len(symbols), columns)
-    rows = rows.filter(pc.or_(pc.is_valid(bids), pc.is_valid(asks)))
-    return rows if rows.num_rows else None
+    rows = make_rows(
+        "quotes",
+        len(symbols),
+        {
+            "symbol": symbols,
+            "ts_event": ts_event,
+            "bid_price": _nullable(bids),
+            "bid_size": _nullable(bid_sizes),
+            "ask_price": _nullable(asks),
+            "ask_size": _nullable(ask_sizes),
+        },
+    )
+    empty = np.isnan(bids) & np.isnan(asks)
+    return rows.filter(pa.array(~empty)) if empty.any() else rows
 
 
-def _side(prices: Sequence[str], sizes: Sequence[str]) -> tuple[pa.Array, pa.Array]:
-    price, size = _numbers(prices, "price"), _numbers(sizes, "size")
-    missing = pc.equal(price, 0.0)
-    return pc.if_else(missing, None, price), pc.if_else(missing, None, size)
+def _side(
+    prices: Sequence[str], sizes: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    price, size = _read_numbers(prices), _read_numbers(sizes)
+    missing = price == 0
+    price[missing] = size[missing] = np.nan
+    return price, size
 
 
-def _numbers(texts: Sequence[str], name: str) -> pa.Array:
-    found = pa.array([text or None for text in texts], pa.string()).cast(pa.float64())
-    finite(found.drop_null(), name)
-    return found
+def _read_numbers(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Return texts as numbers, NaN where one is empty."""
+    strange = [text for text in texts if text.strip(_OF_NUMBERS)]
+    if strange:  # Python would take "nan", "1_0" and digits of any script
+        raise ValueError(f"{strange[0]!r} is not a number")
+    numbers = np.array([float(text) if text else np.nan for text in texts], np.float64)
+    if np.isinf(numbers).any():
+        raise ValueError("a number is too large")
+    return numbers
+
+
+def _nullable(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
 
 
 def make_updates(
@@ -166,8 +193,8 @@ def make_updates(
     nothing = np.full(len(symbols), NONE, np.int64)
     numbers = nothing if last is None else np.array(last, np.int64)
     return Updates(
-        symbols=tuple(names),
-        code=np.array([names[name] for name in symbols], np.int32),
+        symbols=tuple(name.upper() for name in names),
+        code=np.fromiter(map(names.__getitem__, symbols), np.int32, len(symbols)),
         ts_event=ts_event,
         first=numbers,
         last=numbers,

@@ -121,11 +121,11 @@ def read_books(messages: Sequence[wire.AnyMessage]) -> Updates | None:
     if len(events) != len(books):
         times = np.repeat(times, [len(book.events) for book in books])
     return make_updates(
-        [event.product_id.upper() for event in events],
+        [event.product_id for event in events],
         times,
         [event.type == "snapshot" for event in events],
         [len(event.updates) for event in events],
-        np.where([level.side == "bid" for level in levels], BID, ASK).astype(np.int8),
+        ASK - np.array([level.side == "bid" for level in levels], np.int8),
         [level.price_level for level in levels],
         [level.new_quantity for level in levels],
         last=numbers,
@@ -150,7 +150,7 @@ def read_book(body: bytes) -> Updates:
     book = wire.decode_product_book(body).pricebook
     levels = [*book.bids, *book.asks]
     found = make_updates(
-        [book.product_id.upper()],
+        [book.product_id],
         read_times([book.time]),
         [True],
         [len(levels)],

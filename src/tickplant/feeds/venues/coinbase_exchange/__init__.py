@@ -1,0 +1,1 @@
+"""Coinbase Exchange: the older feed of the same books, with gapless trade numbers."""

@@ -1,0 +1,172 @@
+"""One connection to Coinbase Exchange: subscriptions, and trades that never came.
+
+The trades of a product have numbers without holes, and a heartbeat each second tells the last one.
+So a trade whose number is not the next shows a hole, and so does a heartbeat whose number has not
+come by the next one; the second one's time is to let trades overtake. Updates of books have no
+numbers: with a hole in the trades, or a frame that cannot be read, the book is held to be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from tickplant.feeds.venues.coinbase_exchange import parse, wire
+from tickplant.feeds.venues.columns import read_times, sift
+from tickplant.feeds.venues.contract import (
+    BadFrame,
+    Channel,
+    Dial,
+    Frame,
+    Heartbeat,
+    Outgoing,
+    Received,
+    Said,
+    Skipped,
+    Stream,
+)
+from tickplant.feeds.venues.pending import Pending
+
+NATIVE_CHANNELS: dict[Channel, str] = {
+    "trades": "matches",
+    "quotes": "ticker",
+    "book": "level2_batch",
+}
+OUR_CHANNELS: dict[str, Channel] = {
+    "matches": "trades",
+    "ticker": "quotes",
+    "level2_batch": "book",
+    "level2_50": "book",  # as the venue calls `level2_batch` when it confirms it
+    "level2": "book",
+}
+BATCHED_NS = 100_000_000
+"""How much older than a heartbeat what comes after it may be: books are sent every 50 ms."""
+
+
+@dataclass(slots=True)
+class _Trades:
+    """The last trade of a product that came, its time, and what its last heartbeat told."""
+
+    number: int
+    time: str
+    told: int | None = None
+
+
+class ExchangeSession:
+    """A `Session` of Coinbase Exchange."""
+
+    def __init__(self, url: str, native: Callable[[str], str]) -> None:
+        self._url = url
+        self._native = native
+        self._pending = Pending()
+        self._trades: dict[str, _Trades] = {}
+
+    def dial(self) -> Dial:
+        """Return where to connect."""
+        return Dial(self._url)
+
+    def opening(self) -> Sequence[Outgoing]:
+        """Return nothing: the first frame subscribes."""
+        return []
+
+    def subscribe(self, streams: Sequence[Stream]) -> Sequence[Outgoing]:
+        """Return one request for the products of each channel, and for their heartbeats."""
+        return self._ask("subscribe", streams)
+
+    def unsubscribe(self, streams: Sequence[Stream]) -> Sequence[Outgoing]:
+        """Return one request for the products of each channel; heartbeats go on."""
+        return self._ask("unsubscribe", streams)
+
+    def _ask(self, kind: str, streams: Sequence[Stream]) -> list[Outgoing]:
+        asked = []
+        for channel, native in NATIVE_CHANNELS.items():
+            these = [stream for stream in streams if stream.channel == channel]
+            if these:
+                self._pending.ask(these, ends=kind == "unsubscribe")
+                names = [native] if kind == "unsubscribe" else [native, "heartbeat"]
+                products = [self._native(stream.symbol) for stream in these]
+                request = {"type": kind, "product_ids": products, "channels": names}
+                asked.append(Outgoing(msgspec.json.encode(request).decode()))
+            if channel == "trades" and kind == "unsubscribe":
+                for stream in these:
+                    self._trades.pop(stream.symbol, None)
+        return asked
+
+    def receive(self, frames: Sequence[Frame]) -> Received:
+        """Return what frames came to."""
+        parsed, _, bad = sift(frames, parse.read, parse.table_of)
+        said: list[Said] = []
+        if bad:
+            self._doubt(bad, frames[-1].ts_recv, said)
+        beat: wire.Heartbeat | None = None
+        for message in parsed.messages:
+            if isinstance(message, wire.Match):
+                self._match(message, said)
+            elif isinstance(message, wire.Heartbeat):
+                beat = message
+                self._beat(message, said)
+            elif isinstance(message, wire.Subscriptions):
+                said += self._pending.listed(_listed(message))
+            elif isinstance(message, wire.Error):
+                said.append(self._pending.failed(_reason(message)))
+        if beat is not None:
+            said.append(Heartbeat(int(read_times([beat.time])[0]) - BATCHED_NS))
+        return Received(parsed.rows, parsed.books, said, bad)
+
+    def _match(self, match: wire.Match, said: list[Said]) -> None:
+        symbol = match.product_id.upper()
+        known = self._trades.get(symbol)
+        if known is None:
+            self._trades[symbol] = _Trades(match.trade_id, match.time)
+            return
+        if match.trade_id > known.number + 1:
+            self._skip(symbol, known, match.trade_id - 1, match.time, said)
+        if match.trade_id > known.number:
+            known.number, known.time = match.trade_id, match.time
+
+    def _beat(self, beat: wire.Heartbeat, said: list[Said]) -> None:
+        symbol = beat.product_id.upper()
+        if Stream(symbol, "trades") not in self._pending.wanted:
+            return
+        known = self._trades.setdefault(symbol, _Trades(beat.last_trade_id, beat.time))
+        if known.told is not None and known.told > known.number:
+            self._skip(symbol, known, known.told, beat.time, said)
+            known.number, known.time = known.told, beat.time
+        known.told = beat.last_trade_id
+
+    def _skip(self, symbol: str, known: _Trades, last: int, time: str, said: list[Said]) -> None:
+        wanted = self._pending.wanted
+        streams = tuple(s for s in wanted if s.symbol == symbol and s.channel != "quotes")
+        if streams:
+            start, end = read_times([known.time, time]).tolist()
+            detail = f"trades {known.number + 1} to {last} did not come"
+            end = max(end, start + 2)
+            said.append(Skipped(streams, start, end, detail, known.number + 1, last))
+
+    def _doubt(self, bad: Sequence[BadFrame], received: int, said: list[Said]) -> None:
+        """Hold the books for wrong of which a frame could not be read; all, where it says none."""
+        named = [parse.product_of(one.frame) for one in bad if one.table != "quotes"]
+        symbols = {name.upper() for name in named if name}
+        streams = tuple(
+            stream
+            for stream in self._pending.wanted
+            if stream.channel == "book" and (stream.symbol in symbols or None in named)
+        )
+        if streams:
+            detail = "a frame could not be read"
+            said.append(Skipped(streams, received - BATCHED_NS, received, detail))
+
+
+def _reason(error: wire.Error) -> str:
+    return ": ".join(text for text in (error.message, error.reason) if text) or "no reason given"
+
+
+def _listed(message: wire.Subscriptions) -> set[Stream]:
+    return {
+        Stream(product.upper(), OUR_CHANNELS[channel.name])
+        for channel in message.channels
+        if channel.name in OUR_CHANNELS
+        for product in channel.product_ids
+    }
