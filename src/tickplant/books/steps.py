@@ -91,6 +91,20 @@ def marks_of(action: NDArray[np.int8]) -> NDArray[np.intp]:
     return np.flatnonzero(action != _SET)
 
 
+def step_starts(rows: pa.RecordBatch | pa.Table) -> NDArray[np.intp]:
+    """Return the places where steps begin, ascending; the rows are in sequence order.
+
+    Rows of one step follow each other in number, and have one instrument, time and update; a CLEAR
+    and a LOST each begin one, and a CLEAR's has the flag `snapshot` throughout.
+    """
+    seq, action = rows.column("seq").to_numpy(), rows.column("action").to_numpy()
+    new = (action != _SET) | (np.diff(seq, prepend=seq[:1] - 2) != 1)
+    for name in ("instrument", "ts_event", "flags", "update"):
+        values = rows.column(name).fill_null(-1).to_numpy()
+        new[1:] |= values[1:] != values[:-1]
+    return np.flatnonzero(new)
+
+
 def replay(held: Replayed, columns: Columns, start: int, end: int, marks: Sequence[int]) -> bool:
     """Apply the rows `[start, end)`, all of one instrument, to its book; say whether any counted.
 

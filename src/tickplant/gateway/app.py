@@ -11,12 +11,12 @@ from starlette.exceptions import HTTPException
 from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
-from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,
+    books,
     candles,
     declare,
     gaps,
@@ -45,6 +45,7 @@ DOORS: tuple[Door, ...] = (
     *instruments.DOORS,
     *ticks.DOORS,
     *stats.DOORS,
+    *books.DOORS,
     *candles.DOORS,
     *indicators.DOORS,
     *latest.DOORS,
@@ -74,7 +75,6 @@ def create_app(plant: Plant) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await ingest.close()
-        await ingest.close()
         await streams_of(app).close()
         readers.close()
         parser.close()
@@ -102,7 +102,6 @@ def create_app(plant: Plant) -> FastAPI:
     app.router.routes.extend(route_of(door, gate) for door in ordered)
     app.router.routes.extend(page_routes(document))
     app.include_router(stream_router)
-    app.router.routes.append(ingest_route(ingest))
     app.router.routes.append(ingest_route(ingest))
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tickplant.books.steps import NAMES, Replayed, columns_of, marks_of, replay
+from tickplant.books.steps import NAMES, Replayed, columns_of, marks_of, replay, step_starts
 from tickplant.model.events import BOOK, BookAction
 from tickplant.model.times import NS_PER_S
 from tickplant.store.contract import AsOf, Cursor, Store
 
 PAGE_ROWS = 16_384
+
+STEP_ROWS_MAX = 200_000
+"""Most rows of one step: a snapshot of a book, the deepest that is known to be told being less."""
 
 SLACK_NS = 60 * NS_PER_S
 """How far event times of a book may go back at its CLEAR: a feed that was started again may date
@@ -23,7 +26,7 @@ its first snapshot before what the feed had said before."""
 
 def replay_book(store: Store, instrument: int, as_of: AsOf) -> Replayed | None:
     """Return a book as it was known; None where there was none."""
-    rows = _since_clear(store, instrument, as_of)
+    rows = _since_clear(store, instrument, _between_steps(store, instrument, as_of))
     if rows is None:
         return None
     first = int(np.flatnonzero(rows["action"].to_numpy() == BookAction.CLEAR)[-1])
@@ -33,6 +36,21 @@ def replay_book(store: Store, instrument: int, as_of: AsOf) -> Replayed | None:
     marks = marks_of(rows["action"].to_numpy()).tolist()
     replay(held, columns_of(rows), 0, rows.num_rows, marks)
     return None if held.ended else held
+
+
+def _between_steps(store: Store, instrument: int, as_of: AsOf) -> AsOf:
+    """Return the snapshot without the step that it would cut in two: half of one is no book."""
+    last = as_of.seq_max
+    if last is None:
+        return as_of
+    following = store.scan_seq(BOOK, last, last + 1, instruments=(instrument,), limit=1)
+    if not following.num_rows or following["action"][0].as_py() != BookAction.SET:
+        return as_of
+    rows = store.scan_seq(
+        BOOK, last - STEP_ROWS_MAX, last, instruments=(instrument,), limit=STEP_ROWS_MAX
+    )
+    begins = step_starts(pa.concat_tables([rows, following]))
+    return AsOf(last - (rows.num_rows - int(begins[-1])), as_of.ts_recv_max)
 
 
 def _since_clear(store: Store, instrument: int, as_of: AsOf) -> pa.Table | None:

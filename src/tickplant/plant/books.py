@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,10 @@ class BookView:
     seq: int | None = None
     bids: tuple[Level, ...] = ()
     asks: tuple[Level, ...] = ()
+
+    def cut(self, depth: int) -> BookView:
+        """Return the view with at most `depth` levels a side."""
+        return replace(self, bids=self.bids[:depth], asks=self.asks[:depth])
 
     @classmethod
     def of(cls, instrument: int, held: Replayed, depth: int, *, there: bool) -> BookView:

@@ -289,6 +289,45 @@ class IndicatorsPage(_Model):
     next_page_token: str | None
 
 
+class DepthModel(_Model):
+    """The sizes near the mid of a book."""
+
+    bps: float = Field(description="As asked for.", examples=[10.0])
+    bid: float | None = Field(examples=[12.5])
+    ask: float | None = Field(examples=[9.75])
+
+
+class BookModel(_Model):
+    """An order book. What there is not is null; no book means no number."""
+
+    symbol: str = Field(examples=["BTC-USDT"])
+    venue: str = Field(examples=["BINANCE"])
+    ts_event: str | None = Field(
+        description="When the book was so.", examples=["2026-05-07T00:00:01Z"]
+    )
+    ts_recv: str | None = Field(
+        description="When that reached the plant.", examples=["2026-05-07T00:00:01.25Z"]
+    )
+    seq: int | None = Field(description="Number of the last row in it.", examples=[1046])
+    state: Literal["live", "stale", "rebuilding", "none"] = Field(examples=["live"])
+    mid: float | None = Field(examples=[64_000.5])
+    spread: float | None = Field(examples=[1.0])
+    spread_bps: float | None = Field(description="spread / mid * 10,000", examples=[0.156])
+    imbalance: float | None = Field(
+        description="bid / (bid + ask) of the sizes of the best five levels, from 0 to 1.",
+        examples=[0.55],
+    )
+    signal: Literal["BUY_PRESSURE", "SELL_PRESSURE", "NEUTRAL"] | None = Field(
+        description="BUY_PRESSURE above an imbalance of 0.6, SELL_PRESSURE below 0.4."
+    )
+    depth_bps: DepthModel | None = Field(default=None, description="Only with `bps`.")
+    bids: list[list[float]] = Field(
+        description="[price, size], or [price, size, orders] where the venue counts them.",
+        examples=[[[64_000.0, 1.5]]],
+    )
+    asks: list[list[float]] = Field(examples=[[[64_001.0, 0.5]]])
+
+
 class LatestModel(_Model):
     """The last that is known of an instrument. What there is none of is null."""
 

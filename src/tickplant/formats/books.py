@@ -1,0 +1,60 @@
+"""An order book as the API shows it: one object in JSON, one row a level in the other formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tickplant.formats.rows import TIMESTAMP
+from tickplant.model.instruments import Instrument
+
+BOOK_LEVELS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("venue", pa.string()),
+        ("ts_event", TIMESTAMP),
+        ("ts_recv", TIMESTAMP),
+        ("seq", pa.int64()),
+        ("state", pa.string()),
+        ("side", pa.string()),
+        ("level", pa.int32()),
+        ("price", pa.float64()),
+        ("size", pa.float64()),
+        ("orders", pa.int32()),
+    ]
+)
+"""One row a level: first the bids, then the asks, each from the best (level 1) on."""
+
+Level = tuple[float, float, int | None]
+
+
+def public_levels(
+    instrument: Instrument,
+    head: Mapping[str, Any],
+    bids: Sequence[Level],
+    asks: Sequence[Level],
+) -> pa.Table:
+    """Return a book as columns for tools; `head` has times (ns), `seq` and `state`."""
+    count = len(bids) + len(asks)
+    same = {"symbol": instrument.symbol, "venue": instrument.venue, **head}
+    prices, sizes, orders = zip(*bids, *asks, strict=True) if count else ((), (), ())
+    columns = {
+        **{name: [value] * count for name, value in same.items()},
+        "side": ["bid"] * len(bids) + ["ask"] * len(asks),
+        "level": [*range(1, len(bids) + 1), *range(1, len(asks) + 1)],
+        "price": prices,
+        "size": sizes,
+        "orders": orders,
+    }
+    return pa.table(
+        {field.name: pa.array(columns[field.name], field.type) for field in BOOK_LEVELS}
+    )
+
+
+def listed_levels(levels: Sequence[Level]) -> list[list[float | int]]:
+    """Return levels as JSON shows them: `[price, size]`, with `orders` behind where it is known."""
+    return [
+        [price, size] if orders is None else [price, size, orders] for price, size, orders in levels
+    ]
