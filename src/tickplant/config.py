@@ -253,6 +253,12 @@ class PlantSettings:
     inbox_rows_max: int = _setting(
         2_000_000, "Rows that may wait to be accepted before producers are held back.", low=1_000
     )
+    ingestion_interval_s: float = _setting(
+        10.0,
+        "How often rows are expected; ingestion is dead when none became durable for three times "
+        "as long, s.",
+        low=0.1,
+    )
     batch_rows_max: int = _setting(
         16_384, "Most rows that are accepted in one go; bounds how long a lone tick waits.", low=1
     )

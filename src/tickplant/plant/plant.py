@@ -121,6 +121,7 @@ class Plant:
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
         self.polling: Polling | None = None
+        self.last_commit: int | None = None
         self.list_pushed: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
@@ -427,7 +428,10 @@ class Plant:
                     refuse(item.future, fault)
                 else:
                     settle(item.future, outcome)
-            self.metrics.acknowledged(self.clock() - submitted[0].at)
+            now = self.clock()
+            if fault is None and any(batch.table in MARKET_TABLES for batch in batches):
+                self.last_commit = now
+            self.metrics.acknowledged(now - submitted[0].at)
 
         return Acknowledgement(answer)
 
