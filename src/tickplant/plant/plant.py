@@ -429,7 +429,9 @@ class Plant:
                 else:
                     settle(item.future, outcome)
             now = self.clock()
-            if fault is None and any(batch.table in MARKET_TABLES for batch in batches):
+            if fault is None and any(
+                batch.table in MARKET_TABLES for batch in accepted.batches
+            ):
                 self.last_commit = now
             self.metrics.acknowledged(now - submitted[0].at)
 
