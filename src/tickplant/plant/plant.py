@@ -61,6 +61,7 @@ from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offers
 from tickplant.plant.serving import read_served
 from tickplant.plant.submission import Receipt, Reject, Submission
+from tickplant.plant.venue_feeds import VenueFeeds
 from tickplant.store.contract import Store
 
 _LOG = logging.getLogger(__name__)
@@ -101,14 +102,14 @@ class Plant:
         self.catalog = catalog
         self.registry = catalog.registry
         self.seq_last = log.seq_next - 1
-        lateness_ns = round(settings.feeds.lateness_s * NS_PER_S)
+        lateness_ns = round(settings.coverage.lateness_s * NS_PER_S)
         self.coverage = CoverageKeeper(
             store,
             catalog,
             self._log_coverage,
             self.seq_last,
             lateness_ns=lateness_ns,
-            alive_ns=round(settings.feeds.alive_s * NS_PER_S),
+            alive_ns=round(settings.coverage.alive_s * NS_PER_S),
         )
         self.history = History(
             store,
@@ -121,6 +122,7 @@ class Plant:
         self.started_at = clock()
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
         self.polling: Polling | None = None
+        self.venue_feeds: VenueFeeds | None = None
         self.last_commit: int | None = None
         self.list_pushed: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
@@ -429,9 +431,7 @@ class Plant:
                 else:
                     settle(item.future, outcome)
             now = self.clock()
-            if fault is None and any(
-                batch.table in MARKET_TABLES for batch in accepted.batches
-            ):
+            if fault is None and any(batch.table in MARKET_TABLES for batch in accepted.batches):
                 self.last_commit = now
             self.metrics.acknowledged(now - submitted[0].at)
 
