@@ -93,7 +93,7 @@ def _micros(text: str) -> int:
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
 
-def finite(values: Sequence[float], name: str) -> NDArray[np.float64]:
+def finite(values: Sequence[float] | NDArray[np.float64], name: str) -> NDArray[np.float64]:
     """Return numbers as an array; raises `ValueError` where one is not finite."""
     array = np.array(values, np.float64)
     if not np.isfinite(array).all():
