@@ -210,6 +210,8 @@ class Kraken(Dialect):
         if request.path == "/0/public/AssetPairs":
             pairs = {_rest(one): self._pair(one) for one in self.truth.instruments.values()}
             return Answer({"error": [], "result": pairs})
+        if request.path == "/0/public/Assets":
+            return Answer({"error": [], "result": self._assets()})
         if request.path == "/0/public/Trades":
             return Answer(self._past(request))
         return super().http(request)
@@ -217,13 +219,27 @@ class Kraken(Dialect):
     def too_many(self, request: Request, retry_after_s: int) -> Answer:
         return Answer({"error": ["EGeneral:Too many requests"]}, 429)
 
+    def _assets(self) -> dict[str, Any]:
+        coins = [OLD.get(one.base, one.base) for one in self.truth.instruments.values()]
+        named = {f"X{coin}": coin for coin in coins} | {"ZUSD": "USD"}
+        shared = {"aclass": "currency", "decimals": 10, "display_decimals": 5}
+        return {name: {**shared, "altname": alt} for name, alt in named.items()}
+
     def _pair(self, one: Instrument) -> dict[str, Any]:
         base = OLD.get(one.base, one.base)
         return {
             "altname": base + one.quote,
             "wsname": f"{base}/{one.quote}",
+            "aclass_base": "currency",
             "base": f"X{base}",
+            "aclass_quote": "currency",
             "quote": f"Z{one.quote}",
+            "fees": [[0, 0.4]],
+            "fees_maker": [[0, 0.25]],
+            "ordermin": "0.0001",
+            "costmin": "0.5",
+            "leverage_buy": [],
+            "leverage_sell": [],
             "pair_decimals": _decimals(one.tick),
             "lot_decimals": _decimals(one.lot),
             "tick_size": text(one.tick),

@@ -50,9 +50,9 @@ KNOWN: dict[str, KnownVenue] = {
         ),
         KnownVenue(
             "ccxt",
-            "ccxt",
+            "ccxt_pro",
             "any exchange of the ccxt library",
-            keys=("exchange",),
+            keys=("exchange", "depth"),
             required=("exchange",),
         ),
     )

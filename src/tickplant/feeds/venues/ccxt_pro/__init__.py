@@ -1,0 +1,1 @@
+"""Any exchange of the ccxt library, by its `watch` methods, behind the contract of venues."""
