@@ -25,10 +25,13 @@ class _Request:
 
 
 class Pending:
-    """The requests of one connection. `wanted` is what was asked for and not ended."""
+    """The requests of one connection.
 
-    def __init__(self) -> None:
-        self.wanted: dict[Stream, None] = {}  # in order
+    `wanted` is what it is to carry, `streams` at first, and then what was asked for and not ended.
+    """
+
+    def __init__(self, streams: Sequence[Stream] = ()) -> None:
+        self.wanted: dict[Stream, None] = dict.fromkeys(streams)  # in order
         self._requests: list[_Request] = []
 
     def ask(self, streams: Sequence[Stream], *, ends: bool = False) -> None:

@@ -74,7 +74,7 @@ class Coinbase:
 
     def session(self, streams: Sequence[Stream]) -> CoinbaseSession:
         """Return the session of a new connection."""
-        return CoinbaseSession(self._url, self.native)
+        return CoinbaseSession(self._url, self.native, streams)
 
     async def book_snapshot(self, http: Http, symbol: str) -> Updates:
         """Return a book as REST has it, some seconds old. Raises `VenueFault`."""

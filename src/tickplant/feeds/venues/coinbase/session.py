@@ -41,10 +41,12 @@ BATCHED_NS = 500_000_000
 class CoinbaseSession:
     """A `Session` of Coinbase Advanced Trade."""
 
-    def __init__(self, url: str, native: Callable[[str], str]) -> None:
+    def __init__(
+        self, url: str, native: Callable[[str], str], streams: Sequence[Stream] = ()
+    ) -> None:
         self._url = url
         self._native = native
-        self._pending = Pending()
+        self._pending = Pending(streams)
         self._number: int | None = None  # of the last message
         self._time: str | None = None  # of the last message
         self._broken: set[str] = set()  # products whose books wait for a snapshot

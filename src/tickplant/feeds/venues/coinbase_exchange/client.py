@@ -74,7 +74,7 @@ class CoinbaseExchange:
 
     def session(self, streams: Sequence[Stream]) -> ExchangeSession:
         """Return the session of a new connection."""
-        return ExchangeSession(self._url, self.native)
+        return ExchangeSession(self._url, self.native, streams)
 
     async def book_snapshot(self, http: Http, symbol: str) -> Updates:
         """Return a book as REST has it. Raises `VenueFault`."""

@@ -57,10 +57,12 @@ class _Trades:
 class ExchangeSession:
     """A `Session` of Coinbase Exchange."""
 
-    def __init__(self, url: str, native: Callable[[str], str]) -> None:
+    def __init__(
+        self, url: str, native: Callable[[str], str], streams: Sequence[Stream] = ()
+    ) -> None:
         self._url = url
         self._native = native
-        self._pending = Pending()
+        self._pending = Pending(streams)
         self._trades: dict[str, _Trades] = {}
 
     def dial(self) -> Dial:
