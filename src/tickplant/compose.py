@@ -6,11 +6,12 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tickplant.config import Settings, SyntheticSettings
 from tickplant.feeds.contract import Feed
@@ -19,10 +20,12 @@ from tickplant.feeds.pollers.jobs import PollJobs
 from tickplant.feeds.pollers.transport import HttpGet
 from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.synthetic import SyntheticFeed
+from tickplant.feeds.venues.catalogue import make_venue
 from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
 from tickplant.model.conditions import TradeRules
+from tickplant.model.errors import ConfigError
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.folder import JOURNAL, FolderLock
@@ -33,6 +36,13 @@ from tickplant.plant.records import check_kinds
 from tickplant.plant.recovery import fill_holes, load_catalog, replay, restore, take_names
 from tickplant.store.disk import Disk as StoreDisk
 from tickplant.store.tiered import TieredStore
+
+if TYPE_CHECKING:
+    from tickplant.feeds.supervisor.configured import FeedPlan
+    from tickplant.feeds.supervisor.kept import KeptStreams
+    from tickplant.feeds.supervisor.limits import SharedLimits
+    from tickplant.feeds.venues.contract import Stream
+    from tickplant.plant.gaps import OpenGap
 
 Clock = Callable[[], int]
 OPEN_ATTEMPTS = 5
@@ -189,6 +199,53 @@ def open_history(path: Path) -> History:
 def build_synthetic(name: str, settings: SyntheticSettings, *, clock: Clock = time.time_ns) -> Feed:
     """Return a synthetic feed on the running event loop's clock of sleep."""
     return SyntheticFeed(settings, clock=clock, sleep=asyncio.sleep, name=name)
+
+
+def build_feeds(
+    opened: OpenPlant, plans: Sequence[FeedPlan], *, clock: Clock = time.time_ns
+) -> list[Feed]:
+    """Return the feeds of venues on an open plant, with what was changed of them before.
+
+    Raises `ConfigError` for what a venue does not take, `NotInstalled` where it needs a package.
+    """
+    from tickplant.feeds.supervisor.kept import KeptStreams  # noqa: PLC0415 - most need none
+    from tickplant.feeds.supervisor.limits import SharedLimits  # noqa: PLC0415
+
+    kept, limits = KeptStreams(opened.folder), SharedLimits()
+    return [_build_feed(opened.plant, plan, kept, limits, clock) for plan in plans]
+
+
+def _build_feed(
+    plant: Plant, plan: FeedPlan, kept: KeptStreams, limits: SharedLimits, clock: Clock
+) -> Feed:
+    from tickplant.feeds.supervisor.feed import VenueFeed  # noqa: PLC0415 - HTTP, WebSockets
+    from tickplant.feeds.supervisor.feed import World as FeedWorld  # noqa: PLC0415
+
+    venue = make_venue(plan.venue.name, plan.options)
+    for channel in plan.channels:
+        if channel not in venue.channels:
+            raise ConfigError(
+                f"feed {plan.name}: channels: {channel} is not allowed; {plan.venue.name} has "
+                f"{', '.join(venue.channels)}"
+            )
+
+    async def find_gaps() -> Sequence[OpenGap]:
+        return await asyncio.to_thread(plant.open_gaps, plan.name)
+
+    async def keep(streams: Sequence[Stream]) -> None:
+        await asyncio.to_thread(kept.keep, plan.name, plan.streams, streams)
+
+    world = FeedWorld(
+        clock=clock, limits=limits, find_gaps=find_gaps, books=plant.settings.books, keep=keep
+    )
+    return VenueFeed(plan.name, venue, kept.apply(plan.name, plan.streams), world, plan.channels)
+
+
+def open_feed_desk(plant: Plant, runner: FeedRunner) -> None:
+    """Let the plant's doors show and change the feeds of this runner."""
+    from tickplant.feeds.supervisor.desk import FeedDesk  # noqa: PLC0415 - HTTP, WebSockets
+
+    plant.venue_feeds = FeedDesk(runner, plant.clock, plant.feeds)
 
 
 @asynccontextmanager

@@ -265,7 +265,7 @@ class PlantSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedSettings:
+class CoverageSettings:
     """What the plant expects of feeds, and how far their event time has surely come."""
 
     stall_s: float = _setting(
@@ -298,9 +298,10 @@ class Settings:
     candles: CandleSettings = field(default_factory=CandleSettings)
     books: BookSettings = field(default_factory=BookSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
-    feeds: FeedSettings = field(default_factory=FeedSettings)
+    coverage: CoverageSettings = field(default_factory=CoverageSettings)
     conditions: TradeRules = field(default_factory=TradeRules)
     providers: Mapping[str, Any] = field(default_factory=dict)
+    feeds: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 def _as_it_is(tree: Any) -> Any:
@@ -308,7 +309,27 @@ def _as_it_is(tree: Any) -> Any:
     return tree
 
 
-SECTIONS: dict[str, Callable[[Any], Any]] = {RULES: parse_rules, "providers": _as_it_is}
+def _feed_tables(tree: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return the tables `[[feeds]]`, which the room of the feeds knows."""
+    if isinstance(tree, list) and all(isinstance(table, dict) for table in tree):
+        return tuple(tree)
+    old = [key for key in RENAMED if isinstance(tree, dict) and key.removeprefix("feeds.") in tree]
+    if old:
+        raise ConfigError(f"{old[0]}: is called {RENAMED[old[0]]} now; [[feeds]] names feeds")
+    raise ConfigError(
+        "feeds: is not allowed as it is; allowed is a table [[feeds]], in double brackets, for "
+        "each feed"
+    )
+
+
+RENAMED = {f"feeds.{name}": f"coverage.{name}" for name in ("stall_s", "lateness_s", "alive_s")}
+"""Settings that had other names in earlier releases."""
+
+SECTIONS: dict[str, Callable[[Any], Any]] = {
+    RULES: parse_rules,
+    "providers": _as_it_is,
+    "feeds": _feed_tables,
+}
 """Sections whose keys a user makes up, and what reads each."""
 
 
@@ -377,6 +398,9 @@ KNOWN: dict[str, KnownSetting] = {setting.key: setting for setting in _walk(Sett
 """Every setting by its dotted key, in the order of the documentation."""
 
 _BY_ENV = {setting.env: setting.key for setting in KNOWN.values()}
+_RENAMED_ENV = {
+    PREFIX + old.replace(".", "_").upper(): KNOWN[new].env for old, new in RENAMED.items()
+}
 
 
 def load(
@@ -428,6 +452,8 @@ def _read_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in environ.items():
         if not name.startswith(PREFIX):
             continue
+        if name in _RENAMED_ENV:
+            raise ConfigError(f"{name}: is called {_RENAMED_ENV[name]} now")
         if name not in _BY_ENV:
             nearest = difflib.get_close_matches(name, _BY_ENV, n=1, cutoff=0.0)
             raise ConfigError(f"{name}: no such setting; the nearest is {nearest[0]}")
@@ -437,6 +463,8 @@ def _read_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _check_key(key: str, origin: str) -> str:
     if key in KNOWN:
         return key
+    if key in RENAMED:
+        raise ConfigError(f"{key}: is called {RENAMED[key]} now (in {origin})")
     nearest = difflib.get_close_matches(key, [*KNOWN, *SECTION_KEYS, *SECTIONS], n=1, cutoff=0.0)
     raise ConfigError(f"{key}: no such setting (in {origin}); the nearest is {nearest[0]}")
 

@@ -440,7 +440,7 @@ def test_two_feeds_of_an_instrument_cover_for_each_other(tmp_path: Path) -> None
 
 
 def test_lateness_holds_the_watermark_back(tmp_path: Path) -> None:
-    with open_plant(tmp_path, feeds__lateness_s=90) as plant:
+    with open_plant(tmp_path, coverage__lateness_s=90) as plant:
         listener = Listener(plant)
         say(plant, Begun("venue", start=at(0)))
         tick(plant, 0.5)

@@ -17,13 +17,13 @@ from tickplant.version import VERSION
 if TYPE_CHECKING:
     from tickplant.config import Settings
     from tickplant.feeds.contract import Feed
+    from tickplant.feeds.supervisor.configured import FeedPlan
 
 NO_FEED = "none"
 SYNTHETIC = "synthetic"
 LOG_FORMATS = ("auto", "human", "json")
 _FEEDS_ALLOWED = (
-    "none, synthetic, or synthetic:key=value,… such as synthetic:instruments=50,rate=1000,seed=7; "
-    "this release has no venue feeds, and rows can always be pushed over HTTP"
+    "none, synthetic, synthetic:key=value,… such as synthetic:instruments=50,rate=1000,seed=7, or "
 )
 
 
@@ -39,6 +39,8 @@ def register(app: typer.Typer) -> None:
             "tickplant serve",
             "tickplant serve --data ./market --port 9000 --feed none",
             "tickplant serve --feed synthetic:instruments=50,rate=1000,seed=7",
+            "tickplant serve --feed binance:BTC-USDT,ETH-USDT",
+            'tickplant serve --feed "kraken:BTC-USD;channels=trades,quotes,book"',
         ),
     )(serve)
 
@@ -66,8 +68,9 @@ def serve(
         typer.Option(
             metavar="SPEC",
             show_default=False,
-            help="A feed to run: synthetic, synthetic:key=value,…, or none; may be repeated. "
-            "Default: synthetic.",
+            help="A feed to run: VENUE:SYMBOL,… with ;channels=… and other ;key=value behind, "
+            "synthetic, synthetic:key=value,…, or none; may be repeated. "
+            "Default: the feeds of the configuration, or synthetic where it has none.",
         ),
     ] = None,
     log_format: Annotated[
@@ -83,9 +86,10 @@ def serve(
     settings = common.settings({"server.host": host, "server.port": port})
     style = check_choice("--log-format", log_format, LOG_FORMATS)
     plans = plan_feeds(common, settings, feed)
+    venues = plan_venues(settings, feed, list(plans))
 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
-    from tickplant.compose import OpenPlant, build_synthetic  # noqa: PLC0415 - heavy
+    from tickplant.compose import OpenPlant, build_feeds, build_synthetic  # noqa: PLC0415 - heavy
     from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
 
     set_up_logs(style=cast(Any, style))
@@ -97,7 +101,8 @@ def serve(
             feeds: list[Feed] = [
                 build_synthetic(name, plan.synthetic) for name, plan in plans.items()
             ]
-            ready = _announcer(common, settings, list(plans))
+            feeds += build_feeds(opened, venues)
+            ready = _announcer(common, settings, [feed.name for feed in feeds])
             server.serve(opened, bound, feeds, on_ready=ready)
     return 0
 
@@ -105,20 +110,42 @@ def serve(
 def plan_feeds(common: Common, settings: Settings, specs: list[str] | None) -> dict[str, Settings]:
     """Return the settings of each synthetic feed by its name. Raises `InvalidParameter`."""
     if not specs:
-        return {SYNTHETIC: settings} if settings.synthetic.enabled else {}
+        own = settings.synthetic.enabled and not settings.feeds
+        return {SYNTHETIC: settings} if own else {}
     plans: dict[str, Settings] = {}
     for spec in specs:
         kind, colon, options = spec.partition(":")
-        if kind.strip().lower() not in (NO_FEED, SYNTHETIC) or (kind == NO_FEED and colon):
-            raise InvalidParameter("--feed", spec, _FEEDS_ALLOWED, where="option")
+        if kind == NO_FEED and (colon or len(specs) > 1):
+            raise InvalidParameter(
+                "--feed", " ".join(specs), "none by itself, or feeds", where="option"
+            )
         if kind.strip().lower() == SYNTHETIC:
             name = SYNTHETIC if not plans else f"{SYNTHETIC}-{len(plans) + 1}"
             plans[name] = common.settings(dict(_feed_options(spec, options)))
-    if plans and len(plans) < len(specs):
-        raise InvalidParameter(
-            "--feed", " ".join(specs), "none by itself, or feeds", where="option"
-        )
     return plans
+
+
+def plan_venues(settings: Settings, specs: list[str] | None, taken: list[str]) -> list[FeedPlan]:
+    """Return the feeds of venues: those of the command line, or without any the configured ones.
+
+    Raises `ConfigError` and `InvalidParameter`.
+    """
+    from tickplant.feeds.supervisor.configured import (  # noqa: PLC0415 - heavy
+        TEXT_ALLOWED,
+        parse_feed,
+        read_feeds,
+    )
+
+    tables: list[Any] = [] if specs else list(settings.feeds)
+    for spec in specs or ():
+        kind, colon, _ = spec.partition(":")
+        if kind.strip().lower() == SYNTHETIC or (kind == NO_FEED and not colon):
+            continue
+        if not colon:
+            allowed = f"{_FEEDS_ALLOWED}{TEXT_ALLOWED}"
+            raise InvalidParameter("--feed", spec, allowed, where="option")
+        tables.append(parse_feed(spec))
+    return read_feeds(tables, os.environ, taken=taken)
 
 
 def _feed_options(spec: str, options: str) -> list[tuple[str, Any]]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from tickplant.compose import polling
+from tickplant.compose import open_feed_desk, polling
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.runner import FeedRunner
 from tickplant.gateway.app import create_app
@@ -143,9 +143,10 @@ async def _serve(
         clock=plant.clock,
         tell=plant.tell,
         shown_of=plant.feed_facts,
-        stall_s=plant.settings.feeds.stall_s or None,
+        stall_s=plant.settings.coverage.stall_s or None,
     )
     plant.list_feeds = runner.shown
+    open_feed_desk(plant, runner)
     polls = contextlib.AsyncExitStack()
     await polls.enter_async_context(polling(opened, runner))
     serving = asyncio.create_task(server.serve(sockets=[bound]), name="http")

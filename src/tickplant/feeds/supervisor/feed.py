@@ -10,7 +10,7 @@ import asyncio
 import difflib
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,20 +55,29 @@ class World:
     find_gaps: FindGaps | None = None
     books: BookSettings = field(default_factory=BookSettings)
     tap: Tap | None = None
-    keep: Callable[[Sequence[Stream]], None] = field(default=lambda streams: None)
+    keep: Callable[[Sequence[Stream]], Awaitable[None]] | None = None
 
 
 class VenueFeed:
     """A `Feed` of one venue. One event loop; what is shown may be read by any thread.
 
-    `streams` are what it is subscribed to when it first runs.
+    `streams` are what it is subscribed to when it first runs, `channels` what a symbol is
+    subscribed to that is added without any.
     """
 
     kind = "venue"
     supervised = True
 
-    def __init__(self, name: str, venue: Venue, streams: Sequence[Stream], world: World) -> None:
+    def __init__(
+        self,
+        name: str,
+        venue: Venue,
+        streams: Sequence[Stream],
+        world: World,
+        channels: Sequence[Channel] = ("trades", "quotes"),
+    ) -> None:
         self.name = name
+        self.channels = tuple(channels)
         self.venue = venue.name
         self.board = Board()
         self.board.add(streams)
@@ -213,8 +222,8 @@ class VenueFeed:
     async def add(self, streams: Sequence[Stream]) -> list[Stream]:
         """Subscribe to more streams, others untouched; return those that are new."""
         new = [stream for stream in dict.fromkeys(streams) if stream not in self.board.streams]
+        await self._keep([*self.streams, *new])
         self.board.add(new)
-        self._world.keep(self.streams)
         if self._run is not None and new:
             await self._say_known(self._run.sink, {stream.symbol for stream in new})
             self._run.add(new)
@@ -223,11 +232,16 @@ class VenueFeed:
     async def remove(self, streams: Sequence[Stream]) -> list[Stream]:
         """Unsubscribe from streams, others untouched; return those that there were."""
         gone = [stream for stream in dict.fromkeys(streams) if stream in self.board.streams]
+        await self._keep([stream for stream in self.streams if stream not in gone])
         self.board.remove(gone)
-        self._world.keep(self.streams)
         if self._run is not None and gone:
             await self._run.remove(gone)
         return gone
+
+    async def _keep(self, streams: Sequence[Stream]) -> None:
+        """Keep what will be subscribed to, before it is: so what was answered holds."""
+        if self._world.keep is not None:
+            await self._world.keep(streams)
 
     # -- what is shown -----------------------------------------------------------------------------
 
