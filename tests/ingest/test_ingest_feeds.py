@@ -141,7 +141,7 @@ def test_a_feed_belongs_to_one_producer_at_a_time(tmp_path: Path) -> None:
 
 def test_a_feed_that_falls_silent_after_heartbeats_has_stalled(tmp_path: Path) -> None:
     clock = Clock(NOW)
-    settings = {"stream__heartbeat_s": 0.1, "feeds__stall_s": 30}
+    settings = {"stream__heartbeat_s": 0.1, "coverage__stall_s": 30}
     with (
         plant_and_server(tmp_path, clock, **settings) as (plant, served),
         Producer(served) as producer,

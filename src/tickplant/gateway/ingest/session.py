@@ -404,7 +404,7 @@ class Session:
         while True:
             await asyncio.sleep(beat_s)
             if self._feed is not None:
-                self._feed.check_stall(settings.feeds.stall_s)
+                self._feed.check_stall(settings.coverage.stall_s)
             now = self._loop.time()
             if self._sending_since is None:
                 if now - self._sent_at >= beat_s:
