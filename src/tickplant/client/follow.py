@@ -22,6 +22,8 @@ SUBPROTOCOL = "msgpack"
 PATH = "/v1/stream"
 ID = 1
 STATUS = "status"  # begins with the present state, so it is never resumed
+BOOKS = "books"
+CONFLATED = ("depth", "rate_ms")  # with either, books begin with their present state, too
 BARS_KEPT = 100_000
 """Bars whose last form is remembered, to tell a bar that is told again from one that changed."""
 
@@ -82,6 +84,7 @@ class Follower:
         self._on_notice = on_notice
         self._bars: OrderedDict[tuple[Any, ...], tuple[Any, ...]] = OrderedDict()
         self._resumed = False
+        self._whole = channel != BOOKS  # whether every book has had the snapshot it begins with
         self.seq: int | None = None
         self.run: int | None = None
 
@@ -94,13 +97,18 @@ class Follower:
     def hello(self) -> bytes:
         """Return the first message on a new connection."""
         wish = dict(self._wish)
-        self._resumed = self.seq is not None and wish["channel"] != STATUS
+        self._resumed = self.seq is not None and self._whole and not self._is_present()
         if self._resumed:
             wish.pop("snapshot", None)
             wish |= {"from": self.seq, "run": self.run}
         elif self._from is not None:
             wish["from"] = self._from
         return msgspec.msgpack.encode(wish)
+
+    def _is_present(self) -> bool:
+        """Return whether the subscription begins with the present state, whenever it begins."""
+        channel = self._wish["channel"]
+        return channel == STATUS or (channel == BOOKS and any(n in self._wish for n in CONFLATED))
 
     def take(self, frame: bytes | str) -> list[Event]:
         """Return the events in a frame that were not there before.
@@ -139,6 +147,9 @@ class Follower:
         events: list[Event] = message["events"]
         if self._wish["channel"] in ("candles", "indicators"):
             events = [event for event in events if self._is_news(event)]
+        elif self._wish["channel"] == BOOKS:
+            events = self._take_steps(events)
+            self._whole = self._whole or "seq" in message
         elif events and "seq" in events[0]:
             if self._resumed:
                 events = [event for event in events if self._is_wanted(event)]
@@ -146,6 +157,13 @@ class Follower:
                 self._reach(events[-1]["seq"])
         if "seq" in message:
             self._reach(message["seq"])
+        return events
+
+    def _take_steps(self, events: list[Event]) -> list[Event]:
+        if self._resumed:
+            events = [one for one in events if self.seq is None or one["seq"] > self.seq]
+        if events and "state" not in events[-1]:
+            self._reach(events[-1]["seq"])
         return events
 
     def _is_wanted(self, event: Event) -> bool:

@@ -19,7 +19,8 @@ from tickplant.model.events import POSTED_TABLES
 CANDLES = "candles"
 INDICATORS = "indicators"
 STATUS = "status"
-CHANNELS = (*POSTED_TABLES, CANDLES, INDICATORS, STATUS)
+BOOKS = "books"
+CHANNELS = (*POSTED_TABLES, BOOKS, CANDLES, INDICATORS, STATUS)
 
 ENTRY_ROWS = 20
 """What an entry costs in memory besides its rows, in rows: many entries of one row stay bounded."""

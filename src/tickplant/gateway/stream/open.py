@@ -17,6 +17,8 @@ from tickplant.candles.activity import check_activity
 from tickplant.candles.basis import BASES
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
+from tickplant.gateway.stream.book_tops import BookTops, BookTopSubscription, TopReader
+from tickplant.gateway.stream.books import BookSnapshotReader, BookSubscription
 from tickplant.gateway.stream.defaults import DefaultBases
 from tickplant.gateway.stream.indicators import IndicatorQuery, IndicatorSubscription
 from tickplant.gateway.stream.ports import StreamPlant
@@ -39,18 +41,20 @@ from tickplant.model.errors import (
     UserError,
     shorten,
 )
-from tickplant.model.events import POSTED_TABLES
+from tickplant.model.events import BOOK, POSTED_TABLES
 from tickplant.model.times import parse_time
+from tickplant.plant.book_shown import DEPTH_DEFAULT, check_depth
 from tickplant.plant.history import SEQ_MAX
 from tickplant.plant.hub import Cursor
 from tickplant.plant.indicators import check_basis
-from tickplant.plant.published import CANDLES, CHANNELS, INDICATORS, STATUS
+from tickplant.plant.published import BOOKS, CANDLES, CHANNELS, INDICATORS, STATUS
 from tickplant.store.contract import NOW
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
-LATER_CHANNELS = ("books",)
 _OF_BARS = (CANDLES, INDICATORS)
 _BARS = ("interval", "basis", "timezone", "day_start", "calendar", "session")
+_TOPS = ("depth", "rate_ms")
+RATE_S_MAX = 3_600.0
 _WHOLE = re.compile(r"\d{1,19}\Z", re.ASCII)
 
 
@@ -109,7 +113,7 @@ async def open_subscription(
         start = await _start(message.channel, origin, source, plant)
         defaults = await _find_defaults(query, selection, plant)
         reader = _reader(message, origin, query, selection, source, start)
-        kind = _KINDS.get(message.channel, Subscription)
+        kind = _kind(message)
         subscription = kind(
             id,
             message.channel,
@@ -142,15 +146,22 @@ async def open_subscription(
     return Opened(subscription, answer, watched)
 
 
-_KINDS = {STATUS: StatusSubscription, INDICATORS: IndicatorSubscription}
+_KINDS: dict[str, type[Subscription]] = {
+    STATUS: StatusSubscription,
+    INDICATORS: IndicatorSubscription,
+    BOOKS: BookSubscription,
+}
+
+
+def _kind(message: Subscribe) -> Callable[..., Subscription]:
+    tops = _tops(message)
+    if tops is None:
+        return _KINDS.get(message.channel, Subscription)
+    return partial(BookTopSubscription, tops)
 
 
 def check_channel(message: Subscribe) -> None:
     """Refuse channels that are not there, and fields that the channel has no use for."""
-    if message.channel in LATER_CHANNELS:
-        raise ProtocolError(
-            "channel_not_available", f"channel: {message.channel} is not served by this version"
-        )
     if message.channel not in CHANNELS:
         raise ProtocolError(
             "bad_channel",
@@ -162,8 +173,38 @@ def check_channel(message: Subscribe) -> None:
         _check_absent(message, ("name", *PARAMETERS), "bad_indicator", (INDICATORS,))
     if message.channel not in _OF_BARS:
         _check_absent(message, _BARS, "bad_grid", _OF_BARS)
+    _check_tops(message)
     if message.channel == STATUS and (message.from_ is not None or message.snapshot):
         raise ProtocolError("bad_from", "from, snapshot: are not allowed for the channel status")
+
+
+def _check_tops(message: Subscribe) -> None:
+    """Check what makes a subscription to books one to their best levels."""
+    if message.channel != BOOKS:
+        _check_absent(message, _TOPS, "bad_depth", (BOOKS,))
+    tops = _tops(message)
+    if tops is None:
+        return
+    if message.from_ is not None:
+        said = "are not allowed with from: what is conflated cannot be sent again"
+        raise ProtocolError("bad_from", f"depth, rate_ms: {said}")
+    try:
+        check_depth(tops.depth)
+    except InvalidParameter as fault:
+        raise ProtocolError("bad_depth", fault.detail) from None
+    if not 0 <= tops.rate_s <= RATE_S_MAX:
+        raise ProtocolError(
+            "bad_depth",
+            f"rate_ms: {message.rate_ms} is not allowed; allowed is 0 to {RATE_S_MAX * 1000:.0f}",
+        )
+
+
+def _tops(message: Subscribe) -> BookTops | None:
+    """Return the best levels that are asked for, None where every step of the books is."""
+    if message.depth is None and message.rate_ms is None:
+        return None
+    depth = DEPTH_DEFAULT if message.depth is None else message.depth
+    return BookTops(depth, (message.rate_ms or 0.0) / 1000)
 
 
 def _check_absent(
@@ -299,11 +340,12 @@ class _Start:
 async def _start(channel: str, origin: Origin, source: Source, plant: StreamPlant) -> _Start:
     if origin.seq is not None:
         return _Start(origin.seq)
-    if origin.time is None or channel not in POSTED_TABLES:
+    table = BOOK if channel == BOOKS else channel
+    if origin.time is None or table not in (*POSTED_TABLES, BOOK):
         tail = plant.hub.tail()
         return _Start(tail.seq, tail)
     upto = plant.hub.seq
-    return _Start(await asyncio.to_thread(first_seq, source, channel, origin.time, upto))
+    return _Start(await asyncio.to_thread(first_seq, source, table, origin.time, upto))
 
 
 async def _find_defaults(
@@ -335,6 +377,12 @@ def _reader(
             start=origin.time,
             limit=1 if message.snapshot else None,
         )
+    if message.channel == BOOKS and origin.seq is None:
+        instruments = selection.instruments()
+        tops = _tops(message)
+        if tops is not None:
+            return TopReader(source, instruments, start.seq, tops.depth)
+        return BookSnapshotReader(source, instruments, start.seq, live=origin.time is None)
     if message.snapshot:
         return SnapshotReader(source, message.channel, selection.instruments(), start.seq)
     return None

@@ -59,6 +59,8 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     signal: int | None = None
     deviations: float | None = None
     source: str | None = None
+    depth: int | None = None
+    rate_ms: float | None = None
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +130,25 @@ class StatEvent(msgspec.Struct, gc=False):
     name: str
     value: float
     flags: list[str]
+
+
+class BookEvent(msgspec.Struct, gc=False):
+    """A step of a book on the wire: a snapshot, the levels that changed, or that it is lost.
+
+    A level is [price, size] or [price, size, orders]; a size of 0 removes it. `state` is there in
+    the snapshots with which a subscription begins.
+    """
+
+    symbol: str
+    venue: str
+    ts_event: str | None
+    ts_recv: str | None
+    seq: int | None
+    action: str
+    update: int | None
+    bids: list[list[Any]]
+    asks: list[list[Any]]
+    state: str | UnsetType = UNSET
 
 
 class CandleEvent(msgspec.Struct, gc=False):

@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tickplant.gateway.stream.book_tops import BookTopSubscription
 from tickplant.gateway.stream.open import Opened, open_subscription
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import (
@@ -172,6 +173,8 @@ class Session:
             raise
         if isinstance(opened.subscription, StatusSubscription):
             await self._status.join(opened.subscription, self._wake.set)
+        if isinstance(opened.subscription, BookTopSubscription):
+            opened.subscription.join(self._wake.set)
         # No await between the answer and the entry, so that no event leaves before the answer.
         self._open[id] = opened
         opened.held = True

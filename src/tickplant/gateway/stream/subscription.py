@@ -104,8 +104,12 @@ class Subscription:
         self._target = seq
         self._reader: Reader | None = None
         self._future: Future[Chunk] | None = None
+        self._begin()
         if reader is not None:
             self._read(reader)
+
+    def _begin(self) -> None:
+        """Add what a kind of subscription has besides."""
 
     @property
     def caught_up(self) -> bool:
@@ -139,7 +143,7 @@ class Subscription:
         assert self._future is not None
         chunk = self._future.result()
         self._future = None
-        complete = chunk.done or self.query is None
+        complete = self._is_complete(chunk)
         frames = self._codec.data(
             self.id, self.channel, chunk.events, chunk.seq if complete else None
         )
@@ -157,6 +161,10 @@ class Subscription:
             self._conflating = False
             frames.insert(0, self._slow())
         return frames
+
+    def _is_complete(self, chunk: Chunk) -> bool:
+        """Return whether the client has everything up to the number of a chunk, once it has it."""
+        return chunk.done or self.query is None
 
     def _slow(self) -> Frame:
         dropped, self._missed = self._missed, 0
@@ -176,7 +184,10 @@ class Subscription:
         self._target = hub.seq
         if self._cursor is None:
             upto = self._target
-            self._read(RowReader(self._source(), self.channel, self.seq, upto, self._start))
+            self._read(self._row_reader(upto))
+
+    def _row_reader(self, upto: int) -> Reader:
+        return RowReader(self._source(), self.channel, self.seq, upto, self._start)
 
     def _source(self) -> Source:
         self._selection.grow()

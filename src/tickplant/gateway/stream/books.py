@@ -1,0 +1,241 @@
+"""The channel `books`: a snapshot of each book, then every step of it, in sequence order.
+
+    live views, or the past ──► snapshot (all levels, and the state)
+    ring, or the store      ──► update (levels that changed) · snapshot (a book anew) · lost
+
+A step is one event, whole: what one update of a book changed. Nothing is conflated; who does not
+keep up is cut off with the number to resume from, as on the channel `trades`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tickplant.books.steps import step_starts
+from tickplant.formats.books import listed_levels
+from tickplant.gateway.stream.protocol import BookEvent, Codec, Frame
+from tickplant.gateway.stream.replay import CHUNK_ROWS, Chunk, Reader, Source
+from tickplant.gateway.stream.subscription import Subscription
+from tickplant.model.events import BID, BOOK, BookAction
+from tickplant.model.instruments import Instrument, Registry
+from tickplant.model.times import format_time
+from tickplant.plant.books import BookView
+from tickplant.plant.published import Published
+from tickplant.store.contract import AsOf
+
+_ACTIONS = {
+    int(BookAction.SET): "update",
+    int(BookAction.CLEAR): "snapshot",
+    int(BookAction.LOST): "lost",
+}
+
+Steps = NDArray[np.intp]
+
+
+class BookSubscription(Subscription):
+    """A subscription to every step of some books."""
+
+    _floors: dict[int, int] | None = None
+
+    def _row_reader(self, upto: int) -> Reader:
+        return StepReader(self._source(), self.seq, upto)
+
+    def _is_complete(self, chunk: Chunk) -> bool:
+        return chunk.done or isinstance(self._reader, StepReader)
+
+    def _take_chunk(self) -> list[Frame]:
+        reader = self._reader
+        frames = super()._take_chunk()
+        if isinstance(reader, BookSnapshotReader):
+            self._floors = reader.floors
+        return frames
+
+    def _events(self, taken: list[Published]) -> list[bytes]:
+        events: list[bytes] = []
+        for entry in taken:
+            if entry.topic == BOOK and entry.seq_last > self._floor:
+                events += self._steps_of(entry)
+        if self._floors and taken and taken[-1].seq_first > max(self._floors.values()):
+            self._floors = None
+        return events
+
+    def _steps_of(self, entry: Published) -> list[bytes]:
+        rows = entry.rows
+        assert rows is not None
+        starts = step_starts(rows)
+        lasts = np.append(starts[1:], rows.num_rows) - 1
+        instrument = rows.column("instrument").to_numpy()[lasts]
+        seq = rows.column("seq").to_numpy()[lasts]
+        wanted = seq > self._floor
+        numbers = self._selection.numbers
+        if numbers is not None:
+            wanted &= np.isin(instrument, list(numbers))
+        if self._floors:
+            floors = [self._floors.get(number, 0) for number in instrument.tolist()]
+            wanted &= seq > np.array(floors)
+        places = np.flatnonzero(wanted)
+        slots = _slots(entry, self._codec)
+        missing = [place for place in places.tolist() if slots[lasts[place]] is None]
+        made = encode_steps(rows, starts, missing, self._codec, self._plant.registry)
+        for place, event in zip(missing, made, strict=True):
+            slots[lasts[place]] = event
+        return [event for place in places if (event := slots[lasts[place]]) is not None]
+
+
+def _slots(entry: Published, codec: Codec) -> list[bytes | None]:
+    """Return the shared slots of an entry's events: that of a step is the one of its last row."""
+    cache = entry.encoded
+    if cache is None:
+        return [None] * entry.count
+    return cache.setdefault(codec.name, [None] * entry.count)
+
+
+class BookSnapshotReader:
+    """The books of some instruments, each as a snapshot.
+
+    Without `as_of` as the plant holds them; `floors` then gives the number that each has come to.
+    """
+
+    def __init__(
+        self, source: Source, instruments: Sequence[Instrument], upto: int, *, live: bool
+    ) -> None:
+        self.floors: dict[int, int] = {}
+        self._source = source
+        self._left = list(reversed(instruments))
+        self._upto = upto
+        self._live = live
+
+    def next(self) -> Chunk:
+        """Return some of them; all at once where they are held in memory."""
+        events: list[bytes] = []
+        levels = 0
+        while self._left and levels < CHUNK_ROWS:
+            instrument = self._left.pop()
+            view = self._view(instrument)
+            if view.state == "none" and self._source.numbers is None:
+                continue  # who asks for all is told of those that there are
+            if self._live:
+                self.floors[instrument.number] = view.seq or 0
+            levels += len(view.bids) + len(view.asks) + 1
+            events.append(self._source.codec.encode(_snapshot_event(instrument, view)))
+        return Chunk(events, self._upto, done=not self._left)
+
+    def _view(self, instrument: Instrument) -> BookView:
+        history = self._source.history
+        if not self._live:
+            return history.order_book(instrument, as_of=AsOf(seq_max=self._upto))
+        if history.books is not None and self._source.numbers is None:
+            held = history.books.view(instrument.number)
+            return BookView(instrument.number, "none") if held is None else held
+        return history.order_book(instrument)
+
+
+class StepReader:
+    """Steps as they were logged, `after < seq <= upto`."""
+
+    def __init__(self, source: Source, after: int, upto: int) -> None:
+        self._source = source
+        self._after = after
+        self._upto = upto
+
+    def next(self) -> Chunk:
+        """Return whole steps of about `CHUNK_ROWS` rows, in sequence order."""
+        limit = CHUNK_ROWS
+        while True:
+            rows = self._source.history.store.scan_seq(
+                BOOK, self._after, self._upto, instruments=self._source.numbers, limit=limit
+            )
+            if rows.num_rows < limit:
+                self._after = self._upto
+                return Chunk(self._encoded(rows), self._after, done=True)
+            last = int(step_starts(rows)[-1])
+            if last:  # the last step may go on
+                self._after = rows["seq"][last - 1].as_py()
+                return Chunk(self._encoded(rows.slice(0, last)), self._after, done=False)
+            limit *= 2
+
+    def _encoded(self, rows: pa.Table) -> list[bytes]:
+        if not rows.num_rows:
+            return []
+        batch = rows.combine_chunks().to_batches()[0]
+        starts = step_starts(batch)
+        return encode_steps(
+            batch, starts, range(len(starts)), self._source.codec, self._source.history.registry
+        )
+
+
+def encode_steps(
+    rows: pa.RecordBatch, starts: Steps, wanted: Sequence[int], codec: Codec, registry: Registry
+) -> list[bytes]:
+    """Return some of the steps that begin at `starts`, as encoded events."""
+    return [codec.encode(event) for event in _step_events(rows, starts, wanted, registry)]
+
+
+def _step_events(
+    rows: pa.RecordBatch, starts: Steps, wanted: Sequence[int], registry: Registry
+) -> Iterator[BookEvent]:
+    if not len(wanted):
+        return
+    ends = [*starts[1:].tolist(), rows.num_rows]
+    get = _Columns(rows)
+    for place in wanted:
+        first, end = int(starts[place]), ends[place]
+        instrument = registry.number(get.instrument[first])
+        levels = range(first, end) if get.action[first] == BookAction.SET else range(first + 1, end)
+        yield BookEvent(
+            instrument.symbol,
+            instrument.venue,
+            format_time(get.ts_event[first]),
+            format_time(get.ts_recv[first]),
+            get.seq[end - 1],
+            _ACTIONS[get.action[first]],
+            get.update[first],
+            [get.level(row) for row in levels if get.side[row] == BID],
+            [get.level(row) for row in levels if get.side[row] != BID],
+        )
+
+
+class _Columns:
+    """Columns of rows as lists."""
+
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        for name in ("instrument", "ts_event", "ts_recv", "seq", "action", "side"):
+            setattr(self, name, rows.column(name).to_numpy().tolist())
+        self.update = rows.column("update").to_pylist()
+        self._price = rows.column("price").to_numpy(zero_copy_only=False).tolist()
+        self._size = rows.column("size").to_numpy(zero_copy_only=False).tolist()
+        orders = rows.column("orders")
+        self._orders = None if orders.null_count == len(orders) else orders.to_pylist()
+
+    instrument: list[int]
+    ts_event: list[int]
+    ts_recv: list[int]
+    seq: list[int]
+    action: list[int]
+    side: list[int]
+
+    def level(self, row: int) -> list[Any]:
+        """Return a level as it is shown."""
+        level = [self._price[row], self._size[row]]
+        orders = None if self._orders is None else self._orders[row]
+        return level if orders is None else [*level, orders]
+
+
+def _snapshot_event(instrument: Instrument, view: BookView) -> BookEvent:
+    return BookEvent(
+        instrument.symbol,
+        instrument.venue,
+        None if view.ts_event is None else format_time(view.ts_event),
+        None if view.ts_recv is None else format_time(view.ts_recv),
+        view.seq,
+        "snapshot",
+        None,
+        listed_levels(view.bids),
+        listed_levels(view.asks),
+        view.state,
+    )
