@@ -10,6 +10,7 @@ from tickplant.books.updates import NONE, Updates
 from tickplant.feeds.venues.columns import make_rows
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.changes import Memory
+from tickplant.feeds.venues.kite.merged import symbols_of
 from tickplant.feeds.venues.kite.parse import Packets
 from tickplant.feeds.venues.kite.slots import NO_SLOT, Slots
 from tickplant.model.events import ASK, BID
@@ -42,9 +43,12 @@ class DepthTeller:
         """Return the quotes and the books that have changed, None for none."""
         slot = slots.find(full.tokens)
         mine = slot != NO_SLOT
+        if not mine.any():
+            return None, None
         if not mine.all():
             full, slot = Packets(full.rows[mine], full.at[mine], full.ts_recv[mine]), slot[mine]
-        ts = event_times(full)
+        time_s = full.rows["time"].astype(np.int64)
+        ts = np.where(time_s > 0, time_s * NS_PER_S, full.ts_recv)
         return self._quotes(full, slot, ts, slots), self._books(full, slot, ts, slots)
 
     def _quotes(self, full: Packets, slot: Ints, ts: Ints, slots: Slots) -> pa.RecordBatch | None:
@@ -60,7 +64,7 @@ class DepthTeller:
             return None
         best, unit = best[keep], wire.units(full.tokens[keep])
         columns = {
-            "symbol": names_of(slots, slot[keep]),
+            "symbol": symbols_of(slots, slot[keep]),
             "ts_event": pa.array(ts[keep]),
         }
         for place, side in ((0, "bid"), (2, "ask")):
@@ -101,16 +105,3 @@ def _updates(rows: NDArray[np.void], slot: Ints, ts: Ints, slots: Slots) -> Upda
         size=levels["quantity"][there].astype(np.float64),
         orders=levels["orders"][there].astype(np.int32),
     )
-
-
-def event_times(packets: Packets) -> Ints:
-    """Return when packets happened: the exchange's time where it is told, else that of receipt."""
-    if "time" not in (packets.rows.dtype.names or ()):
-        return packets.ts_recv
-    time_s = packets.rows["time"].astype(np.int64)
-    return np.where(time_s > 0, time_s * NS_PER_S, packets.ts_recv)
-
-
-def names_of(slots: Slots, slot: Ints) -> pa.Array:
-    """Return the symbols of slots."""
-    return pa.array(slots.names, pa.string()).take(pa.array(slot))

@@ -40,6 +40,11 @@ class Packets:
         return len(self.rows)
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its numbers; those of the levels are left out."""
+        return tuple(name for name in self.rows.dtype.names or () if name not in ("bids", "asks"))
+
+    @property
     def tokens(self) -> Ints:
         """The instrument of each."""
         return self.rows["token"].astype(np.int64)

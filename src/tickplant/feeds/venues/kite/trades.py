@@ -9,7 +9,6 @@ tells its time, too; its key lets a trade that was stored before a reconnection 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 from tickplant.feeds.venues.columns import make_rows
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.changes import Memory
+from tickplant.feeds.venues.kite.merged import Merged, merge, symbols_of
 from tickplant.feeds.venues.kite.parse import Packets
-from tickplant.feeds.venues.kite.slots import NO_SLOT, Slots
+from tickplant.feeds.venues.kite.slots import Slots
 from tickplant.model.times import NS_PER_S
 
 Ints = NDArray[np.int64]
@@ -30,6 +30,9 @@ Bools = NDArray[np.bool_]
 
 SEVERAL = "several"
 """The condition of a row that stands for more than the last trade."""
+
+TICKS = (wire.QUOTE, wire.FULL)
+LEVELS = (wire.LTP, wire.INDEX, wire.INDEX_FULL)
 
 _DAY_S = 86_400
 _INDIA_S = 19_800
@@ -47,6 +50,10 @@ class _Found:
     size: Floats
     several: Bools
     key: Ints
+
+    def kept(self, keep: Bools) -> _Found:
+        """Return some of them."""
+        return _Found(*(getattr(self, name)[keep] for name in _Found.__slots__))
 
 
 class TradeTeller:
@@ -68,151 +75,78 @@ class TradeTeller:
 
     def tell(self, packets: dict[int, Packets], slots: Slots) -> pa.RecordBatch | None:
         """Return the trades that packets tell, None for none."""
-        levels = [
-            self._of_levels(packets[kind.itemsize], slots)
-            for kind in (wire.LTP, wire.INDEX, wire.INDEX_FULL)
-            if kind.itemsize in packets
-        ]
-        found = [self._of_ticks(packets, slots), *levels]
-        joined = _joined([one for one in found if one is not None and len(one.at)])
-        return None if joined is None else _rows(joined, slots)
+        ticks, levels = merge(packets, TICKS, slots), merge(packets, LEVELS, slots)
+        found = []
+        if ticks is not None:
+            found.append(self._of_ticks(ticks, slots.wanted["trades"]))
+        if levels is not None:
+            found.append(self._of_levels(levels, slots.wanted["trades"]))
+        found = [one for one in found if len(one.at)]
+        return _rows(_joined(found), slots) if found else None
 
-    def _of_ticks(self, packets: dict[int, Packets], slots: Slots) -> _Found | None:
-        ticks = _Ticks.of(packets, slots)
-        if ticks is None:
-            return None
-        day = (ticks.time_s + _INDIA_S) // _DAY_S
-        now = np.stack([ticks.volume, day], axis=1)
-        before, known = self._ticks.step(ticks.slot, now)
-        more = ticks.volume - before[:, 0]
+    def _of_ticks(self, ticks: Merged, wanted: Bools) -> _Found:
+        volume, lots = ticks.columns["volume"], ticks.columns["last_quantity"]
+        traded_s = ticks.columns.get("last_trade_time", np.zeros(len(ticks), np.int64))
+        day = (ticks.ts_event // NS_PER_S + _INDIA_S) // _DAY_S
+        before, known = self._ticks.step(ticks.slot, np.stack([volume, day], axis=1))
+        size = volume - before[:, 0]
         # A volume that falls a little on one day was corrected; else the day has begun anew.
-        anew = known & (more < 0)
-        anew &= (day != before[:, 1]) | (ticks.volume < before[:, 0] // 2)
-        size = np.where(anew, ticks.volume, more)
-        grown = known & (size > 0)
-        first = ~known & (ticks.traded_s > 0) & (ticks.last_quantity > 0)
-        size[first] = ticks.last_quantity[first]
-        keep = (grown | first) & slots.wanted["trades"][ticks.slot]
-        timed = ticks.traded_s > 0
-        key = np.stack(
-            [np.where(timed, ticks.traded_s, day), ticks.volume, ticks.last, ticks.last_quantity],
-            axis=1,
-        )
+        anew = (size < 0) & ((day != before[:, 1]) | (volume < before[:, 0] // 2))
+        size = np.where(anew, volume, size)
+        grown, timed = known & (size > 0), traded_s > 0
+        first = ~known & timed & (lots > 0)
+        size[first] = lots[first]
+        last = ticks.columns["last"]
         found = _Found(
             ticks.at,
             ticks.slot,
-            np.where(timed, ticks.traded_s * NS_PER_S, ticks.ts_recv),
-            ticks.last / ticks.unit,
+            np.where(timed, traded_s * NS_PER_S, ticks.ts_recv),
+            last / ticks.unit,
             size.astype(np.float64),
-            grown & (size != ticks.last_quantity),
-            key,
+            grown & (size != lots),
+            np.stack([np.where(timed, traded_s, day), volume, last, lots], axis=1),
         )
-        return _kept(found, keep)
+        return found.kept((grown | first) & wanted[ticks.slot])
 
-    def _of_levels(self, packets: Packets, slots: Slots) -> _Found | None:
+    def _of_levels(self, levels: Merged, wanted: Bools) -> _Found:
         """Return trades without a size: values of indices, and last prices of the mode `ltp`."""
-        slot = slots.find(packets.tokens)
-        mine = slot != NO_SLOT
-        rows, slot = packets.rows[mine], slot[mine]
-        last = rows["last"].astype(np.int64)
-        timed = "time" in (rows.dtype.names or ())
-        time_s = rows["time"].astype(np.int64) if timed else np.zeros(len(rows), np.int64)
-        before, known = self._levels.step(slot, last[:, None])
+        last = levels.columns["last"]
+        time_s = levels.columns.get("time", np.zeros(len(levels), np.int64))
+        before, known = self._levels.step(levels.slot, last[:, None])
         fresh = np.where(known, last != before[:, 0], time_s > 0)
-        key = np.zeros((len(rows), 4), np.int64)
+        key = np.zeros((len(levels), 4), np.int64)
         key[:, 0], key[:, 2] = time_s, np.where(time_s > 0, last, 0)
         found = _Found(
-            packets.at[mine],
-            slot,
-            np.where(time_s > 0, time_s * NS_PER_S, packets.ts_recv[mine]),
-            last / wire.units(rows["token"].astype(np.int64)),
-            np.full(len(rows), np.nan),
-            np.zeros(len(rows), np.bool_),
+            levels.at,
+            levels.slot,
+            levels.ts_event,
+            last / levels.unit,
+            np.full(len(levels), np.nan),
+            np.zeros(len(levels), np.bool_),
             key,
         )
-        return _kept(found, fresh & slots.wanted["trades"][slot])
+        return found.kept(fresh & wanted[levels.slot])
 
 
-@dataclass(frozen=True, slots=True)
-class _Ticks:
-    """What packets of the modes `quote` and `full` have in common, in the order of arrival.
-
-    `traded_s` is when the last trade was, 0 where it is not told; `time_s` is the exchange's time,
-    or that of receipt.
-    """
-
-    at: Ints
-    slot: Ints
-    ts_recv: Ints
-    unit: Floats
-    last: Ints
-    last_quantity: Ints
-    volume: Ints
-    traded_s: Ints
-    time_s: Ints
-
-    @classmethod
-    def of(cls, packets: dict[int, Packets], slots: Slots) -> _Ticks | None:
-        parts = [
-            packets[kind.itemsize] for kind in (wire.QUOTE, wire.FULL) if kind.itemsize in packets
-        ]
-        if not parts:
-            return None
-
-        def column(name: str) -> Ints:
-            return np.concatenate(
-                [
-                    part.rows[name].astype(np.int64)
-                    if name in (part.rows.dtype.names or ())
-                    else np.zeros(len(part), np.int64)
-                    for part in parts
-                ]
-            )
-
-        at = np.concatenate([part.at for part in parts])
-        ts_recv = np.concatenate([part.ts_recv for part in parts])
-        tokens, time_s = column("token"), column("time")
-        slot = slots.find(tokens)
-        order = np.argsort(at) if len(parts) > 1 else np.arange(len(at))
-        order = order[slot[order] != NO_SLOT]
-        columns = (
-            at,
-            slot,
-            ts_recv,
-            wire.units(tokens),
-            column("last"),
-            column("last_quantity"),
-            column("volume"),
-            column("last_trade_time"),
-            np.where(time_s > 0, time_s, ts_recv // NS_PER_S),
-        )
-        return cls(*(values[order] for values in columns))
-
-
-def _kept(found: _Found, keep: Bools) -> _Found:
-    return _Found(*(getattr(found, name)[keep] for name in _Found.__slots__))
-
-
-def _joined(parts: Sequence[_Found]) -> _Found | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
+def _joined(parts: list[_Found]) -> _Found:
+    if len(parts) == 1:
+        return parts[0]
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _Found.__slots__
     }
-    order = np.argsort(columns["at"])
+    order = np.argsort(columns["at"], kind="stable")
     return _Found(*(columns[name][order] for name in _Found.__slots__))
 
 
 def _rows(found: _Found, slots: Slots) -> pa.RecordBatch:
+    several = pa.array(found.several.astype(np.int64))
     columns = {
-        "symbol": pa.array(slots.names, pa.string()).take(pa.array(found.slot)),
+        "symbol": symbols_of(slots, found.slot),
         "ts_event": pa.array(found.ts_event),
         "price": pa.array(found.price),
         "size": pa.array(found.size, mask=np.isnan(found.size)),
         "side": pa.array(np.zeros(len(found.at), np.int8)),
-        "conditions": pa.array([None, SEVERAL], pa.string()).take(
-            pa.array(found.several.astype(np.int64))
-        ),
+        "conditions": pa.array([None, SEVERAL], pa.string()).take(several),
         "key": _keys(found.key),
     }
     return make_rows("trades", len(found.at), columns)
@@ -222,8 +156,5 @@ def _keys(key: Ints) -> pa.Array:
     packed = np.ascontiguousarray(key.astype(np.uint32).astype(">u4"))
     buffers = [None, pa.py_buffer(packed.tobytes())]
     fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(_KEY_BYTES), len(key), buffers)
-    absent = ~key.any(axis=1)
-    keys = fixed.cast(pa.binary())
-    if not absent.any():
-        return keys
+    keys, absent = fixed.cast(pa.binary()), ~key.any(axis=1)
     return pc.if_else(pa.array(absent), pa.scalar(None, pa.binary()), keys)
