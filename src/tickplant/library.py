@@ -40,6 +40,7 @@ from tickplant.model.errors import InvalidParameter, NotFound
 from tickplant.model.events import POSTED_TABLES, QUOTES, STATS, STATUSES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import parse_time
+from tickplant.plant.book_shown import check_bps, check_depth, read_measured, shown_book
 from tickplant.plant.event_indicators import (
     IndicatedEvents,
     check_no_bars,
@@ -315,6 +316,28 @@ class Folder:
         return _indicated(
             read_indicators(self._history, instrument, grid, chosen, fill=fill, **query)
         )
+
+    def book(
+        self,
+        symbol: str,
+        *,
+        depth: int = 20,
+        bps: float | None = None,
+        as_of: Any = None,
+    ) -> dict[str, Any]:
+        """Return an order book: its best `depth` levels a side and what is measured of it.
+
+        `bids` and `asks` are lists of [price, size], the best first; `state` is live, stale,
+        rebuilding or none. `bps` adds `depth_bps`, the sizes within so many basis points of the
+        mid. What there is not is None. A folder that is
+        only read shows its newest books as stale: it hears of no feed.
+        """
+        history = self._history
+        instrument = history.registry.resolve(symbol)
+        check_depth(depth)
+        check_bps(bps)
+        known = NOW if as_of is None else history.resolve_as_of(as_of)
+        return shown_book(instrument, *read_measured(history, instrument, depth, bps, known), bps)
 
     def latest(self, symbols: str | Iterable[str]) -> Any:
         """Return the last trade, quote and 1-minute candle of one symbol, a list for several.

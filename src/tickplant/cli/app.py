@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from tickplant.cli import about, doctor, gaps, indicators, load, read, replay, serve, stats, tail
+from tickplant.cli import (
+    about,
+    books,
+    doctor,
+    gaps,
+    indicators,
+    load,
+    read,
+    replay,
+    serve,
+    stats,
+    tail,
+)
 
 _HELP = """[bold]Tickplant[/bold], a market data plant: ticks in, durable, exact candles out.
 
@@ -37,5 +49,5 @@ def _root() -> None:
     """Hold the commands together; it has no options of its own."""
 
 
-for group in (serve, load, replay, read, indicators, stats, gaps, tail, doctor, about):
+for group in (serve, load, replay, read, indicators, stats, books, gaps, tail, doctor, about):
     group.register(app)

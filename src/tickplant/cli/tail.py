@@ -13,7 +13,7 @@ from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command, par
 from tickplant.cli.read import Calendar, DayStart, Session, Timezone
 from tickplant.model.errors import InvalidParameter
 
-CHANNELS = ("trades", "quotes", "stats", "candles", "indicators", "status")
+CHANNELS = ("trades", "quotes", "stats", "books", "candles", "indicators", "status")
 OF_BARS = ("candles", "indicators")
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
             "tickplant tail quotes SYNTH:EURUSD SYNTH:GBPUSD --url http://127.0.0.1:8000",
             "tickplant tail candles SYNTH:BTC-USDT --interval 10s --json",
             "tickplant tail candles NASDAQ:AAPL --interval 5m --calendar XNYS",
+            "tickplant tail books BINANCE:BTC-USDT --depth 5 --rate-ms 500",
             "tickplant tail indicators SYNTH:EURUSD --name sma:20,rsi --interval 10s",
         ),
     )(tail)
@@ -43,7 +44,7 @@ def tail(
     channel: Annotated[
         str,
         typer.Argument(
-            metavar="[CHANNEL]", help="trades, quotes, stats, candles, indicators, status"
+            metavar="[CHANNEL]", help="trades, quotes, stats, books, candles, indicators, status"
         ),
     ] = "trades",
     symbols: Annotated[
@@ -72,6 +73,18 @@ def tail(
     day_start: DayStart = None,
     calendar: Calendar = None,
     session: Session = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", show_default=False, help="Of books: only the best levels, conflated."
+        ),
+    ] = None,
+    rate_ms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MS", show_default=False, help="Of books: the best levels, at most this often."
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +119,7 @@ def tail(
     if (name is None) == (channel == "indicators"):
         raise InvalidParameter("--name", name or "", "names of indicators, and only with them")
     options["name"] = name
+    options |= _tops(channel, depth, rate_ms)
     common.check_one_source()
     screen = _JsonLines() if common.json else _Lines(channel)
     left = parse_count("--count", count)
@@ -132,6 +146,16 @@ def tail(
             except KeyboardInterrupt:
                 return 0
     return 0
+
+
+def _tops(channel: str, depth: str | None, rate_ms: str | None) -> dict[str, Any]:
+    """Return what makes a subscription to books one to their best levels."""
+    found = {"depth": parse_count("--depth", depth), "rate_ms": parse_count("--rate-ms", rate_ms)}
+    for option, value in found.items():
+        if value is not None and channel != "books":
+            shown = f"--{option.replace('_', '-')}"
+            raise InvalidParameter(shown, value, "nothing, except with books")
+    return found
 
 
 def find_url(common: Common) -> str:
@@ -180,6 +204,7 @@ class _Lines:
             "trades": self._trade,
             "quotes": self._quote,
             "stats": self._stat,
+            "books": self._book,
             "candles": self._candle,
             "indicators": self._indicator,
         }.get(channel, self._other)
@@ -207,6 +232,18 @@ class _Lines:
         value = _number(event["value"])
         return f"{self._head(event, 'ts_event')}  {event['name']:<24}  {value:>16}"
 
+    def _book(self, event: dict[str, Any]) -> str:
+        if "mid" in event:  # the best levels
+            best = [event[side][0] if event[side] else (None, None) for side in ("bids", "asks")]
+            (bid, bid_size), (ask, ask_size) = (level[:2] for level in best)
+            shown = self._moved(event, event["mid"] or 0.0, f"{_number(bid):>12} / {_number(ask)}")
+            state = self._dim(f"{_number(bid_size)} x {_number(ask_size)}  {event['state']}")
+            return f"{self._head(event, 'ts_event')}  {shown}  {state}"
+        levels = [f"{s} {_level(one)}" for s in ("bid", "ask") for one in event[f"{s}s"][:8]]
+        count = len(event["bids"]) + len(event["asks"])
+        more = self._dim(f"and {count - len(levels)} more") if count > len(levels) else ""
+        return f"{self._head(event, 'ts_event')}  {event['action']:<8}  {'  '.join(levels)}  {more}"
+
     def _candle(self, event: dict[str, Any]) -> str:
         prices = "  ".join(f"{name[0].upper()} {_number(event[name]):<10}" for name in _BAR)
         volume = _number(event.get("volume"))
@@ -227,7 +264,7 @@ class _Lines:
 
     def _head(self, event: dict[str, Any], time: str) -> str:
         name = f"{event.get('venue', '')}:{event.get('symbol', '')}"
-        when = f"{event[time]:<30}"
+        when = f"{event[time] or '-':<30}"
         return f"{self._dim(when)}  {BOLD + name.ljust(20) + PLAIN if self._colour else name:<20}"
 
     def _moved(self, event: dict[str, Any], price: float, text: str | None = None) -> str:
@@ -241,6 +278,10 @@ class _Lines:
 
     def _dim(self, text: str) -> str:
         return f"{DIM}{text}{PLAIN}" if self._colour and text else text
+
+
+def _level(level: list[Any]) -> str:
+    return f"{_number(level[0])} x {_number(level[1])}"
 
 
 _BAR = ("open", "high", "low", "close")

@@ -258,6 +258,22 @@ class AsyncClient:
         """
         return await self._run(calls.read_latest(symbols))
 
+    async def book(
+        self,
+        symbol: str,
+        *,
+        depth: int = 20,
+        bps: float | None = None,
+        as_of: Any = None,
+    ) -> dict[str, Any]:
+        """Return an order book: its best `depth` levels a side and what is measured of it.
+
+        `bids` and `asks` are lists of [price, size], the best first; `state` is live, stale,
+        rebuilding or none. `bps` adds `depth_bps`, the sizes within so many basis points of the
+        mid. What there is not is None.
+        """
+        return await self._run(calls.read_book(symbol, depth=depth, bps=bps, as_of=as_of))
+
     async def status(self) -> dict[str, Any]:
         """Return the plant's state."""
         found: dict[str, Any] = await self._run(calls.read_json("/v1/status"))
@@ -365,8 +381,8 @@ class AsyncClient:
         """Return an iterator of events; see `AsyncStream`.
 
         `from_` is a sequence number or a time; `options` are further fields of the subscription:
-        interval, basis, timezone, day_start, calendar, session, snapshot, and
-        for indicators name and their parameters.
+        interval, basis, timezone, day_start, calendar, session, snapshot, for indicators name and
+        their parameters, and for books depth and rate_ms.
         """
         follower = Follower(channel, symbols, from_, **options)
         return AsyncStream(

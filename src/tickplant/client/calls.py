@@ -191,6 +191,12 @@ def read_latest(symbols: str | Iterable[str]) -> Call[Any]:
     return found["latest"]
 
 
+def read_book(symbol: str, **params: Any) -> Call[dict[str, Any]]:
+    """Read an order book and what is measured of it."""
+    found: dict[str, Any] = yield from read_json(f"/v1/books/{_name(symbol)}", **params)
+    return found
+
+
 def read_json(path: str, **params: Any) -> Call[Any]:
     """Read a route that answers JSON only."""
     answer = yield _get(path, params, JSON_TYPE)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tickplant.formats.rows import TIMESTAMP
 from tickplant.model.instruments import Instrument
+from tickplant.model.times import parse_time
 
 BOOK_LEVELS = pa.schema(
     [
@@ -51,6 +52,27 @@ def public_levels(
     return pa.table(
         {field.name: pa.array(columns[field.name], field.type) for field in BOOK_LEVELS}
     )
+
+
+def levels_of_shown(shown: Mapping[str, Any]) -> pa.Table:
+    """Return the levels of a book that is an object of JSON as columns for tools."""
+    columns: dict[str, list[Any]] = {name: [] for name in BOOK_LEVELS.names}
+    for side in ("bids", "asks"):
+        for place, level in enumerate(shown[side], 1):
+            row = {
+                **shown,
+                "side": side[:-1],
+                "level": place,
+                **dict(zip(_LEVEL, level, strict=False)),
+            }
+            for name, values in columns.items():
+                values.append(row.get(name))
+    for name in ("ts_event", "ts_recv"):
+        columns[name] = [parse_time(text) for text in columns[name]]
+    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in BOOK_LEVELS})
+
+
+_LEVEL = ("price", "size", "orders")
 
 
 def listed_levels(levels: Sequence[Level]) -> list[list[float | int]]:
