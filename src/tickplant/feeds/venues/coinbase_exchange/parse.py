@@ -141,7 +141,7 @@ def _mixed(
         counts.append(len(levels) - before)
     return make_updates(
         [one.product_id for one in messages],
-        _times([one.time for one in messages], received),
+        _times(messages, received),
         [type(one) is wire.Snapshot for one in messages],
         counts,
         np.array(sides, np.int8),
@@ -150,10 +150,24 @@ def _mixed(
     )
 
 
-def _times(texts: Sequence[str | None], received: Sequence[int]) -> NDArray[np.int64]:
-    told = iter(read_times([text for text in texts if text]).tolist())
-    pairs = zip(texts, received, strict=True)
-    return np.array([next(told) if text else ts for text, ts in pairs], np.int64)
+def _times(
+    messages: Sequence[wire.Update | wire.Snapshot], received: Sequence[int]
+) -> NDArray[np.int64]:
+    told = iter(read_times([one.time for one in messages if type(one) is wire.Update]).tolist())
+    return np.array(
+        [
+            _snapshot_time(one.time, ts) if type(one) is wire.Snapshot else next(told)
+            for one, ts in zip(messages, received, strict=True)
+        ],
+        np.int64,
+    )
+
+
+def _snapshot_time(text: str | None, received: int) -> int:
+    """Return the time of a snapshot; that of its receipt where it tells none, or a mere zero."""
+    if not text or text.startswith("0001-"):
+        return received
+    return int(read_times([text])[0])
 
 
 def read_book(symbol: str, body: bytes) -> Updates:
