@@ -13,6 +13,7 @@ from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
+from tickplant.gateway import seeds
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,
@@ -57,6 +58,7 @@ DOORS: tuple[Door, ...] = (
     *quarantine.DOORS,
     *status.DOORS,
     *health.DOORS,
+    *seeds.DOORS,
 )
 
 

@@ -1,0 +1,56 @@
+"""What the routes of the seeds share: the symbol in the query, times, and models."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from tickplant.gateway.doors import Call
+from tickplant.gateway.rest.params import Param, said_in_query, text
+from tickplant.model.errors import InvalidParameter, UserError
+from tickplant.model.instruments import Instrument
+from tickplant.model.times import NS_PER_S, format_time
+
+TAG = "Other systems' routes"
+
+SYMBOL = text("symbol", "`SYMBOL` or `VENUE:SYMBOL`, in any case.", example="EURUSD")
+
+
+class SeedModel(BaseModel):
+    """An answer in another system's words."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def wanted(call: Call) -> Instrument:
+    """Return the instrument that the query names. Raises `UserError`: 400, or 404 for none."""
+    symbol = call.query["symbol"]
+    if symbol is None:
+        raise InvalidParameter("symbol", "", "SYMBOL or VENUE:SYMBOL; it must be given")
+    try:
+        return call.plant.registry.resolve(symbol)
+    except UserError as fault:
+        raise said_in_query(fault, "symbol") from None
+
+
+def whole(name: str, low: int, high: int, default: int, doc: str) -> Param:
+    """Return a parameter that is a whole number from `low` to `high`."""
+
+    def parse(given: str) -> int:
+        digits = given.strip()
+        if not digits.isascii() or not digits.isdigit() or not low <= int(digits[:10]) <= high:
+            raise InvalidParameter(name, given, f"a whole number from {low} to {high}")
+        return int(digits)
+
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Param(name, parse, doc, schema, default)
+
+
+def time_text(ts: int | np.integer | None) -> str | None:
+    """Return a time in RFC 3339, None for none."""
+    return None if ts is None else format_time(int(ts))
+
+
+def seconds_since(ts: int | None, now: int) -> float | None:
+    """Return how long ago that was, s; None for never."""
+    return None if ts is None else round((now - ts) / NS_PER_S, 6)
