@@ -7,6 +7,7 @@ Received.bad ───► quarantine, with the frame
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
@@ -163,8 +164,18 @@ def _by_table(bad: Sequence[BadFrame]) -> dict[str, list[BadFrame]]:
 
 
 def _reject(place: int, bad: BadFrame) -> Reject:
-    text = bad.frame.decode("utf-8", errors="backslashreplace")
-    return Reject(place, bad.reason, bad.detail, row_text({"frame": text}))
+    return Reject(place, bad.reason, bad.detail, row_text(_shown(bad.frame)))
+
+
+def _shown(frame: bytes) -> dict[str, str]:
+    """Return a frame as text, or where it is binary in base64."""
+    try:
+        text = frame.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if any(sign < " " and sign not in "\t\r\n" for sign in text):
+        return {"frame_base64": b64encode(frame).decode()}
+    return {"frame": text}
 
 
 def _symbols(rows: pa.RecordBatch) -> Iterable[str]:

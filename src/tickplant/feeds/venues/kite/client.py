@@ -67,6 +67,8 @@ _LIMITS = (("instruments_max", INSTRUMENTS_MAX), ("connections_max", CONNECTIONS
 
 def _whole(extra: Any, name: str, most: int) -> int:
     value = extra.get(name, most)
+    if isinstance(value, str) and value.isdecimal():  # as the command line gives it
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise _bad(name, value, f"a whole number from 1 to {most}")
     return value
@@ -134,7 +136,7 @@ class Kite:
         return symbol if token is None else str(token)
 
     def _token(self, symbol: str) -> int | None:
-        name = symbol.upper()
+        name = symbol.strip().upper()
         return self._tokens.get(name if ":" in name else f"{self.name}:{name}")
 
     def session(self, streams: Sequence[Stream]) -> KiteSession:
