@@ -51,23 +51,23 @@ def _read_plain(texts: Sequence[msgspec.Raw]) -> Ladders:
     plain = joined.translate(_PLAIN, b'[]"')
     letters = np.frombuffer(plain, np.uint8)
     places = np.flatnonzero(letters <= _END)
-    text = plain.translate(None, b"\x01\x02")
-    starts = np.empty(len(places) + 1, np.int32)
-    starts[0] = 0
-    starts[1:] = places - np.arange(len(places))
-    # Of an empty ladder nothing stands before its end: it is no number.
-    empty = starts[1:] == starts[:-1]
-    ends = letters[places] == _END
-    numbers = np.cumsum(~empty)[ends]
-    count = int(numbers[-1]) if len(numbers) else 0
-    counts = np.diff(numbers, prepend=0)
-    if (empty & ~ends).any() or (counts % 2).any():
-        raise ValueError("levels are pairs of numbers")
-    if len(joined) - len(plain) != 2 * len(texts) + 3 * count:
+    ends = np.flatnonzero(letters[places] == _END)
+    # Where each number begins and the last one ends, once what stands between them is taken out.
+    offsets = np.empty(len(places) + 1, np.int32)
+    offsets[0] = 0
+    np.subtract(places, np.arange(len(places)), out=offsets[1:], casting="same_kind")
+    counts = np.diff(ends, prepend=-1)
+    # An empty ladder is one text without a letter, and no number.
+    empty = offsets[ends] == offsets[ends + 1]
+    if empty.any():
+        counts[empty] -= 1
+        offsets = np.delete(offsets, ends[empty])
+    count = len(offsets) - 1
+    if (counts & 1).any() or len(joined) - len(plain) != 2 * len(texts) + 3 * count:
         raise ValueError("levels are lists of two texts")
-    offsets = np.append(starts[:-1][~empty], np.int32(len(text)))
+    text = plain.translate(None, b"\x01\x02")
     array = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text))
-    return np.asarray(array.cast(pa.float64())).reshape(-1, 2), counts // 2
+    return np.asarray(array.cast(pa.float64())).reshape(-1, 2), counts >> 1
 
 
 def _read_any(texts: Sequence[msgspec.Raw]) -> Ladders:

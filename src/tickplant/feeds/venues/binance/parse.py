@@ -1,6 +1,6 @@
 """Messages of Binance to columns, many of one kind at a time.
 
-    frames ─► kind_of each ─► all of a kind: read_trades, read_quotes, read_books, read_stats
+    frames ─► sort_frames ─► all of a kind: read_trades, read_quotes, read_books, read_stats
 
 Nothing here remembers anything, so that a run of frames that holds a bad one can be read again
 without it (`venues.columns.sift`). `names` gives the canonical symbol of a native one and raises
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 from numpy.typing import NDArray
 
 from tickplant.books.updates import NONE, Updates
@@ -35,11 +35,12 @@ STREAMS = {
 }
 """The venue's stream of each channel."""
 
-_KINDS = {b"a": TRADES, b"b": QUOTES, b"d": BOOK, b"m": STATS}
-"""The kind by the first letter of the stream's name behind its symbol."""
+_LETTERS = {name[0].encode(): table for table, name in STREAMS.items()}
+_TABLES = {name.partition("@")[0]: table for table, name in STREAMS.items()}
 
 _MS_MAX = (1 << 63) // NS_PER_MS
 _BUY, _SELL = 1, 2
+_SIDES = np.array([BID, ASK], np.int8)
 
 MARKS = {"p": "mark_price", "i": "index_price", "P": "settle_price", "r": "funding_rate"}
 """The names in `stats` of what markPrice tells."""
@@ -61,18 +62,40 @@ class TradesRead:
     """Trades as rows, and what shows which are missing: symbol, number and time of each."""
 
     symbols: list[str]
-    ids: NDArray[np.int64]
+    ids: list[int]
     ts: NDArray[np.int64]
     rows: pa.RecordBatch
 
 
-def kinds_of(frames: Sequence[Frame]) -> list[str]:
-    """Return the table that each frame is for, `OTHER` where it is for none."""
-    # {"stream":"btcusdt@aggTrade","data":…: one letter tells nearly all of them.
-    letters = [
-        (data := frame.data)[(at := data.find(b"@", 10, 80) + 1) : at + 1] for frame in frames
-    ]
-    return [_KINDS.get(letter, OTHER) for letter in letters]
+def sort_frames(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
+    """Return the frames by the table that they are for, in order; under `OTHER` what is for none.
+
+    Tells by one letter of `{"stream":"btcusdt@aggTrade","data":…`; events of streams that nobody
+    asks for are left out, and frames that are written in another way stand under `OTHER`.
+    """
+    found: dict[str, list[Frame]] = {table: [] for table in (OTHER, *STREAMS)}
+    put = {letter: found[table].append for letter, table in _LETTERS.items()}.get
+    for frame in frames:
+        data = frame.data
+        at = data.find(b"@", 10, 80) + 1
+        known = put(data[at : at + 1])
+        if known is not None:
+            known(frame)
+        elif at == 0 or not data.startswith(b'{"stream":"'):
+            found[OTHER].append(frame)
+    return found
+
+
+def table_of(data: bytes) -> str | None:
+    """Return the table that any frame is for, `OTHER` for answers, None for what is of no use.
+
+    Raises what `UNREADABLE` names.
+    """
+    frame = wire.decode_any(data)
+    if isinstance(frame.data, UnsetType) or frame.stream.startswith("!"):
+        return OTHER
+    stream = frame.stream.partition("@")[2].partition("@")[0]
+    return _TABLES.get(stream)
 
 
 def read_trades(frames: Sequence[Frame], names: Mapping[str, str]) -> TradesRead | None:
@@ -88,7 +111,7 @@ def trade_columns(
 ) -> TradesRead:
     """Return trades of the stream or of REST, which tell the same."""
     ts = _ns([trade.T for trade in trades])
-    ids = np.array([trade.a for trade in trades], np.int64)
+    ids = [trade.a for trade in trades]
     sold = np.array([trade.m for trade in trades], np.bool_)
     columns = {
         "symbol": symbols,
@@ -96,7 +119,7 @@ def trade_columns(
         "price": [trade.p for trade in trades],
         "size": [trade.q for trade in trades],
         "side": np.where(sold, _SELL, _BUY).astype(np.int8),
-        "id": pa.array(ids).cast(pa.string()),
+        "id": list(map(str, ids)),
     }
     return TradesRead(symbols, ids, ts, make_rows(TRADES, len(trades), columns))
 
@@ -110,17 +133,26 @@ def read_quotes(frames: Sequence[Frame], names: Mapping[str, str]) -> pa.RecordB
         return None
     quotes = [wire.decode_quote(frame.data).data for frame in frames]
     sent = _ns([quote.T for quote in quotes])
-    received = np.array([frame.ts_recv for frame in frames], np.int64)
-    numbers = np.array([(one.b, one.B, one.a, one.A) for one in quotes], np.float64)
+    if not sent.all():
+        sent = np.where(sent > 0, sent, [frame.ts_recv for frame in frames])
     columns = {
         "symbol": [names[quote.s] for quote in quotes],
-        "ts_event": np.where(sent > 0, sent, received),
+        "ts_event": sent,
+        **_side("bid", [quote.b for quote in quotes], [quote.B for quote in quotes]),
+        **_side("ask", [quote.a for quote in quotes], [quote.A for quote in quotes]),
     }
-    for at, side in ((0, "bid"), (2, "ask")):
-        gone = numbers[:, at] == 0
-        for column, name in ((at, f"{side}_price"), (at + 1, f"{side}_size")):
-            columns[name] = pa.array(numbers[:, column], mask=gone if gone.any() else None)
     return make_rows(QUOTES, len(quotes), columns)
+
+
+def _side(side: str, price: list[float], size: list[float]) -> dict[str, Any]:
+    prices, sizes = np.array(price), np.array(size)
+    if prices.all():
+        return {f"{side}_price": prices, f"{side}_size": sizes}
+    gone = prices == 0
+    return {
+        f"{side}_price": pa.array(prices, mask=gone),
+        f"{side}_size": pa.array(sizes, mask=gone),
+    }
 
 
 def read_books(frames: Sequence[Frame], names: Mapping[str, str]) -> Updates | None:
@@ -128,45 +160,55 @@ def read_books(frames: Sequence[Frame], names: Mapping[str, str]) -> Updates | N
     if not frames:
         return None
     messages = [wire.decode_depth(frame.data).data for frame in frames]
-    numbers = np.array([(m.T or m.E, m.U, m.u, m.pu) for m in messages], np.int64)
+    places: dict[str, int] = {}
+    code = [places.setdefault(message.s, len(places)) for message in messages]
     return _updates(
-        [names[message.s] for message in messages],
+        [names[native] for native in places],
+        code,
         [text for message in messages for text in (message.b, message.a)],
-        numbers,
-        snapshot=False,
+        _ns([message.T or message.E for message in messages]),
+        first=[message.U for message in messages],
+        last=[message.u for message in messages],
+        previous=[message.pu for message in messages],
     )
 
 
 def read_snapshot(body: bytes, symbol: str, now: int) -> Updates:
     """Return the book of an answer over REST; of the time `now` where it tells none (spot)."""
     depth = wire.decode_snapshot(body)
-    last = depth.lastUpdateId
-    numbers = np.array([(depth.T, last, last, NONE)], np.int64)
-    found = _updates([symbol], [depth.bids, depth.asks], numbers, snapshot=True)
-    if not depth.T:
-        found.ts_event[0] = now
-    return found
+    last = [depth.lastUpdateId]
+    ts = _ns([depth.T]) if depth.T else np.array([now], np.int64)
+    ladders = [depth.bids, depth.asks]
+    return _updates(
+        [symbol], [0], ladders, ts, first=last, last=last, previous=[NONE], snapshot=True
+    )
 
 
 def _updates(
-    symbols: list[str], ladders: list[Raw], numbers: NDArray[np.int64], *, snapshot: bool
+    symbols: list[str],
+    code: list[int],
+    ladders: list[Raw],
+    ts: NDArray[np.int64],
+    *,
+    first: list[int],
+    last: list[int],
+    previous: list[int],
+    snapshot: bool = False,
 ) -> Updates:
     levels, counts = read_ladders(ladders)
-    places = {symbol: place for place, symbol in enumerate(dict.fromkeys(symbols))}
-    count = len(symbols)
-    offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(counts.reshape(-1, 2).sum(axis=1), out=offsets[1:])
+    offsets = np.zeros(len(code) + 1, np.int64)
+    np.cumsum(counts[::2] + counts[1::2], out=offsets[1:])
     return Updates(
-        symbols=tuple(places),
-        code=np.array([places[symbol] for symbol in symbols], np.int32),
-        ts_event=_ns(numbers[:, 0]),
-        first=numbers[:, 1],
-        last=numbers[:, 2],
-        previous=numbers[:, 3],
-        snapshot=np.full(count, snapshot),
-        checksum=np.full(count, NONE, np.int64),
+        symbols=tuple(symbols),
+        code=np.array(code, np.int32),
+        ts_event=ts,
+        first=np.array(first, np.int64),
+        last=np.array(last, np.int64),
+        previous=np.array(previous, np.int64),
+        snapshot=np.full(len(code), snapshot),
+        checksum=np.full(len(code), NONE, np.int64),
         offsets=offsets,
-        side=np.repeat(np.tile(np.array([BID, ASK], np.int8), count), counts),
+        side=np.tile(_SIDES, len(code)).repeat(counts),
         price=levels[:, 0],
         size=levels[:, 1],
     )

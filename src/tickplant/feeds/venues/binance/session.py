@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-import numpy as np
 
 from tickplant.feeds.venues.binance import parse, wire
-from tickplant.feeds.venues.columns import UNREADABLE, sift
+from tickplant.feeds.venues.columns import sift
 from tickplant.feeds.venues.contract import (
     BadFrame,
     Channel,
@@ -79,14 +78,14 @@ class BinanceSession:
     def receive(self, frames: Sequence[Frame]) -> Received:
         """Return what frames came to."""
         groups, bad = self._sorted(frames)
-        trades = self._read(parse.read_trades, groups.get(TRADES, ()), bad)
+        trades = self._read(parse.read_trades, groups[TRADES], bad)
         found = {
             TRADES: None if trades is None else trades.rows,
-            QUOTES: self._read(parse.read_quotes, groups.get(QUOTES, ()), bad),
-            STATS: self._read(parse.read_stats, groups.get(STATS, ()), bad),
+            QUOTES: self._read(parse.read_quotes, groups[QUOTES], bad),
+            STATS: self._read(parse.read_stats, groups[STATS], bad),
         }
-        books = self._read(parse.read_books, groups.get(BOOK, ()), bad)
-        said = [one for frame in groups.get(parse.OTHER, ()) for one in self._hear(frame.data)]
+        books = self._read(parse.read_books, groups[BOOK], bad)
+        said = [one for frame in groups[parse.OTHER] for one in self._hear(frame.data)]
         if trades is not None:
             said += self._follow(trades)
         return Received(
@@ -109,18 +108,19 @@ class BinanceSession:
     # -- what comes ---------------------------------------------------------------------------
 
     def _sorted(self, frames: Sequence[Frame]) -> tuple[dict[str, list[Frame]], list[BadFrame]]:
-        """Return the frames by kind, in order, and those that are no JSON of the venue."""
-        groups: dict[str, list[Frame]] = {}
-        bad: list[BadFrame] = []
-        for frame, kind in zip(frames, parse.kinds_of(frames), strict=True):
-            if kind is parse.OTHER:
-                sorted_out, _, unread = sift([frame], _kind_at_leisure, _table_of)
-                bad += unread
-                if unread or sorted_out is None:
-                    continue
-                groups.setdefault(sorted_out, []).append(frame)
-            else:
-                groups.setdefault(kind, []).append(frame)
+        """Return the frames by table, in order, and those that are no JSON of the venue."""
+        groups = parse.sort_frames(frames)
+        others, bad = groups[parse.OTHER], []
+        if not others:
+            return groups, []
+        groups[parse.OTHER] = []
+        order = {id(frame): place for place, frame in enumerate(frames)}
+        for frame in others:
+            table, _, unread = sift([frame], _table_at_leisure, _table_of)
+            bad += unread
+            if table is not None:
+                groups[table].append(frame)
+                groups[table].sort(key=lambda one: order[id(one)])
         return groups, bad
 
     def _read(
@@ -161,15 +161,15 @@ class BinanceSession:
     def _follow(self, trades: parse.TradesRead) -> list[Skipped]:
         """Return the holes in the numbers of trades, symbol by symbol."""
         holes: list[Skipped] = []
-        for symbol, ids, ts in _by_symbol(trades):
-            before = self._last.get(symbol, (int(ids[0]), int(ts[0])))
-            numbers, times = np.append(before[0], ids), np.append(before[1], ts)
-            # A number below an earlier one came late: it neither makes a hole nor fills one.
-            new = np.append(True, numbers[1:] > np.maximum.accumulate(numbers)[:-1])
-            numbers, times = numbers[new], times[new]
-            self._last[symbol] = int(numbers[-1]), int(times[-1])
-            places = np.flatnonzero(np.diff(numbers) > 1).tolist()
-            holes += [_hole(symbol, numbers, times, at) for at in places]
+        last = self._last
+        for symbol, number, ts in zip(trades.symbols, trades.ids, trades.ts.tolist(), strict=True):
+            before = last.get(symbol)
+            if before is None:
+                last[symbol] = number, ts
+            elif number > before[0]:
+                if number > before[0] + 1:
+                    holes.append(_hole(symbol, before, (number, ts)))
+                last[symbol] = number, ts
         return holes
 
 
@@ -178,49 +178,24 @@ def stream_name(native: str, channel: Channel) -> str:
     return f"{native.lower()}@{parse.STREAMS[channel]}"
 
 
-def _by_symbol(trades: parse.TradesRead) -> list[tuple[str, Any, Any]]:
-    places: dict[str, int] = {}
-    codes = np.array([places.setdefault(symbol, len(places)) for symbol in trades.symbols])
-    if len(places) == 1:
-        return [(trades.symbols[0], trades.ids, trades.ts)]
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(1, len(places)))
-    return [
-        (symbol, trades.ids[some], trades.ts[some])
-        for symbol, some in zip(places, np.split(order, starts), strict=True)
-    ]
-
-
-def _hole(symbol: str, ids: Any, ts: Any, at: int) -> Skipped:
-    """Return the hole behind place `at`.
+def _hole(symbol: str, before: tuple[int, int], after: tuple[int, int]) -> Skipped:
+    """Return the hole between two trades, each by number and time.
 
     What is missing may have happened in the same millisecond as its neighbours, which therefore
     lie inside; that they are fetched again does no harm.
     """
-    first, last = int(ids[at]) + 1, int(ids[at + 1]) - 1
-    start, end = int(ts[at]), int(ts[at + 1])
+    first, last = before[0] + 1, after[0] - 1
+    start, end = sorted((before[1], after[1]))
     detail = f"aggregate trades {first} to {last} were not delivered"
-    streams = (Stream(symbol, "trades"),)
-    return Skipped(streams, min(start, end) - 1, max(start, end) + 1, detail, first, last)
+    return Skipped((Stream(symbol, "trades"),), start - 1, end + 1, detail, first, last)
 
 
-def _kind_at_leisure(frames: Sequence[Frame]) -> str | None:
-    """Return the kind of a frame that its first bytes do not tell, None for one of no use."""
-    if not frames:
-        return None
-    frame = wire.decode_any(frames[0].data)
-    if isinstance(frame.data, msgspec.UnsetType) or frame.stream.startswith("!"):
-        return parse.OTHER
-    return KINDS_BY_STREAM.get(frame.stream.partition("@")[2].partition("@")[0])
-
-
-KINDS_BY_STREAM = {name.partition("@")[0]: kind for kind, name in parse.STREAMS.items()}
+def _table_at_leisure(frames: Sequence[Frame]) -> str | None:
+    return parse.table_of(frames[0].data) if frames else None
 
 
 def _table_of(data: bytes) -> str:
     """Return the table that a bad frame was for, as far as it tells."""
-    try:
-        kind = parse.kinds_of([Frame(0, data)])[0]
-    except UNREADABLE:
-        return TRADES
-    return TRADES if kind == parse.OTHER else kind
+    groups = parse.sort_frames([Frame(0, data)])
+    table = next(table for table, frames in groups.items() if frames)
+    return TRADES if table == parse.OTHER else table
