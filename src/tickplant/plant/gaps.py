@@ -36,12 +36,15 @@ gap lasts, `changed` the number of the last row about it."""
 
 
 class OpenGap(NamedTuple):
-    """A gap that is open and over. `symbols` are those that the feed missed in it. Times in ns."""
+    """A gap that is open and over. `symbols` are (symbol, venue) of what the feed missed in it.
+
+    Times are ns UTC.
+    """
 
     id: int
     start: int
     end: int
-    symbols: tuple[str, ...]
+    symbols: tuple[tuple[str, str], ...]
 
 
 def open_gaps(book: CoverageBook, feed: int, registry: Registry) -> list[OpenGap]:
@@ -62,7 +65,8 @@ def open_gaps(book: CoverageBook, feed: int, registry: Registry) -> list[OpenGap
         numbers = [number] if number else [
             other for other, subscribed in known.items() if len(subscribed.intersect(missed))
         ]  # fmt: skip
-        symbols = tuple(registry.number(one).symbol for one in numbers)
+        instruments = [registry.number(one) for one in numbers]
+        symbols = tuple((one.symbol, one.venue) for one in instruments)
         found.append(OpenGap(id, start, end, symbols))
     return found
 

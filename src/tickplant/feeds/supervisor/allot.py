@@ -1,45 +1,77 @@
 """Which connection carries which streams. Pure.
 
 The streams of a symbol stay together where they fit, so that a connection that fails costs as few
-symbols as can be. What there is room for goes where room is; what is there stays where it is.
+symbols as can be. What there is room for goes where room is; what is there stays where it is. A
+connection carries streams of one route only, where a venue has several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
-from tickplant.feeds.venues.contract import Stream
+from tickplant.feeds.venues.contract import Channel, Limits, Stream
+
+Routes = Mapping[Channel, str]
+
+
+@dataclass(slots=True)
+class _Load:
+    """What one line carries."""
+
+    route: str | None
+    streams: int = 0
+    symbols: set[str] = field(default_factory=set)
+
+    def has_room(self, piece: Sequence[Stream], limits: Limits) -> bool:
+        """Say whether the streams of one symbol fit as well."""
+        if limits.streams_max is not None and self.streams + len(piece) > limits.streams_max:
+            return False
+        more = piece[0].symbol not in self.symbols
+        return limits.symbols_max is None or len(self.symbols) + more <= limits.symbols_max
+
+    def take(self, piece: Sequence[Stream]) -> None:
+        """Carry them."""
+        self.streams += len(piece)
+        self.symbols.add(piece[0].symbol)
 
 
 def allot(
     streams: Sequence[Stream],
-    carried: Mapping[int, int],
-    *,
-    streams_max: int | None,
-    lines_max: int | None,
+    carried: Mapping[int, Collection[Stream]],
+    limits: Limits,
+    routes: Routes | None = None,
 ) -> tuple[dict[int, list[Stream]], list[Stream]]:
     """Return the streams that each line gets by its number, and those that there is no room for.
 
-    `carried` says how many each line carries now; numbers that it lacks are new lines. None is no
-    limit.
+    `carried` says what each line carries now; numbers that it lacks are new lines.
     """
-    load = dict(carried)
+    routes = routes or {}
+    loads = {number: _load(mine, routes) for number, mine in carried.items()}
     given: dict[int, list[Stream]] = {}
     left: list[Stream] = []
-    ordered = sorted(streams, key=lambda stream: stream.symbol)
-    for _, group in groupby(ordered, key=lambda stream: stream.symbol):
-        for piece in _pieces(list(group), streams_max):
-            line = _line_with_room(load, len(piece), streams_max)
-            if line is None:
-                if lines_max is not None and len(load) >= lines_max:
+
+    def together(stream: Stream) -> tuple[str, str]:
+        return stream.symbol, routes.get(stream.channel, "")
+
+    for _, group in groupby(sorted(streams, key=together), key=together):
+        for piece in _pieces(list(group), limits.streams_max):
+            number = _line_with_room(loads, piece, limits, routes)
+            if number is None:
+                if limits.connections_max is not None and len(loads) >= limits.connections_max:
                     left += piece
                     continue
-                line = next(n for n in range(1, len(load) + 2) if n not in load)
-                load[line] = 0
-            load[line] += len(piece)
-            given.setdefault(line, []).extend(piece)
+                number = next(n for n in range(1, len(loads) + 2) if n not in loads)
+                loads[number] = _Load(routes.get(piece[0].channel))
+            loads[number].take(piece)
+            given.setdefault(number, []).extend(piece)
     return given, left
+
+
+def _load(mine: Collection[Stream], routes: Routes) -> _Load:
+    route = next((routes.get(stream.channel) for stream in mine), None)
+    return _Load(route, len(mine), {stream.symbol for stream in mine})
 
 
 def _pieces(streams: list[Stream], streams_max: int | None) -> list[list[Stream]]:
@@ -47,9 +79,10 @@ def _pieces(streams: list[Stream], streams_max: int | None) -> list[list[Stream]
     return [streams[at : at + size] for at in range(0, len(streams), size)]
 
 
-def _line_with_room(load: Mapping[int, int], count: int, streams_max: int | None) -> int | None:
+def _line_with_room(
+    loads: Mapping[int, _Load], piece: Sequence[Stream], limits: Limits, routes: Routes
+) -> int | None:
     """Return the fullest line that has room, so that lines fill up and few are needed."""
-    if streams_max is None:
-        return min(load, default=None)
-    fits = [line for line, carried in load.items() if carried + count <= streams_max]
-    return max(fits, key=lambda line: (load[line], -line), default=None)
+    route = routes.get(piece[0].channel)
+    fits = [n for n, load in loads.items() if load.route == route and load.has_room(piece, limits)]
+    return max(fits, key=lambda n: (loads[n].streams, -n), default=None)

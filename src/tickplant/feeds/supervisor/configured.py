@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from tickplant.feeds.supervisor.names import is_name
 from tickplant.feeds.supervisor.tap import shown_url
 from tickplant.feeds.venues.catalogue import KNOWN, KnownVenue, known_venue
 from tickplant.feeds.venues.contract import CHANNELS, Channel, Stream
 from tickplant.feeds.venues.options import Account, VenueOptions
 from tickplant.model.errors import ConfigError, InvalidParameter, shorten
-from tickplant.model.instruments import SYMBOL_ALLOWED, is_symbol
+from tickplant.model.instruments import SYMBOL_ALLOWED
 
 SECRETS = ("key", "secret", "token", "password")
 GENERAL = ("venue", "symbols", "channels", "name", "url", "http_url", *SECRETS, "accounts")
@@ -140,7 +141,7 @@ def _symbols(given: Any, where: str) -> list[str]:
     if not isinstance(given, list):
         _refuse(f"{where}.symbols", given, "a list of symbols")
     for symbol in given:
-        if not isinstance(symbol, str) or not is_symbol(symbol.strip()):
+        if not isinstance(symbol, str) or not is_name(symbol.strip()):
             _refuse(f"{where}.symbols", symbol, SYMBOL_ALLOWED)
     return list(dict.fromkeys(symbol.strip().upper() for symbol in given))
 

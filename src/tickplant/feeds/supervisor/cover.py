@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from tickplant.feeds.contract import Sink
 from tickplant.feeds.supervisor.link import Link
+from tickplant.feeds.supervisor.names import split_name
 from tickplant.feeds.venues.contract import Stream
 from tickplant.plant.feed_notes import Alive, Begun, Lost, Subscribed
 
@@ -142,7 +143,7 @@ class Cover:
             await self._sink.say(Lost(self._feed, cause, reason, names, ts))
 
     def _names(self, symbols: Sequence[str]) -> tuple[tuple[str, str], ...]:
-        return tuple((symbol, self._venue) for symbol in symbols)
+        return tuple(split_name(symbol, self._venue) for symbol in symbols)
 
     # -- what is delivered -------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from tickplant.feeds.supervisor.board import Board
 from tickplant.feeds.supervisor.http import LimitedHttp, open_client
 from tickplant.feeds.supervisor.limits import SharedLimits
 from tickplant.feeds.supervisor.link import Wiring
+from tickplant.feeds.supervisor.names import is_name, split_name
 from tickplant.feeds.supervisor.repair import FindGaps, Repairer
 from tickplant.feeds.supervisor.run import Parts, Run
 from tickplant.feeds.supervisor.tap import Tap
@@ -31,7 +32,7 @@ from tickplant.feeds.supervisor.websocket import WebSocketConnector
 from tickplant.feeds.venues.contract import Channel, Listing, Stream, Venue, VenueFault
 from tickplant.feeds.venues.transport import Connector
 from tickplant.model.errors import InvalidParameter
-from tickplant.model.instruments import SYMBOL_ALLOWED, is_symbol
+from tickplant.model.instruments import SYMBOL_ALLOWED
 from tickplant.plant.feed_notes import Known
 
 _LOG = logging.getLogger(__name__)
@@ -189,10 +190,14 @@ class VenueFeed:
             await self._world.sleep(LISTINGS_AGAIN_S)
 
     async def _say_known(self, sink: Sink, symbols: set[str]) -> None:
-        found = [self._listings[symbol] for symbol in sorted(symbols & self._listings.keys())]
-        if found:
-            facts = [_facts(listing, self.venue) for listing in found]
+        found = [self._listing(symbol) for symbol in sorted(symbols)]
+        facts = [_facts(listing, self.venue) for listing in found if listing is not None]
+        if facts:
             await sink.say(Known(self.name, facts))
+
+    def _listing(self, symbol: str) -> Listing | None:
+        """Return how the venue lists a symbol, which may name its exchange there."""
+        return self._listings.get(symbol) or self._listings.get(f"{self.venue}:{symbol}")
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -211,9 +216,9 @@ class VenueFeed:
 
     def _check_symbol(self, symbol: str) -> str:
         wanted = symbol.strip().upper()
-        if not is_symbol(wanted):
+        if not is_name(wanted):
             raise InvalidParameter("symbols", symbol, SYMBOL_ALLOWED, where="body")
-        if self._listings and wanted not in self._listings:
+        if self._listings and self._listing(wanted) is None:
             near = difflib.get_close_matches(wanted, self._listings, n=3, cutoff=0.0)
             allowed = f"a symbol that {self.venue} lists; the nearest are {', '.join(near)}"
             raise InvalidParameter("symbols", symbol, allowed, where="body")
@@ -283,4 +288,6 @@ def _facts(listing: Listing, venue: str) -> Mapping[str, Any]:
         "right", "status",
     )  # fmt: skip
     facts = {name: getattr(listing, name) for name in names}
-    return {"symbol": listing.symbol, "venue": venue, "aliases": (listing.native,), **facts}
+    symbol, venue = split_name(listing.symbol, venue)
+    aliases = () if listing.native in ("", symbol) else (listing.native,)
+    return {"symbol": symbol, "venue": venue, "aliases": aliases, **facts}

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tickplant.feeds.supervisor.names import is_name
 from tickplant.feeds.venues.contract import CHANNELS, Stream
-from tickplant.model.instruments import is_symbol
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,6 +74,6 @@ def _streams(given: Any) -> list[Stream]:
     for one in given if isinstance(given, list) else ():
         if isinstance(one, list) and len(one) == 2 and one[1] in CHANNELS:
             symbol, channel = one
-            if isinstance(symbol, str) and is_symbol(symbol):
+            if isinstance(symbol, str) and is_name(symbol):
                 found.append(Stream(symbol, channel))
     return found

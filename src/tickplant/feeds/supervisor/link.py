@@ -25,10 +25,12 @@ from tickplant.feeds.venues.contract import (
     Confirmed,
     Heartbeat,
     Leaving,
+    NotesEnd,
     Outgoing,
     Received,
     Refused,
     Reply,
+    Session,
     Stream,
     Venue,
 )
@@ -111,7 +113,6 @@ class Link:
         self.rhythm = rhythm
         self._wiring = wiring
         self._owner = owner
-        self._session = wiring.venue.session(tuple(streams))
         self._messages = Window(wiring.venue.limits.messages, sleep=wiring.sleep)
         self._connection: Connection | None = None
         self._todo: list[Stream] = list(streams)
@@ -127,15 +128,22 @@ class Link:
 
     async def run(self) -> None:
         """Connect and stay until it ends: raises `LinkEnded`, or what the owner raised."""
+        session = self._wiring.venue.session(tuple(sorted(self.streams)))
+        status = None
         try:
-            connection = await self._open()
+            connection = await self._open(session)
             await self._together(
-                self._receive(connection), self._subscribe(connection), self._watch(connection)
+                self._receive(connection, session),
+                self._subscribe(connection, session),
+                self._watch(connection),
             )
         except ConnectionLost as fault:
+            status = fault.status
             raise LinkEnded("disconnect", str(fault), fault.retry_after_s) from None
         finally:
             await self._close()
+            if isinstance(session, NotesEnd):
+                session.ended(status)
 
     def want(self, streams: Sequence[Stream]) -> None:
         """Subscribe to more."""
@@ -177,9 +185,9 @@ class Link:
 
     # -- opening and closing -----------------------------------------------------------------------
 
-    async def _open(self) -> Connection:
+    async def _open(self, session: Session) -> Connection:
         wiring = self._wiring
-        dial = self._session.dial()
+        dial = session.dial()
         await wiring.limits.connects.take()
         connection = await wiring.connector.connect(dial)
         self._connection = connection
@@ -187,7 +195,7 @@ class Link:
         self.pulse.heard(self.opened_at)
         if wiring.tap is not None:
             wiring.tap.opened(self.number, self.opened_at, dial.shown or shown_url(dial.url))
-        for frame in self._session.opening():
+        for frame in session.opening():
             await self._send(connection, frame, secret=True)
         return connection
 
@@ -224,7 +232,7 @@ class Link:
 
     # -- receiving ---------------------------------------------------------------------------------
 
-    async def _receive(self, connection: Connection) -> None:
+    async def _receive(self, connection: Connection, session: Session) -> None:
         while True:
             frames = await connection.receive()
             at = frames[-1].ts_recv if frames else self._wiring.clock()
@@ -233,7 +241,7 @@ class Link:
                 if self._wiring.tap is not None:
                     self._wiring.tap.received(self.number, frames)
                 self.pulse.heard(at)
-                await self._take(connection, self._session.receive(frames), at)
+                await self._take(connection, session.receive(frames), at)
             if connection.answered != self._answered:
                 self._answered = connection.answered
                 if self._answered is not None:
@@ -280,16 +288,16 @@ class Link:
 
     # -- subscribing -------------------------------------------------------------------------------
 
-    async def _subscribe(self, connection: Connection) -> None:
+    async def _subscribe(self, connection: Connection, session: Session) -> None:
         while True:
             undo, self._undo = self._undo, []
             for batch in self._batches(undo):
-                for frame in self._session.unsubscribe(batch):
+                for frame in session.unsubscribe(batch):
                     await self._send(connection, frame)
             todo, self._todo = self._todo, []
             for batch in self._batches(todo):
                 self._expect(batch)
-                for frame in self._session.subscribe(batch):
+                for frame in session.subscribe(batch):
                     await self._send(connection, frame)
                 self._expect([stream for stream in batch if stream in self._pending])
             if not self._todo and not self._undo:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from tickplant.feeds.contract import Clock, Sink, Sleep
 from tickplant.feeds.supervisor.backoff import Backoff, Jitter
+from tickplant.feeds.supervisor.names import joined_name
 from tickplant.feeds.venues.contract import Http, VenueFault, VenueHistory
 from tickplant.model.events import TRADES, Flag
 from tickplant.model.times import NS_PER_S, format_time
@@ -120,9 +121,8 @@ class Repairer:
         await self._say(gap, "repairing")
         events = 0
         try:
-            for symbol in gap.symbols:
-                if self._has_trades(symbol):
-                    events += await self._bring(symbol, gap.start, gap.end)
+            for symbol in self._symbols(gap):
+                events += await self._bring(symbol, gap.start, gap.end)
         except VenueFault as fault:
             await self._try_later(gap, events, str(fault))
         else:
@@ -134,12 +134,17 @@ class Repairer:
         """Return why a gap cannot be repaired, None where it may."""
         if self._history is None or self._http is None:
             return "the venue has no history"
-        if not any(map(self._has_trades, gap.symbols)):
+        if not self._symbols(gap):
             return "the venue has a history of trades only, and none are subscribed to"
         since = self._history.trades_since(self._clock())
         if since is not None and since > gap.start:
             return f"the venue's history reaches back to {format_time(since)} only"
         return None
+
+    def _symbols(self, gap: OpenGap) -> list[str]:
+        """Return the symbols of a gap that can be repaired."""
+        names = [joined_name(symbol, venue, self._venue) for symbol, venue in gap.symbols]
+        return [name for name in names if self._has_trades(name)]
 
     async def _bring(self, symbol: str, start: int, end: int) -> int:
         """Submit the trades of a symbol in a span; return how many were new."""

@@ -26,6 +26,7 @@ from tickplant.feeds.supervisor.cover import Cover
 from tickplant.feeds.supervisor.deliver import Delivery
 from tickplant.feeds.supervisor.line import Line
 from tickplant.feeds.supervisor.link import Link, LinkEnded, Wiring
+from tickplant.feeds.supervisor.names import split_name
 from tickplant.feeds.venues.contract import (
     Confirmed,
     Http,
@@ -117,17 +118,17 @@ class Run:
 
     def add(self, streams: Sequence[Stream]) -> None:
         """Carry more streams; those of a connection that there is no room for are refused."""
-        limits = self._venue.limits
         self.cover.want(streams)
-        carried = {number: len(line.streams) for number, line in self.lines.items()}
-        given, left = allot(
-            streams, carried, streams_max=limits.streams_max, lines_max=limits.connections_max
-        )
+        carried = {number: line.streams for number, line in self.lines.items()}
+        routes = getattr(self._venue, "routes", None)
+        given, left = allot(streams, carried, self._venue.limits, routes)
         for number, mine in given.items():
             for stream in mine:
                 self._board.streams[stream].line = number
             self._line(number).want(mine)
-        room = f"the venue allows {limits.connections_max} connections of {limits.streams_max}"
+        limits = self._venue.limits
+        each = limits.streams_max if limits.symbols_max is None else limits.symbols_max
+        room = f"the venue allows {limits.connections_max} connections of {each}"
         self._board.set(left, "refused", room)
 
     def _line(self, number: int) -> Line:
@@ -261,7 +262,7 @@ class Run:
             else:
                 await self._delivery.begin_books(link, [stream.symbol for stream in books])
         if basis:
-            names = tuple((symbol, self._venue.name) for symbol in sorted(basis))
+            names = tuple(split_name(symbol, self._venue.name) for symbol in sorted(basis))
             start, end = skipped.start + 1, max(skipped.end, skipped.start + 2)
             note = Hole(self._parts.feed, start, end, "sequence", names, skipped.detail)
             await self._sink.say(note)

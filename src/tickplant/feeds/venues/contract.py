@@ -273,7 +273,12 @@ BookSource = Literal["http", "resubscribe", "stream"]
 
 
 class Venue(Protocol):
-    """One venue: facts, and sessions for its connections."""
+    """One venue: facts, and sessions for its connections.
+
+    One whose channels come by different addresses has besides `routes: Mapping[Channel, str]`: a
+    connection carries streams of one route only. One behind a library that owns its sockets has a
+    `connector` (`venues.transport.Connector`).
+    """
 
     @property
     def name(self) -> str:
