@@ -22,6 +22,7 @@ from tickplant.candles.interval import parse_interval
 from tickplant.checks.stats import parse_stat_names
 from tickplant.compose import open_folder
 from tickplant.config import load
+from tickplant.formats.books import public_book_rows
 from tickplant.formats.gaps import public_gaps
 from tickplant.formats.indicators import public_event_indicators, public_indicators
 from tickplant.formats.instruments import is_wanted, public_instruments
@@ -37,7 +38,7 @@ from tickplant.formats.rows import (
 )
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter, NotFound
-from tickplant.model.events import POSTED_TABLES, QUOTES, STATS, STATUSES, TRADES
+from tickplant.model.events import BOOK, POSTED_TABLES, QUOTES, STATS, STATUSES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import parse_time
 from tickplant.plant.book_shown import check_bps, check_depth, read_measured, shown_book
@@ -69,7 +70,12 @@ def open_data(path: str | Path, *, config: str | Path | None = None) -> Folder:
     return Folder(folder, trade_rules=rules)
 
 
-_PUBLIC = {TRADES: public_trades, QUOTES: public_quotes, STATS: public_stats}
+_PUBLIC = {
+    TRADES: public_trades,
+    QUOTES: public_quotes,
+    STATS: public_stats,
+    BOOK: public_book_rows,
+}
 
 
 class Folder:
@@ -378,8 +384,8 @@ class Folder:
 
         `row` is the row as it was sent: an object where rows are iterated, JSON text in columns.
         """
-        if table is not None and table not in POSTED_TABLES:
-            raise InvalidParameter("table", table, ", ".join(POSTED_TABLES))
+        if table is not None and table not in (*POSTED_TABLES, BOOK):
+            raise InvalidParameter("table", table, ", ".join((*POSTED_TABLES, BOOK)))
         query = self._rows_query(start, end, limit, order, as_of)
         rows = self._history.quarantine(reason=reason, table=table, **query)
         numbers = rows["feed"].to_pylist()
@@ -432,11 +438,12 @@ class Folder:
         self, table: str, symbol: str, *, start: Any = None, end: Any = None, as_of: Any = None
     ) -> Iterator[pa.Table]:
         """Yield rows of a table in order, at most `CHUNK_ROWS` at once: bounded memory."""
-        if table not in POSTED_TABLES:
-            raise InvalidParameter("table", table, ", ".join(POSTED_TABLES))
+        if table not in _PUBLIC:
+            raise InvalidParameter("table", table, ", ".join(_PUBLIC))
         instrument = self._history.registry.resolve(symbol)
         low, high = _range(start, end)
-        read: Callable[..., pa.Table] = getattr(self._history, table)
+        name = "book_rows" if table == BOOK else table
+        read: Callable[..., pa.Table] = getattr(self._history, name)
         show = _PUBLIC[table]
         after: Cursor | None = None
         while True:

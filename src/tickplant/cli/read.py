@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tickplant.formats.result import Rows
 
-TABLES = ("trades", "quotes", "stats", "candles", "quarantine")
+TABLES = ("trades", "quotes", "stats", "book", "candles", "quarantine")
 
 Start = Annotated[
     str | None,
@@ -196,7 +196,8 @@ def candles(
 def export(
     common: Common,
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="trades, quotes, stats, candles or quarantine.")
+        str,
+        typer.Argument(metavar="TABLE", help="trades, quotes, stats, book, candles or quarantine."),
     ],
     symbols: Annotated[
         list[str] | None,
@@ -282,7 +283,7 @@ def sql(
     form: Format = None,
     out: Out = None,
 ) -> int:
-    """Ask in SQL (DuckDB's) over trades, quotes, stats, candles_1m, instruments, quarantine, gaps.
+    """Ask in SQL (DuckDB's) over trades, quotes, stats, book, candles_1m, instruments and more.
 
     Nothing can be changed. Times are UTC. It works while a plant runs on the folder and sees what
     was durable when the query began. Trades show as they stand, corrections and cancels applied.

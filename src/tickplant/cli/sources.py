@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from tickplant.cli.common import Common
 from tickplant.client import Client
+from tickplant.model.errors import InvalidParameter
 
 CHUNK_ROWS = 100_000
 
@@ -23,6 +24,8 @@ class Remote(Client):
         Each chunk begins at the time of the last row of the one before, whose rows at that time
         are left out.
         """
+        if table == "book":
+            raise InvalidParameter("TABLE", table, "a table that --url has; give --data for book")
         read = getattr(self, table)
         query = {"as_of": self.status()["seq_last"], **query}
         seq_done, rows_asked = 0, CHUNK_ROWS

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from tickplant.formats.rows import TIMESTAMP
+from tickplant.model.events import ASK, BID, BookAction, flag_names
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import parse_time
 
@@ -28,7 +29,33 @@ BOOK_LEVELS = pa.schema(
 )
 """One row a level: first the bids, then the asks, each from the best (level 1) on."""
 
+_NAMES = pa.list_(pa.string())
+
 Level = tuple[float, float, int | None]
+
+
+_ACTIONS = {int(action): action.name.lower() for action in BookAction}
+_SIDES = {0: None, BID: "bid", ASK: "ask"}
+
+
+def public_book_rows(rows: pa.Table, instrument: Instrument) -> pa.Table:
+    """Return stored rows of a book as columns for tools."""
+    count = rows.num_rows
+    return pa.table(
+        {
+            "symbol": pa.repeat(pa.scalar(instrument.symbol), count),
+            "venue": pa.repeat(pa.scalar(instrument.venue), count),
+            "ts_event": rows["ts_event"].cast(TIMESTAMP),
+            "ts_recv": rows["ts_recv"].cast(TIMESTAMP),
+            "seq": rows["seq"],
+            "action": pa.array(
+                [_ACTIONS[code] for code in rows["action"].to_pylist()], pa.string()
+            ),
+            "side": pa.array([_SIDES[code] for code in rows["side"].to_pylist()], pa.string()),
+            **{name: rows[name] for name in ("price", "size", "orders", "update")},
+            "flags": pa.array(list(map(flag_names, rows["flags"].to_pylist())), _NAMES),
+        }
+    )
 
 
 def public_levels(

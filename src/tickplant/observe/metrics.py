@@ -90,6 +90,9 @@ class Metrics:
         self._candles = self._counter(
             "candle_updates", "Candles published, a change each.", "interval", "basis"
         )
+        self._rebuilds = self._counter(
+            "book_rebuilds", "Order books that a feed had to make anew.", "feed", "reason"
+        )
         self._requests = self._counter(
             "http_requests", "Requests answered.", "method", "route", "status"
         )
@@ -126,6 +129,10 @@ class Metrics:
         """Count candles that were published because something in them changed."""
         self._candles.labels(interval, basis).inc(candles)
 
+    def book_broken(self, feed: str, reason: str) -> None:
+        """Count a book that was right and is made anew, because of a gap, a checksum, …"""
+        self._rebuilds.labels(feed, reason).inc()
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note an answered request. `route` is the template (`/v1/trades/{symbol}`), not the path.
 
@@ -152,16 +159,17 @@ class Metrics:
         feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
         coverage: Callable[[], Any] | None = None,
         served: Callable[[], Any] | None = None,
+        books: Callable[[], Any] | None = None,
         numbers: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         """Say where to read at a scrape: functions that return the status of each part.
 
         `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`,
-        `ServedStatus`, and single numbers by the names in `scraped.NUMBERS`. A later call replaces
-        the earlier one.
+        `ServedStatus`, `BookStatus`, and single numbers by the names in `scraped.NUMBERS`. A later
+        call replaces the earlier one.
         """
         self._scraped.sources = Sources(
-            log, store, hub, feeds, coverage, served, dict(numbers or {})
+            log, store, hub, feeds, coverage, served, books, dict(numbers or {})
         )
 
     def render(self) -> tuple[bytes, str]:

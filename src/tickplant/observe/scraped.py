@@ -42,6 +42,7 @@ class Sources:
     feeds: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     coverage: Callable[[], Any] | None = None
     served: Callable[[], Any] | None = None
+    books: Callable[[], Any] | None = None
     numbers: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
@@ -68,6 +69,7 @@ class Scraped(Collector):
             ("feeds", self.sources.feeds, _feeds),
             ("coverage", self.sources.coverage, _coverage),
             ("served", self.sources.served, _served),
+            ("books", self.sources.books, _books),
         ):
             if read is not None:
                 yield from self._read(name, read, shape)
@@ -178,6 +180,15 @@ def _served(status: Any) -> Iterator[Metric]:
         "served_instruments_max", "Instruments that memory has room for.", status.instruments_max
     )
     yield _gauge("served_batches", "Batches that readers of candles look through.", status.batches)
+
+
+def _books(status: Any) -> Iterator[Metric]:
+    held = _keyed(status.held)
+    yield _gauge("books", "Order books that are held, by state.", held, "state")
+    yield _gauge("book_levels", "Price levels of all books.", status.levels)
+    yield _counter("book_snapshots", "Snapshots that books began anew with.", status.cleared)
+    yield _counter("books_lost", "Times that a book was not right any more.", status.lost)
+    yield _counter("books_crossed", "Books that were stored crossed.", status.crossed)
 
 
 def _stream(counts: StreamCounts) -> Iterator[Metric]:

@@ -22,7 +22,7 @@ from tickplant.candles.grid import Grid
 from tickplant.candles.states import FinishedBars, empty
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter
-from tickplant.model.events import MARKET_TABLES, QUARANTINE, QUOTES, TRADES
+from tickplant.model.events import BOOK, MARKET_TABLES, QUARANTINE, QUOTES, TRADES
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MIN, parse_time
 from tickplant.plant.activity import ActivityDays, ActivityReader
@@ -164,6 +164,10 @@ class History:
     ) -> pa.Table:
         """Return the last statistic of each name of each instrument; see `stats.last_stats`."""
         return last_stats(self.store, [one.number for one in instruments], names, as_of)
+
+    def book_rows(self, instrument: Instrument, **query: Any) -> pa.Table:
+        """Return rows of its order book as they were stored; see `_rows` for the query."""
+        return self._rows(BOOK, instrument.number, **query)
 
     def _rows(
         self,

@@ -145,6 +145,7 @@ class Plant:
             feeds=self.feeds,
             coverage=lambda: coverage_status(self.coverage.book, self.feed_name, self.clock()),
             served=self.served.status,
+            books=self.books.status,
             numbers={
                 "ready": lambda: self.readiness()[0],
                 "instruments": lambda: len(self.registry),

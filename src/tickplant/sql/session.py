@@ -26,7 +26,7 @@ from tickplant.sql.tables import EVENT_TABLES, Stored, add_events, add_names
 if TYPE_CHECKING:
     from tickplant.store.tiered import TieredStore
 
-TABLES = ("trades", "quotes", "stats", "candles_1m", "instruments", "quarantine", "gaps")
+TABLES = ("trades", "quotes", "stats", "book", "candles_1m", "instruments", "quarantine", "gaps")
 BATCH_ROWS = 65_536
 
 _CHANGED = "the archive was reorganised under the query; run it again"

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.formats.instruments import public_instruments
-from tickplant.model.events import QUARANTINE, QUOTES, SCHEMAS, STATS, TRADES, Flag
+from tickplant.model.events import BOOK, QUARANTINE, QUOTES, SCHEMAS, STATS, TRADES, Flag
 from tickplant.model.instruments import Instrument
 
 TIMESTAMP = pa.timestamp("ns", tz="UTC")
@@ -35,12 +35,16 @@ _COLUMNS = {
     "CASE WHEN e.ref_seq <> 0 THEN e.ref_seq END AS corrects",
     QUOTES: f"{_STAMPS}, e.bid_price, e.bid_size, e.ask_price, e.ask_size, e.exchange, "
     f"{_FLAGS} AS flags",
+    BOOK: f"{_STAMPS}, CASE e.action WHEN 0 THEN 'set' WHEN 1 THEN 'clear' ELSE 'lost' END AS "
+    "action, CASE e.side WHEN 1 THEN 'bid' WHEN 2 THEN 'ask' END AS side, e.price, e.size, "
+    f'e.orders, e."update", f.name AS feed, {_FLAGS} AS flags',
     STATS: f"{_STAMPS}, e.name, e.value, {_FLAGS} AS flags",
     QUARANTINE: 'e.ts_recv, e.seq, f.name AS feed, e."table", e.symbol, e.reason, e.detail, e.row',
 }
 EVENT_TABLES = tuple(_COLUMNS)
 _JOIN = "JOIN instrument_numbers i ON i.number = e.instrument"
 _JOINS = {
+    BOOK: f"{_JOIN} LEFT JOIN feed_numbers f ON f.number = e.feed",
     TRADES: _JOIN,
     QUOTES: _JOIN,
     STATS: _JOIN,

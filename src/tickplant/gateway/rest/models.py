@@ -358,7 +358,7 @@ class QuarantineModel(_Model):
     ts_recv: str = Field(examples=["2014-05-07T00:00:01.25Z"])
     seq: int = Field(examples=[1045])
     feed: str = Field(examples=["push"])
-    table: Literal["trades", "quotes", "stats"]
+    table: Literal["trades", "quotes", "stats", "book"]
     symbol: str | None
     reason: str = Field(examples=["price_not_positive"])
     detail: str = Field(examples=["price: -1 is not allowed; allowed is a number above 0"])

@@ -13,7 +13,7 @@ from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.params import RANGE, choice, text
 from tickplant.gateway.rest.ticks import read_page
-from tickplant.model.events import POSTED_TABLES
+from tickplant.model.events import BOOK, POSTED_TABLES
 
 
 def read_quarantine(call: Call) -> Response:
@@ -43,7 +43,7 @@ def _feed_names(call: Call, rows: pa.Table) -> list[str]:
 REASON = text(
     "reason", "Only rows refused for this reason.", length=64, example="price_not_positive"
 )
-TABLE = choice("table", POSTED_TABLES, None, "Only rows that were meant for this table.")
+TABLE = choice("table", (*POSTED_TABLES, BOOK), None, "Only rows that were meant for this table.")
 
 DOORS = (
     Door(
