@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from tickplant.gateway import seeds
 from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
-from tickplant.gateway import seeds
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,

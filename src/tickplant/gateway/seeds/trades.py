@@ -102,16 +102,16 @@ def ingestion_of(call: Call) -> dict[str, Any]:
     plant = call.plant
     now = plant.clock()
     threshold_s = INTERVALS_MAX * plant.settings.plant.ingestion_interval_s
-    heartbeat_s = seconds_since(plant.last_commit, now)
-    alive = heartbeat_s is not None and heartbeat_s <= threshold_s
+    heartbeat = plant.last_commit
+    alive = heartbeat is not None and now - heartbeat <= threshold_s * NS_PER_S
     span = plant.history.store.span(TRADES)
     probes = health.probe_all(plant)
     return {
         "ingestion_status": "alive" if alive else "dead",
         "ingestion_alive": alive,
         "stale_threshold_seconds": threshold_s,
-        "last_successful_ingestion": time_text(plant.last_commit),
-        "seconds_since_last_heartbeat": heartbeat_s,
+        "last_successful_ingestion": time_text(heartbeat),
+        "seconds_since_last_heartbeat": seconds_since(heartbeat, now),
         "seconds_since_last_trade": None if span is None else seconds_since(span[1], now),
         "db_healthy": probes["log"][0] and probes["store"][0],
         "uptime_seconds": round((now - plant.started_at) / NS_PER_S, 3),
