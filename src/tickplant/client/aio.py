@@ -283,6 +283,25 @@ class AsyncClient:
         """Return the feeds and their state."""
         return await self._run(calls.read_json("/v1/feeds"))
 
+    async def feed(self, name: str) -> dict[str, Any]:
+        """Return one feed with its connections and each of its streams."""
+        return await self._run(calls.read_feed(name))
+
+    async def subscribe_feed(
+        self, name: str, symbols: str | Iterable[str], channels: Iterable[str] | None = None
+    ) -> dict[str, Any]:
+        """Subscribe a venue's feed to more symbols while it runs; return the feed.
+
+        `channels` None are those that it was configured with. It is kept over a restart.
+        """
+        return await self._run(calls.subscribe_feed(name, symbols, channels))
+
+    async def unsubscribe_feed(
+        self, name: str, symbols: str | Iterable[str], channels: Iterable[str] | None = None
+    ) -> dict[str, Any]:
+        """Unsubscribe a venue's feed from symbols, or from some of their channels; return it."""
+        return await self._run(calls.unsubscribe_feed(name, symbols, channels))
+
     async def quarantine(
         self,
         *,

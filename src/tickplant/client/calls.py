@@ -225,6 +225,42 @@ def declare_complete(symbols: str | Iterable[str], start: Any, end: Any) -> Call
     return found
 
 
+def read_feed(name: str) -> Call[dict[str, Any]]:
+    """Return one feed with each of its streams."""
+    answer = yield Request("GET", f"/v1/feeds/{quote(name, safe='')}")
+    found: dict[str, Any] = msgspec.json.decode(_checked(answer))
+    return found
+
+
+def subscribe_feed(
+    name: str, symbols: str | Iterable[str], channels: Iterable[str] | None
+) -> Call[dict[str, Any]]:
+    """Subscribe a feed to more symbols."""
+    said: dict[str, Any] = {"symbols": _names(symbols)}
+    if channels is not None:
+        said["channels"] = _names(channels)
+    path, body = f"/v1/feeds/{quote(name, safe='')}/symbols", msgspec.json.encode(said)
+    answer = yield Request("POST", path, {}, {"content-type": JSON_TYPE}, body)
+    found: dict[str, Any] = msgspec.json.decode(_checked(answer))
+    return found
+
+
+def unsubscribe_feed(
+    name: str, symbols: str | Iterable[str], channels: Iterable[str] | None
+) -> Call[dict[str, Any]]:
+    """Unsubscribe a feed from symbols."""
+    params = {"symbols": ",".join(_names(symbols))}
+    if channels is not None:
+        params["channels"] = ",".join(_names(channels))
+    answer = yield Request("DELETE", f"/v1/feeds/{quote(name, safe='')}/symbols", params)
+    found: dict[str, Any] = msgspec.json.decode(_checked(answer))
+    return found
+
+
+def _names(given: str | Iterable[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
 def correct_trade(symbol: str, seq: int, changes: Mapping[str, Any]) -> Call[dict[str, Any]]:
     """Correct a trade and return it as it now stands."""
     body = msgspec.json.encode(dict(changes))

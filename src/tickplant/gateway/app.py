@@ -20,6 +20,7 @@ from tickplant.gateway.rest import (
     books,
     candles,
     declare,
+    feeds,
     gaps,
     health,
     indicators,
@@ -57,6 +58,7 @@ DOORS: tuple[Door, ...] = (
     *polling.DOORS,
     *quarantine.DOORS,
     *status.DOORS,
+    *feeds.DOORS,
     *health.DOORS,
     *seeds.DOORS,
 )

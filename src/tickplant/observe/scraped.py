@@ -159,6 +159,35 @@ def _feeds(feeds: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     yield _counter("feed_events", "Rows that the feed submitted.", _keyed(events), "feed")
     lags = {feed["id"]: feed["lag"] for feed in feeds if feed.get("lag") is not None}
     yield _gauge("feed_lag_seconds", "Age of the last event on arrival.", _keyed(lags), "feed")
+    yield from _venue_feeds([feed for feed in feeds if "connections" in feed])
+
+
+def _venue_feeds(feeds: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """Yield what is judged of the connections and streams of venues' feeds."""
+    lines = [
+        (feed["id"], str(line["line"]), line) for feed in feeds for line in feed["connections"]
+    ]
+    up = {(id, number): float(line["state"] == "live") for id, number, line in lines}
+    yield _gauge("connection_up", "1 while the connection is live.", up, "feed", "line")
+    failed = {(id, number): float(line["failed"]) for id, number, line in lines}
+    ends = "Times that the connection ended or could not be made."
+    yield _counter("connection_failures", ends, failed, "feed", "line")
+    streams = {
+        (feed["id"], state): float(count)
+        for feed in feeds
+        for state, count in feed["streams"].items()
+    }
+    yield _gauge(
+        "feed_streams", "Subscriptions by what is judged of them.", streams, "feed", "state"
+    )
+    repairs = {feed["id"]: feed["repairs"] for feed in feeds if "repairs" in feed}
+    for name, text in (
+        ("repaired", "Gaps that the feed has repaired."),
+        ("failed", "Attempts to repair a gap that failed."),
+        ("unrepairable", "Gaps that the feed has given up."),
+    ):
+        counts = _keyed({id: float(found[name]) for id, found in repairs.items()})
+        yield _counter(f"feed_repairs_{name}", text, counts, "feed")
 
 
 def _coverage(status: Any) -> Iterator[Metric]:

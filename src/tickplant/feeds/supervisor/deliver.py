@@ -82,12 +82,14 @@ class Delivery:
         for table, rows in received.rows.items():
             if not rows.num_rows:
                 continue
-            link.pulse.event(pc.max(rows.column("ts_event")).as_py() or at, at)
+            ts = pc.max(rows.column("ts_event")).as_py()
+            if ts is not None:  # None is the time of receipt, which proves nothing
+                link.pulse.event(ts, at)
             self._board.heard(_symbols(rows), table, at)
             new = rows if overlap is None else overlap.filtered(link.number, table, rows)
             await self._submit(table, new, bad.pop(table, ()))
         for table, frames in bad.items():
-            await self._submit(table, INCOMING[table].empty_table().to_batches()[0], frames)
+            await self._submit(table, pa.RecordBatch.from_pylist([], INCOMING[table]), frames)
         if received.books is not None and len(received.books):
             updates = received.books
             link.pulse.event(int(updates.ts_event.max()), at)

@@ -448,6 +448,27 @@ class CancelModel(_Model):
     cancels: int = Field(examples=[1043])
 
 
+class ConnectionModel(_Model):
+    """One connection of a venue's feed."""
+
+    line: int = Field(description="Its place; a new connection takes the old one's.", examples=[1])
+    state: Literal["waiting", "live", "stalled", "down"]
+    reason: str | None = Field(description="Why it is not live.")
+    since: str | None = Field(description="Since when it is so.")
+    streams: int = Field(description="How many streams it carries.", examples=[40])
+    opened: int = Field(description="How often it was connected and subscribed.", examples=[1])
+    failed: int = Field(description="How often it ended, or could not be made.", examples=[0])
+
+
+class RepairsModel(_Model):
+    """What became of the gaps of a feed since the plant has started."""
+
+    repaired: int = Field(examples=[1])
+    events: int = Field(description="Events that repairs brought.", examples=[26])
+    unrepairable: int = Field(examples=[0])
+    failed: int = Field(description="Attempts that failed, and are made again.", examples=[0])
+
+
 class FeedModel(_Model):
     """A feed and how it is doing. What its coverage says is null until it has said anything."""
 
@@ -472,6 +493,16 @@ class FeedModel(_Model):
         description="Where its present session begins.", examples=["2014-05-07T00:00:00Z"]
     )
     gaps_open: int = Field(description="Gaps of it that are open or being repaired.", examples=[0])
+    connections: list[ConnectionModel] | None = Field(
+        default=None,
+        description="Those of a venue's feed; absent for other feeds, as what follows.",
+    )
+    streams: dict[str, int] | None = Field(
+        default=None,
+        description="How many of its streams are in each state; `GET /v1/feeds/{id}` lists them.",
+        examples=[{"live": 40, "quiet": 2, "refused": 1}],
+    )
+    repairs: RepairsModel | None = None
 
 
 class FeedsModel(_Model):

@@ -53,9 +53,14 @@ class StatusSubscription(Subscription):
     def _events(self, taken: list[Published]) -> list[bytes]:
         """Keep the notices, which are messages of their own."""
         mine = [entry for entry in taken if entry.topic in self._topics]
-        new = [entry.message for entry in mine if entry.seq_last > self._floor]
+        # A judgement of a feed has no number of its own; one that comes twice is the same again.
+        new = [e.message for e in mine if e.seq_last > self._floor or _is_judgement(e)]
         self._notices += tuple(message for message in new if message and "op" in message)
         return super()._events([e for e in mine if e.message is None or "op" not in e.message])
+
+
+def _is_judgement(entry: Published) -> bool:
+    return entry.message is not None and entry.message.get("op") == "feed"
 
 
 class StatusWatch:
