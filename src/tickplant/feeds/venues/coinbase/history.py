@@ -36,28 +36,32 @@ class CoinbaseHistory:
         self, http: Http, symbol: str, start: int, end: int
     ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the trades of `[start, end)`, oldest first. Raises `VenueFault`."""
+        trades = await self._read(http, symbol, start // NS_PER_S, -(-end // NS_PER_S))
+        if not trades:
+            return
+        rows = parse.trade_rows(trades)
+        times = rows.column("ts_event").to_numpy()
+        wanted = rows.filter(pa.array((times >= start) & (times < end)))
+        if wanted.num_rows:
+            yield wanted
+
+    async def _read(self, http: Http, symbol: str, first: int, until: int) -> list[wire.Trade]:
+        """Return the trades between these seconds, both included, oldest first."""
         found: dict[str, wire.Trade] = {}
-        first, until = start // NS_PER_S, -(-end // NS_PER_S)
-        while first < until and len(found) < TRADES_MAX:
+        more = first < until
+        while more:
             page = await self._page(http, symbol, first, until)
-            news = {trade.trade_id: trade for trade in page if trade.trade_id not in found}
-            found.update(news)
-            if len(page) < PAGE:
-                break
-            oldest = int(read_times([page[-1].time])[0]) // NS_PER_S + 1
-            if not news or oldest >= until:
-                raise VenueFault(
-                    f"{symbol}: more than {PAGE} trades in a second; no page is longer"
-                )
-            until = oldest
-        else:
-            if first < until:
-                raise VenueFault(f"{symbol}: more than {TRADES_MAX} trades; ask for a shorter span")
-        trades = list(found.values())[::-1]
-        if trades:
-            rows = parse.trade_rows(trades)
-            times = rows.column("ts_event").to_numpy()
-            yield rows.filter(pa.array((times >= start) & (times < end)))
+            news = [trade for trade in page if trade.trade_id not in found]
+            found.update((trade.trade_id, trade) for trade in news)
+            more = len(page) >= PAGE
+            if more:
+                oldest = int(read_times([page[-1].time])[0]) // NS_PER_S + 1
+                if not news or oldest >= until:
+                    raise VenueFault(f"{symbol}: more than {PAGE} trades in a second")
+                until = oldest
+            if len(found) > TRADES_MAX:
+                raise VenueFault(f"{symbol}: more than {TRADES_MAX} trades in one span")
+        return list(found.values())[::-1]
 
     async def _page(self, http: Http, symbol: str, first: int, until: int) -> list[wire.Trade]:
         params = {"limit": str(PAGE), "start": str(first), "end": str(until)}
