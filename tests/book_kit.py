@@ -74,9 +74,15 @@ def apply_plain(book: PlainBook, levels: Levels, *, snapshot: bool = False) -> N
             book[side][price] = size
 
 
-def plain_of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[Any, PlainBook | None]:
-    """Return the books that rows of the table `book` make; None of one that is lost."""
-    books: dict[Any, PlainBook | None] = {}
+Books = dict[Any, PlainBook | None]
+
+
+def plain_of_rows(rows: Iterable[Mapping[str, Any]], books: Books | None = None) -> Books:
+    """Return the books that rows of the table `book` make, beginning with `books`, which change.
+
+    Of one that is lost it is None.
+    """
+    books = {} if books is None else books
     for row in rows:
         name = row.get("symbol", row.get("instrument"))
         book = books.get(name)
