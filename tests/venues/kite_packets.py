@@ -100,7 +100,8 @@ class Oracle:
 
     def _level(self, name: str, got: Mapping[str, Any], ts: int) -> None:
         before = self._before(name, "level", now=got["last"])
-        if got["last"] != before if before is not None else got.get("time", 0) > 0:
+        new = got["last"] != before if before is not None else got.get("time", 0) > 0
+        if new and got["last"]:
             self.trades.append((name, ts, price(got["last"], got["token"]), None, None))
 
     def _trade(self, name: str, got: Mapping[str, Any], ts_recv: int, ts: int) -> None:

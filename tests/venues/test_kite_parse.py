@@ -35,8 +35,8 @@ from tickplant.model.errors import ConfigError
 from venues import kite_packets as kp
 
 NOW = 1_783_000_000 * 10**9
-INFY, NIFTY, USDINR, GILT = 408_065, 256_265, 1_000_003, 1_000_006
-FUTURE, STRANGER = 1_000_002, 5_633
+INFY, NIFTY, USDINR, GILT = 408_065, 256_265, 256 * 3906 + 3, 256 * 3906 + 6
+FUTURE, STRANGER = 256 * 3906 + 2, 5_633
 NAMES = {INFY: "INFY", NIFTY: "NSE:NIFTY_50", USDINR: "CDS:USDINR26NOVFUT",
          GILT: "BCD:USDINR26NOVFUT", FUTURE: "NFO:INFY26NOVFUT"}  # fmt: skip
 OPTIONS = VenueOptions(accounts=(Account(key="key1", token="token1"),))
@@ -151,7 +151,7 @@ def test_a_recorded_quote_packet_is_what_stands_beside_it() -> None:
         if name in ("open", "high", "low", "close"):
             scale = 100
         assert value / scale == flat[names.get(name, name)], name
-    made = session([Stream("INFY", "trades"), Stream("INFY", "stats")])
+    made = session([Stream("INFY", "trades")])
     assert not trades(made.receive([Frame(NOW, kp.frame([packet]))]))  # nobody says when it was
     more = bytearray(packet)
     more[16:20] = struct.pack(">I", want["volume"] + 5)
@@ -197,10 +197,15 @@ def some_packet(seed: int) -> bytes:
 SEEDS = st.integers(0, 2**20)
 
 
+LENGTHS = {"ltp": {8}, "quote": {28, 44}, "full": {32, 184}}
+
+
+@pytest.mark.parametrize("mode", LENGTHS)
 @given(batches=st.lists(st.lists(st.lists(SEEDS, max_size=8), max_size=3), max_size=4))
-@settings(max_examples=50, deadline=None)
-def test_packets_tell_what_plain_python_reads(batches: list[list[list[int]]]) -> None:
-    made = session()
+@settings(max_examples=25, deadline=None)
+def test_packets_tell_what_plain_python_reads(mode: str, batches: list[list[list[int]]]) -> None:
+    asked = everything() if mode == "full" else [Stream(name, "trades") for name in NAMES.values()]
+    made = session(asked, trades_mode="quote" if mode == "full" else mode)
     told: dict[str, list[tuple[Any, ...]]] = {name: [] for name in CHANNELS}
     given_packets: list[tuple[bytes, int]] = []
     at = NOW
@@ -210,7 +215,7 @@ def test_packets_tell_what_plain_python_reads(batches: list[list[list[int]]]) ->
             inside = [some_packet(seed) for seed in seeds]
             at += 1_000_003
             frames.append(Frame(at, kp.frame(inside)))
-            given_packets += [(packet, at) for packet in inside]
+            given_packets += [(one, at) for one in inside if len(one) in LENGTHS[mode]]
         received = made.receive(frames)
         assert not received.bad
         told["trades"] += trades(received)
@@ -221,7 +226,7 @@ def test_packets_tell_what_plain_python_reads(batches: list[list[list[int]]]) ->
     assert told["trades"] == want.trades
     assert told["quotes"] == want.quotes
     assert told["book"] == want.books
-    assert told["stats"] == want.stats
+    assert told["stats"] == (want.stats if mode == "full" else [])
 
 
 def test_rows_pass_the_checks_and_a_trade_that_comes_again_has_its_key() -> None:
@@ -295,15 +300,14 @@ def test_modes_follow_the_channels() -> None:
     ]  # fmt: skip
 
 
-def test_the_first_packet_that_carries_a_channel_confirms_it() -> None:
+def test_the_first_packet_of_the_mode_confirms() -> None:
     streams = [Stream("INFY", "trades"), Stream("INFY", "book")]
     made = session(streams)
-    assert made.receive([Frame(NOW, b"\0")]).said == [Heartbeat()]
-    quoted = made.receive([Frame(NOW, kp.frame([kp.quote(INFY, volume=1)]))])
-    assert quoted.said[1:] == [Confirmed((streams[0],))]
-    assert made.receive([Frame(NOW, kp.frame([kp.full(INFY)]))]).said[1:] == [
-        Confirmed((streams[1],))
-    ]
+    for data in (b"\0", kp.frame([kp.quote(INFY, volume=1)]), kp.frame([kp.full(STRANGER)])):
+        received = made.receive([Frame(NOW, data)])
+        assert (received.said, dict(received.rows)) == ([Heartbeat()], {})
+    confirmed = made.receive([Frame(NOW, kp.frame([kp.full(INFY)]))]).said[1:]
+    assert confirmed == [Confirmed(tuple(streams))]
 
 
 def test_what_cannot_be_had_is_refused() -> None:

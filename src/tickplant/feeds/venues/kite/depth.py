@@ -12,7 +12,7 @@ from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.changes import Memory
 from tickplant.feeds.venues.kite.merged import symbols_of
 from tickplant.feeds.venues.kite.parse import Packets
-from tickplant.feeds.venues.kite.slots import NO_SLOT, Slots
+from tickplant.feeds.venues.kite.slots import Slots
 from tickplant.model.events import ASK, BID
 from tickplant.model.times import NS_PER_S
 
@@ -40,13 +40,11 @@ class DepthTeller:
         self._all.forget(slots)
 
     def tell(self, full: Packets, slots: Slots) -> tuple[pa.RecordBatch | None, Updates | None]:
-        """Return the quotes and the books that have changed, None for none."""
+        """Return the quotes and the books that have changed, None for none.
+
+        The packets are of instruments that have slots.
+        """
         slot = slots.find(full.tokens)
-        mine = slot != NO_SLOT
-        if not mine.any():
-            return None, None
-        if not mine.all():
-            full, slot = Packets(full.rows[mine], full.at[mine], full.ts_recv[mine]), slot[mine]
         time_s = full.rows["time"].astype(np.int64)
         ts = np.where(time_s > 0, time_s * NS_PER_S, full.ts_recv)
         return self._quotes(full, slot, ts, slots), self._books(full, slot, ts, slots)

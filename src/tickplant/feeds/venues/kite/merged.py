@@ -1,4 +1,4 @@
-"""Packets of several kinds as columns in the order of their arrival, of the instruments known."""
+"""Packets of several kinds as columns in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.parse import Packets
-from tickplant.feeds.venues.kite.slots import NO_SLOT, Slots
+from tickplant.feeds.venues.kite.slots import Slots
 from tickplant.model.times import NS_PER_S
 
 Ints = NDArray[np.int64]
@@ -45,16 +45,13 @@ class Merged:
 def merge(
     packets: Mapping[int, Packets], kinds: Iterable[np.dtype[np.void]], slots: Slots
 ) -> Merged | None:
-    """Return the packets of these kinds, None where there are none of a known instrument."""
+    """Return the packets of these kinds, None for none. Their instruments have slots."""
     parts = [packets[kind.itemsize] for kind in kinds if kind.itemsize in packets]
     if not parts:
         return None
     at = np.concatenate([part.at for part in parts])
     slot = slots.find(np.concatenate([part.tokens for part in parts]))
     order = np.argsort(at, kind="stable") if len(parts) > 1 else np.arange(len(at))
-    order = order[slot[order] != NO_SLOT]
-    if not len(order):
-        return None
     names = dict.fromkeys(name for part in parts for name in part.fields)
     columns = {name: _column(parts, name)[order] for name in names}
     ts_recv = np.concatenate([part.ts_recv for part in parts])[order]

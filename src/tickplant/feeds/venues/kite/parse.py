@@ -49,6 +49,10 @@ class Packets:
         """The instrument of each."""
         return self.rows["token"].astype(np.int64)
 
+    def kept(self, keep: NDArray[np.bool_]) -> Packets:
+        """Return some of them."""
+        return Packets(self.rows[keep], self.at[keep], self.ts_recv[keep])
+
 
 @dataclass(slots=True)
 class Parsed:

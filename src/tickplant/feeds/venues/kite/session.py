@@ -4,15 +4,17 @@
 
     trades ─► `quote` (or `ltp`)       quotes, book, stats ─► `full`
 
-Kite confirms nothing. It sends an instrument that was asked for once at once, whole; so a stream is
-confirmed by the first packet that carries it. What cannot be asked for (an instrument that is not
-in Kite's list, the book of an index) is refused with the next frame, as a session speaks when it
-hears something.
+Kite confirms nothing. It sends an instrument that was asked for at once, whole; so a stream is
+confirmed by the first packet of its instrument in the mode that was asked for. Packets of another
+mode were on their way before, or are those that come between a subscription and its mode: they are
+left out, as they tell no time where the others do. What cannot be asked for (an instrument that is
+not in Kite's list, the book of an index) is refused with the next frame, as a session speaks when
+it hears something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -34,22 +36,13 @@ from tickplant.feeds.venues.contract import (
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.accounts import Seat, Seats
 from tickplant.feeds.venues.kite.depth import DepthTeller
-from tickplant.feeds.venues.kite.parse import Parsed, parse
-from tickplant.feeds.venues.kite.slots import NO_SLOT, Slots
+from tickplant.feeds.venues.kite.parse import Packets, parse
+from tickplant.feeds.venues.kite.slots import Slots
 from tickplant.feeds.venues.kite.stats import StatTeller
 from tickplant.feeds.venues.kite.trades import TradeTeller
 
 OF_INDEX: tuple[Channel, ...] = ("trades", "stats")
 """What there is of an index: it has no orders."""
-
-_CARRIED: dict[int, tuple[Channel, ...]] = {
-    wire.LTP.itemsize: ("trades",),
-    wire.QUOTE.itemsize: ("trades",),
-    wire.FULL.itemsize: ("trades", "quotes", "book", "stats"),
-    wire.INDEX.itemsize: OF_INDEX,
-    wire.INDEX_FULL.itemsize: OF_INDEX,
-}
-"""The channels that a packet confirms, by its length."""
 
 
 class KiteSession:
@@ -123,7 +116,7 @@ class KiteSession:
                 touched[slot] = None
             else:
                 over.add(self._slots.tokens[slot])
-                self._slots.modes.pop(slot, None)
+                self._slots.set_mode(slot, None)
                 touched.pop(slot, None)
         self._said.append(Confirmed(tuple(streams), ends=True))
         asked = [wire.unsubscribe(over)] if over else []
@@ -154,8 +147,8 @@ class KiteSession:
         by_mode: dict[wire.Mode, list[int]] = {}
         for slot in slots:
             mode = self._mode_of(slot)
-            if again or self._slots.modes.get(slot) != mode:
-                self._slots.modes[slot] = mode
+            if again or self._slots.mode(slot) != mode:
+                self._slots.set_mode(slot, mode)
                 by_mode.setdefault(mode, []).append(self._slots.tokens[slot])
         return [wire.set_mode(mode, tokens) for mode, tokens in sorted(by_mode.items())]
 
@@ -170,31 +163,43 @@ class KiteSession:
         said, self._said = self._said, []
         if parsed.heard:
             said.append(Heartbeat())
-        self._confirm(parsed, said)
+        packets = self._of_mode(parsed.packets)
+        self._confirm(packets.values(), said)
         bad = [*parsed.bad, *self._read_texts(parsed.texts, said)]
         rows: dict[str, pa.RecordBatch] = {}
-        books, full = None, parsed.packets.get(wire.FULL.itemsize)
-        trades = self._trades.tell(parsed.packets, self._slots)
+        books, full = None, packets.get(wire.FULL.itemsize)
+        trades = self._trades.tell(packets, self._slots)
         if trades is not None:
             rows["trades"] = trades
         if full is not None:
             quotes, books = self._depth.tell(full, self._slots)
             if quotes is not None:
                 rows["quotes"] = quotes
-        stats = self._stats.tell(parsed.packets, self._slots)
+        stats = self._stats.tell(packets, self._slots)
         if stats is not None:
             rows["stats"] = stats
         return Received(rows, books, said, bad)
 
-    def _confirm(self, parsed: Parsed, said: list[Said]) -> None:
+    def _of_mode(self, packets: Mapping[int, Packets]) -> dict[int, Packets]:
+        """Return the packets of the mode that is asked for of their instrument."""
+        found = {}
+        for mode, kinds in wire.KINDS.items():
+            for kind in kinds:
+                mine = packets.get(kind.itemsize)
+                if mine is not None:
+                    keep = self._slots.in_mode(self._slots.find(mine.tokens), mode)
+                    mine = mine if keep.all() else mine.kept(keep)
+                    if len(mine):
+                        found[kind.itemsize] = mine
+        return found
+
+    def _confirm(self, packets: Iterable[Packets], said: list[Said]) -> None:
         if not self._pending:
             return
-        seen: set[tuple[int, Channel]] = set()
-        for length, packets in parsed.packets.items():
-            slots = self._slots.find(np.unique(packets.tokens))
-            for slot in slots[slots != NO_SLOT].tolist():
-                seen.update((slot, channel) for channel in _CARRIED[length])
-        done = tuple(s for s, slot in self._pending.items() if (slot, s.channel) in seen)
+        seen: set[int] = set()
+        for mine in packets:
+            seen.update(self._slots.find(np.unique(mine.tokens)).tolist())
+        done = tuple(stream for stream, slot in self._pending.items() if slot in seen)
         for stream in done:
             del self._pending[stream]
         if done:

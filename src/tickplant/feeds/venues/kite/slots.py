@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.feeds.venues.contract import CHANNELS, Channel
-from tickplant.feeds.venues.kite.wire import Mode
+from tickplant.feeds.venues.kite.wire import MODES, Mode
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-NO_SLOT = -1
+NO_SLOT = NO_MODE = -1
 
 
 class Slots:
@@ -22,7 +22,7 @@ class Slots:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.tokens: list[int] = []
-        self.modes: dict[int, Mode] = {}
+        self._modes = np.zeros(0, np.int8)
         self._slot_of: dict[int, int] = {}
         self._wanted = {channel: np.zeros(0, np.bool_) for channel in CHANNELS}
         self._sorted: tuple[Ints, Ints] | None = None
@@ -38,6 +38,7 @@ class Slots:
             self.names.append(name)
             self.tokens.append(token)
             self._sorted = None
+            self._modes = np.append(self._modes, np.int8(NO_MODE))
             for channel, wanted in self._wanted.items():
                 self._wanted[channel] = np.append(wanted, False)
         return slot
@@ -53,6 +54,21 @@ class Slots:
     def channels(self, slot: int) -> tuple[Channel, ...]:
         """Return the channels that are wanted of an instrument."""
         return tuple(channel for channel in CHANNELS if self._wanted[channel][slot])
+
+    def mode(self, slot: int) -> Mode | None:
+        """Return the mode that was asked for."""
+        place = int(self._modes[slot])
+        return None if place == NO_MODE else MODES[place]
+
+    def set_mode(self, slot: int, mode: Mode | None) -> None:
+        """Note the mode that is asked for, None for an instrument that is ended."""
+        self._modes[slot] = NO_MODE if mode is None else MODES.index(mode)
+
+    def in_mode(self, slots: Ints, mode: Mode) -> Bools:
+        """Say which slots are in a mode; `NO_SLOT` is in none."""
+        known: Bools = slots != NO_SLOT
+        known[known] = self._modes[slots[known]] == MODES.index(mode)
+        return known
 
     @property
     def wanted(self) -> Mapping[Channel, Bools]:

@@ -109,11 +109,14 @@ class TradeTeller:
         return found.kept((grown | first) & wanted[ticks.slot])
 
     def _of_levels(self, levels: Merged, wanted: Bools) -> _Found:
-        """Return trades without a size: values of indices, and last prices of the mode `ltp`."""
+        """Return trades without a size: values of indices, and last prices of the mode `ltp`.
+
+        One of 0 says that there is none yet.
+        """
         last = levels.columns["last"]
         time_s = levels.columns.get("time", np.zeros(len(levels), np.int64))
         before, known = self._levels.step(levels.slot, last[:, None])
-        fresh = np.where(known, last != before[:, 0], time_s > 0)
+        fresh = np.where(known, last != before[:, 0], time_s > 0) & (last != 0)
         key = np.zeros((len(levels), 4), np.int64)
         key[:, 0], key[:, 2] = time_s, np.where(time_s > 0, last, 0)
         found = _Found(

@@ -70,6 +70,13 @@ FULL = np.dtype(
     ]
 )
 
+KINDS: dict[Mode, tuple[np.dtype[np.void], ...]] = {
+    "ltp": (LTP,),
+    "quote": (QUOTE, INDEX),
+    "full": (FULL, INDEX_FULL),
+}
+"""The packets of each mode: of an instrument, and of an index where that has others."""
+
 PACKETS = {kind.itemsize: kind for kind in (LTP, INDEX, INDEX_FULL, QUOTE, FULL)}
 """The layout of a packet by its length: 8, 28, 32, 44 or 184 bytes."""
 
