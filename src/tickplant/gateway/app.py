@@ -36,6 +36,7 @@ from tickplant.gateway.rest import (
 from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
+from tickplant.gateway.seeds.sockets import SeedSockets
 from tickplant.gateway.site import page_routes
 from tickplant.gateway.stream.routes import router as stream_router
 from tickplant.gateway.stream.routes import streams_of
@@ -106,6 +107,7 @@ def create_app(plant: Plant) -> FastAPI:
     app.router.routes.extend(route_of(door, gate) for door in ordered)
     app.router.routes.extend(page_routes(document))
     app.include_router(stream_router)
+    app.router.routes.extend(SeedSockets().routes())
     app.router.routes.append(ingest_route(ingest))
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
