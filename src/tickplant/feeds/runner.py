@@ -139,8 +139,9 @@ class FeedRunner:
         while True:
             began = self._clock()
             sink = PlantSink(
-                self._submit, state, clock=self._clock, sleep=self._sleep, tell=self._tell
-            )
+                self._submit, state, clock=self._clock, sleep=self._sleep, tell=self._tell,
+                begins=not getattr(feed, "supervised", False),
+            )  # fmt: skip
             try:
                 await self._attend(feed, sink)
             except Exception as fault:

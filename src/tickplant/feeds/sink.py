@@ -35,7 +35,8 @@ class PlantSink:
 
     Up to `rows_max` rows are under way at once; then `submit` waits (policy `block`). A plant that
     refuses for now is asked again after the time it names: nothing was taken, so nothing doubles.
-    `tell` takes what the feed says.
+    `tell` takes what the feed says. With `begins` a feed that says nothing begins with what it
+    hands over first; without, only when it says so.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class PlantSink:
         sleep: Sleep,
         tell: Tell | None = None,
         rows_max: int = ROWS_UNDER_WAY_MAX,
+        begins: bool = True,
     ) -> None:
         self._submit = submit
         self._tell = tell
-        self._begun = False
+        self._begun = not begins
         self._told_alive = INT64_MIN
         self._alive_at: int | None = None
         self._held_back = 0

@@ -93,6 +93,7 @@ class CoverageKeeper:
         self._refused: list[Row] = []
         self._written: list[pa.RecordBatch] = []
         self._begun: dict[int, Begun] = {}
+        self._named: set[int] = set()  # feeds that say what they are subscribed to, and when
         self._restarts: dict[tuple[int, int], int] = {}  # the gap before an instrument's session
         self._waiting: deque[_Waiting] = deque()
 
@@ -222,12 +223,15 @@ class CoverageKeeper:
         `seq` is the number of the first event among them, 0 where it is none.
 
         It is back from the first of them that lies behind where it had come; what lies before is
-        late, and proves nothing. A feed that knows from when on it delivers everything has said so.
+        late, and proves nothing. A feed that knows from when on it delivers everything has said so;
+        of one that names what it is subscribed to, rows prove nothing before it says so again.
         """
         wide, begun = self.book.wide.get(feed), self._begun.get(feed)
         open_session = wide is not None and wide.began is not None
         gap = self.book.ledger.lasting(feed)
-        if (begun is None and gap is None) or (open_session and gap is None):
+        if begun is None and (gap is None or feed in self._named):
+            return
+        if open_session and gap is None:
             return
         reach = INT64_MIN if wide is None else wide.reach
         if begun is not None and begun.start is not None:
@@ -345,6 +349,8 @@ class CoverageKeeper:
         if note.resume and wide is not None and wide.reach != INT64_MIN:
             note = replace(note, start=wide.reach)
         self._begun[feed] = note
+        if note.symbols is not None:
+            self._named.add(feed)
         if note.start is not None:
             self._come(feed, np.array([note.start], np.int64))
 

@@ -1,0 +1,26 @@
+"""Feeds that name what they are subscribed to: they are back when they say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plant_kit import open_plant, submit
+from tickplant.plant.feed_notes import Begun, Lost
+
+NOW = 1_699_995_600_000_000_000
+MINUTE = 60_000_000_000
+NAMED = (("A", "ORIGIN"),)
+
+
+def test_rows_before_the_subscription_do_not_end_a_gap(tmp_path: Path) -> None:
+    """Quotes may be in force again while trades are not: what is missing then is missing."""
+    with open_plant(tmp_path) as plant:
+        plant.tell(Begun("venue", start=NOW, symbols=NAMED)).result(20)
+        submit(plant, symbol=["A"], ts_event=[NOW + MINUTE], price=[1.0], feed="venue")
+        plant.tell(Lost("venue", "disconnect", start=NOW + MINUTE)).result(20)
+        submit(plant, symbol=["A"], ts_event=[NOW + 2 * MINUTE], price=[1.0], feed="venue")
+        plant.drain()
+        assert [gap["end"] for gap in plant.history.gaps().to_pylist()] == [None]
+        plant.tell(Begun("venue", start=NOW + 3 * MINUTE, symbols=NAMED)).result(20)
+        (gap,) = plant.history.gaps().to_pylist()
+        assert (gap["start"], gap["end"]) == (NOW + MINUTE, NOW + 3 * MINUTE)
