@@ -50,7 +50,7 @@ class Kraken(Dialect):
         method, params = spoken.get("method"), spoken.get("params", {})
         base = {"method": method, "req_id": spoken.get("req_id"), **self._stamps()}
         if method == "ping":
-            return [_dumps(base)]
+            return [_dumps({**base, "method": "pong"})]
         channel = params.get("channel")
         if channel == "instrument":
             result = {"channel": "instrument", "snapshot": True}

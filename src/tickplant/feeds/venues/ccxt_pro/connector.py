@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from typing import Any
 
@@ -37,6 +38,7 @@ FRAMES_MAX = 1_000
 for them (`library.TRADES_KEPT`)."""
 
 Key = tuple[words.Channel, str]
+_ADDRESS = re.compile(r"\w+://[^\s'\"]*")
 
 
 class CcxtConnector:
@@ -215,5 +217,4 @@ class CcxtConnection:
 
 def _told(fault: BaseException) -> str:
     """Return a fault as text, without the addresses that the library puts into some of them."""
-    text = str(fault).split("http", 1)[0].strip(" :") or type(fault).__name__
-    return f"{type(fault).__name__}: {text[:200]}"
+    return f"{type(fault).__name__}: {_ADDRESS.sub('…', str(fault))[:200]}".removesuffix(": ")
