@@ -79,12 +79,16 @@ def test_bars_of_other_symbols_stay_away(plant: Site, name: str) -> None:
         settled(day)
         push(plant, f"{name}OTHER", "23:00:01", 9)
         push(plant, name, "23:00:02", 2)
-        bar = hear(minute)
+        closed, bar = hear(minute), hear(minute)
+        assert (closed["symbol"], closed["bucket"]) == (name, f"{DAY}T10:00:00Z")
         assert (bar["symbol"], bar["bucket"]) == (name, f"{DAY}T23:00:00Z")
         assert [bar[key] for key in ("open", "high", "low", "close", "tick_count")] == [
             2.0, 2.0, 2.0, 2.0, 1
         ]  # fmt: skip
-        assert hear(day)["bucket"] == f"{DAY}T22:00:00Z"  # a day of currencies
+        closed, bar = hear(day), hear(day)
+        assert [one["bucket"] for one in (closed, bar)] == [
+            "2024-05-06T22:00:00Z", f"{DAY}T22:00:00Z"
+        ]  # fmt: skip
 
 
 def test_a_ticker_takes_actions(plant: Site, name: str) -> None:
