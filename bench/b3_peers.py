@@ -1,0 +1,190 @@
+"""The other sides of B3: loops over frames in plain Python, which end in the same columns.
+
+`untyped(loads, words)` decodes each frame to dictionaries and appends its numbers to lists;
+`typed_binance` does the same over typed structures, with prices read as floats by the decoder.
+`Columns.close` makes arrays of a batch, as ours does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+Loads = Callable[[bytes], Any]
+
+
+@dataclass
+class Totals:
+    """What came out, to be compared between the sides."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, count: int, numbers: np.ndarray) -> None:
+        self.rows[name] = self.rows.get(name, 0) + count
+        self.sums[name] = self.sums.get(name, 0.0) + float(numbers.sum())
+
+    def check(self, other: Totals) -> None:
+        if self.rows != other.rows:
+            raise AssertionError(f"rows {self.rows} are not {other.rows}")
+        for name, total in other.sums.items():
+            if not np.isclose(self.sums[name], total, rtol=1e-9):
+                raise AssertionError(f"{name}: {self.sums[name]} is not {total}")
+
+
+class Columns:
+    """Lists of a batch: trades, quotes, and levels of books with their messages."""
+
+    def __init__(self) -> None:
+        self.trades: list[tuple[Any, ...]] = []
+        self.quotes: list[tuple[Any, ...]] = []
+        self.books: list[tuple[Any, ...]] = []
+        self.levels: list[tuple[float, float]] = []
+
+    def close(self, totals: Totals) -> None:
+        """Make arrays: symbols, times, numbers."""
+        for name, rows in (("trades", self.trades), ("quotes", self.quotes)):
+            if rows:
+                symbols, times, *numbers = zip(*rows, strict=True)
+                np.array(symbols)
+                np.array(times, np.int64)
+                made = [np.array(column, np.float64) for column in numbers]
+                totals.add(name, len(rows), np.concatenate(made))
+        if self.books:
+            symbols, times, counts = zip(*self.books, strict=True)
+            np.array(symbols)
+            np.array(times, np.int64)
+            np.cumsum(counts)
+            levels = np.array(self.levels, np.float64)
+            totals.add("levels", len(levels), levels)
+
+
+Words = Callable[[Any, Columns], None]
+
+
+def untyped(loads: Loads, words: Words) -> Callable[[Sequence[bytes], Totals], None]:
+    def run(frames: Sequence[bytes], totals: Totals) -> None:
+        columns = Columns()
+        for frame in frames:
+            words(loads(frame), columns)
+        columns.close(totals)
+
+    return run
+
+
+def binance(message: Any, columns: Columns) -> None:
+    data = message.get("data")
+    stream = message["stream"]
+    if "@depth" in stream:
+        changed = [(float(p), float(q)) for p, q in data["b"]]
+        changed += [(float(p), float(q)) for p, q in data["a"]]
+        columns.levels += changed
+        ms = data.get("T") or data["E"]
+        columns.books.append((data["s"], ms * 1_000_000, len(changed)))
+    elif "@bookTicker" in stream:
+        numbers = [float(data[key]) for key in ("b", "B", "a", "A")]
+        columns.quotes.append((data["s"], data.get("T", 0) * 1_000_000, *numbers))
+    elif "@aggTrade" in stream:
+        numbers = float(data["p"]), float(data["q"])
+        columns.trades.append((data["s"], data["T"] * 1_000_000, *numbers))
+
+
+def coinbase(message: Any, columns: Columns) -> None:
+    kind, product = message["type"], message.get("product_id")
+    if kind == "l2update":
+        changed = [(float(p), float(q)) for _, p, q in message["changes"]]
+        columns.levels += changed
+        columns.books.append((product, _ns(message["time"]), len(changed)))
+    elif kind == "snapshot":
+        changed = [(float(p), float(q)) for side in ("bids", "asks") for p, q in message[side]]
+        columns.levels += changed
+        columns.books.append((product, 0, len(changed)))
+    elif kind in ("match", "last_match"):
+        numbers = float(message["price"]), float(message["size"])
+        columns.trades.append((product, _ns(message["time"]), *numbers))
+    elif kind == "ticker":
+        numbers = [float(message[key]) for key in ("best_bid", "best_ask")]
+        columns.quotes.append((product, _ns(message["time"]), *numbers))
+
+
+def kraken(message: Any, columns: Columns) -> None:
+    """Version 1, as it was recorded: books only, each level with a time of its own."""
+    if isinstance(message, dict):
+        return
+    changed, last = [], 0.0
+    for part in message[1:-2]:
+        for key in ("as", "a", "bs", "b"):
+            for level in part.get(key, ()):
+                changed.append((float(level[0]), float(level[1])))
+                last = max(last, float(level[2]))
+    columns.levels += changed
+    columns.books.append((message[-1], int(last * 1e9), len(changed)))
+
+
+def _ns(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1e6) * 1_000
+
+
+class Depth(msgspec.Struct, gc=False):
+    s: str
+    E: int
+    b: list[tuple[float, float]]
+    a: list[tuple[float, float]]
+    T: int = 0
+
+
+class Quote(msgspec.Struct, gc=False):
+    s: str
+    b: float
+    B: float
+    a: float
+    A: float
+    T: int = 0
+
+
+class Trade(msgspec.Struct, gc=False):
+    s: str
+    p: float
+    q: float
+    T: int
+
+
+class DepthFrame(msgspec.Struct, gc=False):
+    data: Depth
+
+
+class QuoteFrame(msgspec.Struct, gc=False):
+    data: Quote
+
+
+class TradeFrame(msgspec.Struct, gc=False):
+    data: Trade
+
+
+_depth = msgspec.json.Decoder(DepthFrame, strict=False).decode
+_quote = msgspec.json.Decoder(QuoteFrame, strict=False).decode
+_trade = msgspec.json.Decoder(TradeFrame, strict=False).decode
+
+
+def typed_binance(frames: Sequence[bytes], totals: Totals) -> None:
+    columns = Columns()
+    for frame in frames:
+        if b"@depth" in frame[:60]:
+            depth = _depth(frame).data
+            columns.levels += depth.b
+            columns.levels += depth.a
+            ms = depth.T or depth.E
+            columns.books.append((depth.s, ms * 1_000_000, len(depth.b) + len(depth.a)))
+        elif b"@bookTicker" in frame[:60]:
+            quote = _quote(frame).data
+            ns = quote.T * 1_000_000
+            columns.quotes.append((quote.s, ns, quote.b, quote.B, quote.a, quote.A))
+        elif b"@aggTrade" in frame[:60]:
+            trade = _trade(frame).data
+            columns.trades.append((trade.s, trade.T * 1_000_000, trade.p, trade.q))
+    columns.close(totals)
