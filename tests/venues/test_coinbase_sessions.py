@@ -208,3 +208,21 @@ def test_a_snapshot_without_a_time_has_that_of_its_receipt() -> None:
         assert received.books.ts_event.tolist() == [START + 5]
     received = session.receive([Frame(START + 5, json.dumps(told | {"time": at(3)}).encode())])
     assert received.books.ts_event.tolist() == [START + 3 * SECOND]
+
+
+@pytest.mark.parametrize("empty", ["", None, "0"])
+def test_a_ticker_without_a_side_is_a_quote_of_one_side(empty: str | None) -> None:
+    ticker = {"product_id": BTC, "best_bid": empty, "best_bid_quantity": empty}
+    ticker |= {"best_ask": "2.5", "best_ask_quantity": "7"}
+    event = {"type": "update", "tickers": [ticker, {"product_id": ETH, "best_bid": empty}]}
+    frames = [advanced_frame(0, "ticker", event)]
+    received = advanced.make(VenueOptions()).session([]).receive(frames)
+    assert received.bad == []
+    (row,) = received.rows["quotes"].to_pylist()
+    assert (row["symbol"], row["bid_price"], row["bid_size"]) == (BTC, None, None)
+    assert (row["ask_price"], row["ask_size"]) == (2.5, 7.0)
+    told = {"best_bid": empty, "best_ask": "2.5", "best_bid_size": empty, "best_ask_size": "7"}
+    received = exchange.make(VenueOptions()).session([]).receive([older("ticker", 1, **told)])
+    assert received.bad == []
+    (row,) = received.rows["quotes"].to_pylist()
+    assert (row["bid_price"], row["bid_size"], row["ask_size"]) == (None, None, 7.0)

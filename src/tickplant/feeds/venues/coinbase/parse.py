@@ -86,19 +86,16 @@ def trade_rows(trades: Sequence[wire.Trade]) -> pa.RecordBatch:
 
 
 def _quotes(messages: Sequence[wire.AnyMessage]) -> pa.RecordBatch | None:
-    found = [
-        (message.timestamp, ticker)
-        for message in messages
-        if type(message) is wire.TickerMessage
-        for event in message.events
-        for ticker in event.tickers
-    ]
-    if not found:
+    told = [message for message in messages if type(message) is wire.TickerMessage]
+    tickers = [one for message in told for event in message.events for one in event.tickers]
+    if not tickers:
         return None
-    times, tickers = zip(*found, strict=True)
+    times = read_times([message.timestamp for message in told])
+    if len(tickers) != len(told):
+        times = times.repeat([sum(len(e.tickers) for e in message.events) for message in told])
     return make_quotes(
         [ticker.product_id.upper() for ticker in tickers],
-        read_times(times),
+        times,
         [ticker.best_bid for ticker in tickers],
         [ticker.best_bid_quantity for ticker in tickers],
         [ticker.best_ask for ticker in tickers],
@@ -117,9 +114,11 @@ def read_books(messages: Sequence[wire.AnyMessage]) -> Updates | None:
     if not events:
         return None
     levels = list(chain.from_iterable([event.updates for event in events]))
-    times, numbers = read_times([book.timestamp for book in books]), _numbers(books)
+    times = read_times([book.timestamp for book in books])
+    numbers = [book.sequence_num for book in books]
     if len(events) != len(books):
-        times = np.repeat(times, [len(book.events) for book in books])
+        times = times.repeat([len(book.events) for book in books])
+        numbers = _numbers(books)
     return make_updates(
         [event.product_id for event in events],
         times,

@@ -7,6 +7,7 @@ channels and messages that are not known are to be ignored.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -46,13 +47,13 @@ class TradeEvent(msgspec.Struct, gc=False):
 
 
 class Ticker(msgspec.Struct, gc=False):
-    """The best prices at a trade, as texts: empty where there is none."""
+    """The best prices at a trade; None where there is none."""
 
     product_id: str
-    best_bid: str = ""
-    best_bid_quantity: str = ""
-    best_ask: str = ""
-    best_ask_quantity: str = ""
+    best_bid: float | None = None
+    best_bid_quantity: float | None = None
+    best_ask: float | None = None
+    best_ask_quantity: float | None = None
 
 
 class TickerEvent(msgspec.Struct, gc=False):
@@ -121,16 +122,21 @@ CHANNELS = ("l2_data", "market_trades", "ticker", "heartbeats", "subscriptions")
 decode_known = msgspec.json.Decoder(Known, strict=False).decode
 """Decodes a message of a channel that is read; numbers stand in texts."""
 
+_EMPTY = re.compile(rb':\s*""')
 _decode_other = msgspec.json.Decoder(OtherMessage).decode
 
 
 def decode(data: bytes) -> AnyMessage:
     """Return a message. Raises `msgspec.MsgspecError` for what is none."""
+    known: Known
     try:
-        known: Known = decode_known(data)
+        known = decode_known(data)
         return known
     except msgspec.ValidationError:
         other = _decode_other(data)
+        if other.channel == "ticker" and _EMPTY.search(data):  # a price that there is not
+            known = decode_known(_EMPTY.sub(b":null", data))
+            return known
         if other.channel in CHANNELS or (other.channel is None and other.type is None):
             raise
         if other.timestamp is None:

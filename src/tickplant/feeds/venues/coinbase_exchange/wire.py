@@ -6,6 +6,7 @@ ignored.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -59,14 +60,14 @@ class LastMatch(Match, tag="last_match", gc=False):
 
 
 class Ticker(msgspec.Struct, tag_field="type", tag="ticker", gc=False):
-    """The best prices at a trade; older servers tell no sizes."""
+    """The best prices at a trade, None where there is none; older servers tell no sizes."""
 
     product_id: str
     time: str
-    best_bid: str = ""
-    best_ask: str = ""
-    best_bid_size: str = ""
-    best_ask_size: str = ""
+    best_bid: float | None = None
+    best_ask: float | None = None
+    best_bid_size: float | None = None
+    best_ask_size: float | None = None
 
 
 class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat", gc=False):
@@ -113,16 +114,21 @@ TYPES = (
 decode_known = msgspec.json.Decoder(Known, strict=False).decode
 """Decodes a message of a type that is read; prices and sizes stand in texts."""
 
+_EMPTY = re.compile(rb':\s*""')
 _decode_other = msgspec.json.Decoder(Other).decode
 
 
 def decode(data: bytes) -> AnyMessage:
     """Return a message. Raises `msgspec.MsgspecError` for what is none."""
+    known: Known
     try:
-        known: Known = decode_known(data)
+        known = decode_known(data)
         return known
     except msgspec.ValidationError:
         other: Other = _decode_other(data)
+        if other.type == "ticker" and _EMPTY.search(data):  # a price that there is not
+            known = decode_known(_EMPTY.sub(b":null", data))
+            return known
         if other.type in TYPES:
             raise
         return other
