@@ -174,6 +174,38 @@ class IngestSettings:
     producers_max: int = _setting(1_000, "Most connections at once.", low=1)
 
 
+def _is_list_of_names(text: str) -> bool:
+    return all(
+        "=" in part and part.partition("=")[2].strip() for part in text.split(",") if part.strip()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxSettings:
+    """Rows that come in the line protocol of InfluxDB."""
+
+    trades: str = _setting(
+        "trades,trade,trades-*",
+        "Measurements that are trades, with commas between; what `*` behind a dash stands for is "
+        "the venue.",
+    )
+    quotes: str = _setting(
+        "quotes,quote,ticker,quotes-*,ticker-*",
+        "Measurements that are quotes, with commas between, likewise.",
+    )
+    names: str = _setting(
+        "",
+        "Further names of columns, such as `price=px,size=vol`: each the column, then the tag or "
+        "field.",
+        form=Form(_is_list_of_names, "pairs such as price=px, with commas between"),
+    )
+    time_field: str = _setting(
+        "",
+        "Field with the event time, in seconds since 1970 or as RFC 3339; it goes before the time "
+        "of the line.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SyntheticSettings:
     """The synthetic feed; its events are always flagged `synthetic`."""
@@ -293,6 +325,7 @@ class Settings:
     checks: CheckSettings = field(default_factory=CheckSettings)
     push: PushSettings = field(default_factory=PushSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
+    influx: InfluxSettings = field(default_factory=InfluxSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
     candles: CandleSettings = field(default_factory=CandleSettings)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from tickplant.gateway import seeds
 from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
@@ -53,6 +54,7 @@ DOORS: tuple[Door, ...] = (
     *indicators.DOORS,
     *latest.DOORS,
     *write.DOORS,
+    *influx.DOORS,
     *amend.DOORS,
     *declare.DOORS,
     *gaps.DOORS,

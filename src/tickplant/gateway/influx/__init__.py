@@ -1,0 +1,1 @@
+"""The doors of InfluxDB, for collectors that speak its line protocol."""
