@@ -9,6 +9,8 @@ A level never becomes a Python object. What is not of the plain form is read aga
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import msgspec
@@ -18,6 +20,29 @@ from numpy.typing import NDArray
 
 Ladders = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Levels (m, 2: price and size) of all ladders in order, and how many each ladder has."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How levels are written: one level without the digits and points of its numbers, the letters
+    that stand around numbers, and how many numbers a level has."""
+
+    level: bytes
+    around: bytes
+    width: int
+
+    @cached_property
+    def ladders(self) -> list[bytes]:
+        """Ladders of 0, 1, 2, … levels, each with its end."""
+        return [self.ladder(levels) for levels in range(64)]
+
+    def ladder(self, levels: int) -> bytes:
+        """Return a ladder of so many levels, with its end."""
+        return b"[%s]|" % b",".join([self.level] * levels)
+
+
+PAIRS = Form(b'["",""]', b'[]"', 2)
+"""`[["7.61","2"],…]`"""
 
 _FEW = 8
 """So few ladders are read sooner one by one."""
@@ -44,13 +69,21 @@ def read_ladders(texts: Sequence[msgspec.Raw]) -> Ladders:
 
 
 def _read_plain(texts: Sequence[msgspec.Raw]) -> Ladders:
-    """Read ladders of plain text without spaces; raises where they are not of that form.
+    numbers, counts = cut_plain(texts, PAIRS)
+    return np.asarray(numbers.cast(pa.float64())).reshape(-1, 2), counts
+
+
+def cut_plain(
+    texts: Sequence[msgspec.Raw | bytes], form: Form
+) -> tuple[pa.StringArray, NDArray[np.int64]]:
+    """Return the numbers of ladders as texts, one level after the other, and how many levels each
+    ladder has. Raises `ValueError` where one is not plainly of this form, without blanks.
 
     The form is proven by what is left without digits and points: it must be that of ladders with
     as many levels as there are numbers for.
     """
     joined = b"|".join((*texts, b""))
-    plain = joined.translate(_PLAIN, b'[]"')
+    plain = joined.translate(_PLAIN, form.around)
     letters = np.frombuffer(plain, np.uint8)
     places = np.flatnonzero(letters <= _END)
     ends = np.flatnonzero(letters[places] == _END)
@@ -64,21 +97,14 @@ def _read_plain(texts: Sequence[msgspec.Raw]) -> Ladders:
     if empty.any():
         counts[empty] -= 1
         offsets = np.delete(offsets, ends[empty])
-    counts >>= 1
-    form = b"".join([_FORMS[n] if n < len(_FORMS) else _form(n) for n in counts.tolist()])
-    if joined.translate(None, b"0123456789.") != form:
+    counts //= form.width
+    known = form.ladders
+    wanted = b"".join([known[n] if n < len(known) else form.ladder(n) for n in counts.tolist()])
+    if joined.translate(None, b"0123456789.") != wanted:
         raise ValueError("a ladder is not written plainly")
     text = plain.translate(None, b"\x01\x02")
     buffers = pa.py_buffer(offsets), pa.py_buffer(text)
-    array = pa.StringArray.from_buffers(len(offsets) - 1, *buffers)
-    return np.asarray(array.cast(pa.float64())).reshape(-1, 2), counts
-
-
-def _form(levels: int) -> bytes:
-    return b"[%s]|" % b",".join([b'["",""]'] * levels)
-
-
-_FORMS = [_form(levels) for levels in range(64)]
+    return pa.StringArray.from_buffers(len(offsets) - 1, *buffers), counts
 
 
 def _read_any(texts: Sequence[msgspec.Raw]) -> Ladders:
