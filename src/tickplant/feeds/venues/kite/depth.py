@@ -10,7 +10,6 @@ from tickplant.books.updates import NONE, Updates
 from tickplant.feeds.venues.columns import make_rows
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.changes import Memory
-from tickplant.feeds.venues.kite.merged import symbols_of
 from tickplant.feeds.venues.kite.parse import Packets
 from tickplant.feeds.venues.kite.slots import Slots
 from tickplant.model.events import ASK, BID
@@ -62,7 +61,7 @@ class DepthTeller:
             return None
         best, unit = best[keep], wire.units(full.tokens[keep])
         columns = {
-            "symbol": symbols_of(slots, slot[keep]),
+            "symbol": slots.symbols(slot[keep]),
             "ts_event": pa.array(ts[keep]),
         }
         for place, side in ((0, "bid"), (2, "ask")):

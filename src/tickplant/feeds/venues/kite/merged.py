@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.feeds.venues.kite import wire
@@ -43,41 +42,30 @@ class Merged:
 
 
 def merge(
-    packets: Mapping[int, Packets], kinds: Iterable[np.dtype[np.void]], slots: Slots
+    packets: Mapping[int, Packets],
+    kinds: Iterable[np.dtype[np.void]],
+    names: Iterable[str],
+    slots: Slots,
 ) -> Merged | None:
-    """Return the packets of these kinds, None for none. Their instruments have slots."""
+    """Return these fields of the packets of these kinds, None where there are no such packets.
+
+    Their instruments have slots.
+    """
     parts = [packets[kind.itemsize] for kind in kinds if kind.itemsize in packets]
     if not parts:
         return None
-    at = np.concatenate([part.at for part in parts])
-    slot = slots.find(np.concatenate([part.tokens for part in parts]))
-    order = np.argsort(at, kind="stable") if len(parts) > 1 else np.arange(len(at))
-    names = dict.fromkeys(name for part in parts for name in part.fields)
-    columns = {name: _column(parts, name)[order] for name in names}
-    ts_recv = np.concatenate([part.ts_recv for part in parts])[order]
-    time_s = columns.get("time", np.zeros(len(order), np.int64))
-    return Merged(
-        at[order],
-        slot[order],
-        columns["token"],
-        wire.units(columns["token"]),
-        ts_recv,
-        np.where(time_s > 0, time_s * NS_PER_S, ts_recv),
-        columns,
-    )
+    at, tokens = _joined(part.at for part in parts), _joined(part.tokens for part in parts)
+    ts_recv = _joined(part.ts_recv for part in parts)
+    columns = {name: _joined(part.column(name) for part in parts) for name in (*names, "time")}
+    if len(parts) > 1:
+        order = np.argsort(at, kind="stable")
+        at, tokens, ts_recv = at[order], tokens[order], ts_recv[order]
+        columns = {name: column[order] for name, column in columns.items()}
+    time_s = columns["time"]
+    ts_event = np.where(time_s > 0, time_s * NS_PER_S, ts_recv)
+    return Merged(at, slots.find(tokens), tokens, wire.units(tokens), ts_recv, ts_event, columns)
 
 
-def _column(parts: Iterable[Packets], name: str) -> Ints:
-    return np.concatenate(
-        [
-            part.rows[name].astype(np.int64)
-            if name in part.fields
-            else np.zeros(len(part), np.int64)
-            for part in parts
-        ]
-    )
-
-
-def symbols_of(slots: Slots, slot: Ints) -> pa.Array:
-    """Return the symbols of slots."""
-    return pa.array(slots.names, pa.string()).take(pa.array(slot))
+def _joined(columns: Iterable[Ints]) -> Ints:
+    found = list(columns)
+    return found[0] if len(found) == 1 else np.concatenate(found)

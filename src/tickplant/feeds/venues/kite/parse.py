@@ -39,15 +39,16 @@ class Packets:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of its numbers; those of the levels are left out."""
-        return tuple(name for name in self.rows.dtype.names or () if name not in ("bids", "asks"))
+    def column(self, name: str) -> Ints:
+        """Return a field, 0 where packets of this length have none."""
+        if name in (self.rows.dtype.fields or ()):
+            return self.rows[name].astype(np.int64)
+        return np.zeros(len(self.rows), np.int64)
 
     @property
     def tokens(self) -> Ints:
         """The instrument of each."""
-        return self.rows["token"].astype(np.int64)
+        return self.column("token")
 
     def kept(self, keep: NDArray[np.bool_]) -> Packets:
         """Return some of them."""

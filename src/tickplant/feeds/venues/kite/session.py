@@ -61,7 +61,7 @@ class KiteSession:
         self._token_of = token_of
         self._trades_mode = trades_mode
         self._slots = Slots()
-        self._pending: dict[Stream, int] = {}
+        self._pending: dict[int, dict[Stream, None]] = {}  # by slot
         self._said: list[Said] = []
         self._trades = TradeTeller()
         self._depth = DepthTeller()
@@ -96,7 +96,7 @@ class KiteSession:
                 new.add(self._slots.tokens[slot])
                 self._forget([slot])
             self._slots.want(slot, stream.channel)
-            self._pending[stream] = slot
+            self._pending.setdefault(slot, {})[stream] = None
             touched[slot] = None
         asked = [wire.subscribe(new)] if new else []
         return [*asked, *self._modes(touched, again=True)]
@@ -106,12 +106,12 @@ class KiteSession:
         over: set[int] = set()
         touched: dict[int, None] = {}
         for stream in streams:
-            self._pending.pop(stream, None)
             token = self._token_of(stream.symbol)
             slot = None if token is None else self._slots.slot(token)
             if slot is None:
                 continue
             self._slots.want(slot, stream.channel, False)
+            self._pending.get(slot, {}).pop(stream, None)
             if self._slots.channels(slot):
                 touched[slot] = None
             else:
@@ -196,14 +196,12 @@ class KiteSession:
     def _confirm(self, packets: Iterable[Packets], said: list[Said]) -> None:
         if not self._pending:
             return
-        seen: set[int] = set()
+        done: list[Stream] = []
         for mine in packets:
-            seen.update(self._slots.find(np.unique(mine.tokens)).tolist())
-        done = tuple(stream for stream, slot in self._pending.items() if slot in seen)
-        for stream in done:
-            del self._pending[stream]
+            for slot in dict.fromkeys(self._slots.find(mine.tokens).tolist()):
+                done += self._pending.pop(slot, {})
         if done:
-            said.append(Confirmed(done))
+            said.append(Confirmed(tuple(done)))
 
     def _read_texts(self, texts: Iterable[Frame], said: list[Said]) -> Iterable[BadFrame]:
         """Read frames of text; an error refuses what is not confirmed, or is kept as it came."""
@@ -218,8 +216,9 @@ class KiteSession:
             if message.type != "error":
                 continue
             reason = message.text()
-            if self._pending:
-                said.append(Refused(tuple(self._pending), reason, passing=True))
+            waiting = tuple(stream for streams in self._pending.values() for stream in streams)
+            if waiting:
+                said.append(Refused(waiting, reason, passing=True))
                 self._pending.clear()
             else:
                 bad.append(BadFrame("trades", "venue_error", reason, frame.data))

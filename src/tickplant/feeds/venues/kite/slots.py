@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.feeds.venues.contract import CHANNELS, Channel
@@ -26,6 +27,7 @@ class Slots:
         self._slot_of: dict[int, int] = {}
         self._wanted = {channel: np.zeros(0, np.bool_) for channel in CHANNELS}
         self._sorted: tuple[Ints, Ints] | None = None
+        self._texts: pa.Array | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,11 +39,17 @@ class Slots:
             slot = self._slot_of[token] = len(self.names)
             self.names.append(name)
             self.tokens.append(token)
-            self._sorted = None
+            self._sorted = self._texts = None
             self._modes = np.append(self._modes, np.int8(NO_MODE))
             for channel, wanted in self._wanted.items():
                 self._wanted[channel] = np.append(wanted, False)
         return slot
+
+    def symbols(self, slots: Ints) -> pa.Array:
+        """Return the symbols of slots as texts."""
+        if self._texts is None:
+            self._texts = pa.array(self.names, pa.string())
+        return self._texts.take(pa.array(slots))
 
     def slot(self, token: int) -> int | None:
         """Return the slot of an instrument."""

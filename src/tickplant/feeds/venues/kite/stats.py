@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tickplant.feeds.venues.columns import make_rows
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.changes import Memory
-from tickplant.feeds.venues.kite.merged import Merged, merge, symbols_of
+from tickplant.feeds.venues.kite.merged import Merged, merge
 from tickplant.feeds.venues.kite.parse import Packets
 from tickplant.feeds.venues.kite.slots import Slots
 
@@ -74,7 +74,7 @@ class StatTeller:
         """Return the values that have changed, None for none."""
         found = []
         for (kinds, fields), memory in zip(_SOURCES, self._memories, strict=True):
-            merged = merge(packets, kinds, slots)
+            merged = merge(packets, kinds, fields.values(), slots)
             if merged is not None:
                 found.append(_changed(merged, memory, fields, slots))
         found = [one for one in found if len(one.at)]
@@ -106,7 +106,7 @@ def _rows(parts: Sequence[_Found], slots: Slots) -> pa.RecordBatch:
     order = np.argsort(np.concatenate([part.at for part in parts]), kind="stable")
     names = pa.array([name for part in parts for name in part.name], pa.string())
     columns = {
-        "symbol": symbols_of(slots, np.concatenate([part.slot for part in parts])[order]),
+        "symbol": slots.symbols(np.concatenate([part.slot for part in parts])[order]),
         "ts_event": pa.array(np.concatenate([part.ts_event for part in parts])[order]),
         "name": names.take(pa.array(order)),
         "value": pa.array(np.concatenate([part.value for part in parts])[order]),

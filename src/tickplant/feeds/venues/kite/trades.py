@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tickplant.feeds.venues.columns import make_rows
 from tickplant.feeds.venues.kite import wire
 from tickplant.feeds.venues.kite.changes import Memory
-from tickplant.feeds.venues.kite.merged import Merged, merge, symbols_of
+from tickplant.feeds.venues.kite.merged import Merged, merge
 from tickplant.feeds.venues.kite.parse import Packets
 from tickplant.feeds.venues.kite.slots import Slots
 from tickplant.model.times import NS_PER_S
@@ -33,6 +33,8 @@ SEVERAL = "several"
 
 TICKS = (wire.QUOTE, wire.FULL)
 LEVELS = (wire.LTP, wire.INDEX, wire.INDEX_FULL)
+
+_OF_TICKS = ("last", "last_quantity", "volume", "last_trade_time")
 
 _DAY_S = 86_400
 _INDIA_S = 19_800
@@ -75,7 +77,8 @@ class TradeTeller:
 
     def tell(self, packets: dict[int, Packets], slots: Slots) -> pa.RecordBatch | None:
         """Return the trades that packets tell, None for none."""
-        ticks, levels = merge(packets, TICKS, slots), merge(packets, LEVELS, slots)
+        ticks = merge(packets, TICKS, _OF_TICKS, slots)
+        levels = merge(packets, LEVELS, ("last",), slots)
         found = []
         if ticks is not None:
             found.append(self._of_ticks(ticks, slots.wanted["trades"]))
@@ -86,7 +89,7 @@ class TradeTeller:
 
     def _of_ticks(self, ticks: Merged, wanted: Bools) -> _Found:
         volume, lots = ticks.columns["volume"], ticks.columns["last_quantity"]
-        traded_s = ticks.columns.get("last_trade_time", np.zeros(len(ticks), np.int64))
+        traded_s = ticks.columns["last_trade_time"]
         day = (ticks.ts_event // NS_PER_S + _INDIA_S) // _DAY_S
         before, known = self._ticks.step(ticks.slot, np.stack([volume, day], axis=1))
         size = volume - before[:, 0]
@@ -114,7 +117,7 @@ class TradeTeller:
         One of 0 says that there is none yet.
         """
         last = levels.columns["last"]
-        time_s = levels.columns.get("time", np.zeros(len(levels), np.int64))
+        time_s = levels.columns["time"]
         before, known = self._levels.step(levels.slot, last[:, None])
         fresh = np.where(known, last != before[:, 0], time_s > 0) & (last != 0)
         key = np.zeros((len(levels), 4), np.int64)
@@ -144,7 +147,7 @@ def _joined(parts: list[_Found]) -> _Found:
 def _rows(found: _Found, slots: Slots) -> pa.RecordBatch:
     several = pa.array(found.several.astype(np.int64))
     columns = {
-        "symbol": symbols_of(slots, found.slot),
+        "symbol": slots.symbols(found.slot),
         "ts_event": pa.array(found.ts_event),
         "price": pa.array(found.price),
         "size": pa.array(found.size, mask=np.isnan(found.size)),
