@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from contract_kit import NOW, Json, Site, problem, site
 
+from tickplant.gateway.seeds import DOORS
 from tickplant.model.times import format_time
 
 S = 1_000_000_000
@@ -361,3 +362,15 @@ def test_a_day_of_currencies_begins_at_22(plant: Site, name: str) -> None:
     for hour in (24, -1, "x"):
         params = {"symbol": name, "day_start_hour": hour}
         problem(plant.http.get("/ohlc/custom-day", params=params), 400)
+
+
+def test_every_answer_is_as_the_document_says(plant: Site, name: str) -> None:
+    plant.post("/v1/trades", [trade(name, NOW, 1)])
+    plant.post("/v1/quotes", [{"symbol": name, "ts_event": NOW, "bid_price": 1, "ask_price": 2}])
+    for door in DOORS:
+        if door.method == "GET" and door.model is not None:
+            path = door.path.replace("{symbol}", name)
+            query = {"symbol": name} if any(one.name == "symbol" for one in door.params) else None
+            answer = plant.http.get(path, params=query)
+            assert answer.status_code == 200, (path, answer.text)
+            door.model.model_validate(answer.json())

@@ -1,4 +1,4 @@
-"""The page at `/` and the API's own at `/docs`: files of ours and of the Swagger UI bundle.
+"""The pages: `/`, `/docs`, and those of other systems, `/dashboard` and `/ws-test`: files of ours and of the Swagger UI bundle.
 
 Everything is served from here; no page refers to another host.
 """
@@ -35,8 +35,16 @@ _SECURITY = {
 }
 _DOCS_SECURITY = {**_SECURITY, "Content-Security-Policy": _POLICY.format(inline=" 'unsafe-inline'")}
 _SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
-_PAGES = {"/": "index.html", "/docs": "docs.html"}
-_ASSETS = ("app.css", "app.js", "chart.js", "docs.css", "docs.js", "gaps.js", "icon.svg")
+_PAGES = {
+    "/": "index.html",
+    "/docs": "docs.html",
+    "/dashboard": "dashboard.html",
+    "/ws-test": "ws-test.html",
+}
+_ASSETS = (
+    "app.css", "app.js", "chart.js", "dashboard.js", "docs.css", "docs.js", "gaps.js", "icon.svg",
+    "small.css", "ws-test.js",
+)  # fmt: skip
 
 
 def page_routes(document: dict[str, Any]) -> list[Route]:
