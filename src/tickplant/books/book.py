@@ -89,6 +89,16 @@ class Side:
             return [Level(price, sizes[price]) for price in prices]
         return [Level(price, sizes[price], orders.get(price)) for price in prices]
 
+    def best_by_price(self, count: int = 0) -> dict[float, tuple[float, int | None]]:
+        """Return size and orders of the best levels by price; 0 is all."""
+        keys = self._keys[-count:] if count else self._keys
+        sizes, orders = self._sizes, self._orders
+        if self._sign < 0:
+            keys = [-key for key in keys]
+        if not orders:
+            return {price: (sizes[price], None) for price in keys}
+        return {price: (sizes[price], orders.get(price)) for price in keys}
+
     def cut(self, depth: int) -> list[float]:
         """Remove what lies behind the best `depth` levels; return the prices removed."""
         beyond = len(self._keys) - depth

@@ -168,11 +168,14 @@ class BookDesk:
 
     def take(self, updates: Updates, now: int) -> Delivered:
         """Take messages in the order of their arrival; `now` is ns UTC."""
-        kept = [self._kept(symbol) for symbol in updates.symbols]
-        self._learn(kept, updates)
+        found: dict[int, _Kept] = {}
         for code, message, sound in _messages(updates):
-            self._counts.messages += 1
-            self._take(kept[code], message, sound, now)
+            kept = found.get(code)
+            if kept is None:
+                kept = found[code] = self._kept(updates.symbols[code])
+                self._learn(kept, code, updates)
+            self._take(kept, message, sound, now)
+        self._counts.messages += len(updates)
         return self._delivered(now)
 
     def begin(self, symbols: Iterable[str], now: int) -> Delivered:
@@ -240,15 +243,14 @@ class BookDesk:
         self._counts.intact = sum(kept.intact for kept in self._books.values())
         return self._counts
 
-    def _learn(self, kept: Sequence[_Kept], updates: Updates) -> None:
-        """Note what checked books need besides their messages."""
+    def _learn(self, kept: _Kept, code: int, updates: Updates) -> None:
+        """Note what a checked book needs besides its messages."""
         if updates.decimals is not None:
-            for one, (price, size) in zip(kept, updates.decimals.tolist(), strict=True):
-                if NONE not in (price, size):
-                    one.precision = Precision(price, size)
+            price, size = updates.decimals[code].tolist()
+            if NONE not in (price, size):
+                kept.precision = Precision(price, size)
         if updates.depth is not None:
-            for one in kept:
-                one.depth = updates.depth
+            kept.depth = updates.depth
 
     # -- one message -------------------------------------------------------------------------------
 
