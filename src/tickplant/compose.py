@@ -24,11 +24,13 @@ from tickplant.feeds.venues.catalogue import make_venue
 from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
+from tickplant.log.tail import JournalTail
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import ConfigError
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.folder import JOURNAL, FolderLock
+from tickplant.plant.follower import Follower
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 from tickplant.plant.plant import Plant
@@ -157,6 +159,40 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
 def _named(log: Journal, store: TieredStore) -> bool:
     """Say whether no damage can have taken the name of an instrument that has rows."""
     return log.torn_only and (store.catalog is not None or not store.seq_archived)
+
+
+def open_follower(settings: Settings, clock: Clock = time.time_ns) -> Follower:
+    """Return a started follower of the plant on a data folder; the caller stops it."""
+    for attempt in range(OPEN_ATTEMPTS):
+        follower = _build_follower(settings, clock)
+        try:
+            with _without_collection():
+                follower.start()
+        except JournalTrimmed:  # rows were archived, and trimmed from the journal, in between
+            follower.stop()
+            if attempt == OPEN_ATTEMPTS - 1:
+                raise
+        except BaseException:
+            follower.stop()
+            raise
+        else:
+            break
+    return follower
+
+
+def _build_follower(settings: Settings, clock: Clock) -> Follower:
+    folder = Path(settings.data)
+    store = TieredStore.open_read_only(folder, settings.store, clock=clock)
+    catalog = Catalog(settings.checks.instruments_max)
+    load_catalog(store, catalog)
+    return Follower(
+        settings=settings,
+        clock=clock,
+        store=store,
+        catalog=catalog,
+        tail=JournalTail(folder / JOURNAL, store.seq_archived + 1),
+        metrics=Metrics(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from tickplant.cli import (
     about,
     books,
     doctor,
+    follow,
     gaps,
     indicators,
     load,
@@ -49,5 +50,18 @@ def _root() -> None:
     """Hold the commands together; it has no options of its own."""
 
 
-for group in (serve, load, replay, read, indicators, stats, books, gaps, tail, doctor, about):
+for group in (
+    serve,
+    follow,
+    load,
+    replay,
+    read,
+    indicators,
+    stats,
+    books,
+    gaps,
+    tail,
+    doctor,
+    about,
+):
     group.register(app)

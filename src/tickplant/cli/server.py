@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import ipaddress
 import signal
 import socket
@@ -25,12 +26,14 @@ from tickplant.feeds.contract import Feed
 from tickplant.feeds.runner import FeedRunner
 from tickplant.gateway.app import create_app
 from tickplant.gateway.ingest.routes import INGEST_PATH
+from tickplant.gateway.reader import create_reader_app
 from tickplant.gateway.stream.server import protocol_of
 from tickplant.model.errors import InvalidParameter, UserError
 
 if TYPE_CHECKING:
     from tickplant.compose import OpenPlant
     from tickplant.config import Settings
+    from tickplant.plant.follower import Follower
 
 CLOSE_S_MAX = 5
 """How long connections may take to end once the plant is told to stop, s."""
@@ -39,6 +42,9 @@ FEEDS_S_MAX = 5.0
 """How long feeds may take to end, s."""
 
 BACKLOG = 2048
+
+READER_SWITCH_S = 1e-4
+"""How long the threads of a reader may keep one another waiting, s: its queries are short."""
 
 
 class _Server(uvicorn.Server):
@@ -124,6 +130,37 @@ def serve(
         runner.run(_serve(opened, bound, feeds, on_ready, until))
 
 
+def serve_reads(
+    follower: Follower, bound: socket.socket, *, on_ready: Callable[[str], None]
+) -> None:
+    """Serve reads until SIGINT or SIGTERM. The caller stops `follower`."""
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    sys.setswitchinterval(READER_SWITCH_S)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_reads(follower, bound, on_ready))
+
+
+async def _serve_reads(
+    follower: Follower, bound: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    server = _Server(_config(create_reader_app(follower), follower.settings))
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal, stopping, server)
+    serving = asyncio.create_task(server.serve(sockets=[bound]), name="http")
+    waiting = asyncio.create_task(stopping.wait(), name="signals")
+    try:
+        await _first(asyncio.create_task(server.listening.wait()), serving)
+        _settle()
+        on_ready(url_of(bound))
+        await _first(waiting, serving)
+    finally:
+        server.should_exit = True
+        await serving
+        waiting.cancel()
+
+
 async def _serve(
     opened: OpenPlant,
     bound: socket.socket,
@@ -153,6 +190,7 @@ async def _serve(
     waits = {asyncio.create_task(stopping.wait(), name="signals"), serving}
     try:
         await _first(asyncio.create_task(server.listening.wait()), serving)
+        _settle()
         runner.start()
         url = url_of(bound)
         opened.lock.announce(url)
@@ -167,6 +205,15 @@ async def _serve(
         await serving
         for task in waits - {serving}:
             task.cancel()
+
+
+def _settle() -> None:
+    """Take what was loaded so far out of the garbage collector's sight.
+
+    It stays to the end, and looking through all of it stops every thread for some 50 ms, each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _first(*tasks: asyncio.Task[object]) -> None:

@@ -25,6 +25,7 @@ from tickplant.model.errors import TickplantError
 from tickplant.plant.plant import Plant
 
 MARK = "tickplant.mark"
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(slots=True)
@@ -85,7 +86,17 @@ class Door:
 
 def route_of(door: Door, gate: Gate) -> Route:
     """Return the Starlette route that serves a door."""
-    endpoint = _endpoint(door, gate)
+    return _route(door, _endpoint(door, gate))
+
+
+def reading_route(
+    door: Door, plant: Plant, readers: Readers, before: Callable[[], object]
+) -> Route:
+    """Return the route of a door that reads; `before` is called before each read."""
+    return _route(door, _reading(door, plant, readers, before))
+
+
+def _route(door: Door, endpoint: Endpoint) -> Route:
     return Route(door.path, endpoint, methods=[door.method], name=f"{door.method} {door.path}")
 
 
@@ -116,23 +127,28 @@ class ShortWay:
         await response(scope, receive, send)
 
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
 def _endpoint(door: Door, gate: Gate) -> Endpoint:
-    return _reading(door, gate) if door.read is not None else _serving(door, gate)
+    if door.read is not None:
+        return _reading(door, gate.plant, gate.readers)
+    return _serving(door, gate)
 
 
-def _reading(door: Door, gate: Gate) -> Endpoint:
+def _reading(
+    door: Door, plant: Plant, readers: Readers, before: Callable[[], object] = lambda: None
+) -> Endpoint:
     read = door.read
     assert read is not None
+
+    def answer(call: Call) -> Response:
+        before()
+        return read(call)
 
     async def endpoint(request: Request) -> Response:
         scope = request.scope
         scope[MARK].route = door.path
         raw_query = scope["query_string"].decode("latin-1")
         call = Call(
-            plant=gate.plant,
+            plant=plant,
             door=door,
             path=request.path_params,
             query=read_query(door.params, raw_query),
@@ -140,7 +156,7 @@ def _reading(door: Door, gate: Gate) -> Endpoint:
             path_asked=scope["path"],
             accept=request.headers.get("accept", ""),
         )
-        return await gate.readers.run(lambda: read(call))
+        return await readers.run(lambda: answer(call))
 
     return endpoint
 

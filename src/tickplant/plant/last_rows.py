@@ -78,12 +78,14 @@ class LastRows:
         """Bring the levels up to what was noted, if that is enough to be worth it."""
         if not self.is_due:
             return
-        levels = [*self._levels, newest_of_each(pa.Table.from_batches(self._noted))]
+        noted = self._noted  # more may be noted meanwhile
+        levels = [*self._levels, newest_of_each(pa.Table.from_batches(noted))]
         while len(levels) > 1 and 2 * levels[-1].num_rows >= levels[-2].num_rows:
             upper = levels.pop()
             levels[-1] = newest_of_each(pa.concat_tables([levels[-1], upper]))
         with self._lock:
-            self._levels, self._noted, self._cost = tuple(levels), (), 0
+            self._levels, self._noted = tuple(levels), self._noted[len(noted) :]
+            self._cost = sum(map(cost_of, self._noted))
 
     def read(self, numbers: Ints) -> tuple[pa.Table, Ints]:
         """Return (rows, unsure): the last rows of these instruments, rising, and who is not known.

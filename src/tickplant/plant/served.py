@@ -8,7 +8,8 @@
 What was in the store before is not read when the plant begins. Bars that a reader had to build
 from the store are offered and kept (`Offer`), so that each instrument is read once.
 
-The plant's thread changes it, any thread reads. State is changed and read under one short lock.
+The plant's thread changes it, any thread reads. State is changed and read under one short lock;
+rows may be noted by another thread than the one that folds.
 """
 
 from __future__ import annotations
@@ -188,18 +189,25 @@ class ServedCandles:
         """Bring the bars up to the last batch, except those that a watcher brings up itself."""
         for last in self.last_rows.values():
             last.fold()
-        groups: dict[tuple[str, int], list[tuple[Grid, _Kept]]] = {}
-        for (grid, basis), kept in self._kept.items():
-            if not kept.watched and kept.position < self._recent.position:
-                groups.setdefault((basis, kept.position), []).append((grid, kept))
-        for (basis, position), group in groups.items():
-            batches = self._recent.after(position, table_of(basis))
-            for states, (_, kept) in zip(
-                self._built(basis, batches, [grid for grid, _ in group]), group, strict=True
-            ):
+        with self.lock:  # more may be noted meanwhile
+            upto, waiting = self._recent.position, self._waiting()
+        for basis, kept, batches in waiting:
+            grids = [one.bars.grid for one in kept]
+            for states, one in zip(self._built(basis, batches, grids), kept, strict=True):
                 with self.lock:
-                    kept.bars.apply_states(states)
-                    kept.position = self._recent.position
+                    one.bars.apply_states(states)
+                    one.position = upto
+
+    def _waiting(self) -> list[tuple[str, list[_Kept], list[pa.RecordBatch]]]:
+        """Return (basis, bars, batches) of what has not been folded, alike ones together."""
+        groups: dict[tuple[str, int], list[_Kept]] = {}
+        for (_, basis), kept in self._kept.items():
+            if not kept.watched and kept.position < self._recent.position:
+                groups.setdefault((basis, kept.position), []).append(kept)
+        return [
+            (basis, kept, self._recent.after(position, table_of(basis)))
+            for (basis, position), kept in groups.items()
+        ]
 
     def _built(self, basis: str, batches: list[pa.RecordBatch], grids: list[Grid]) -> list[States]:
         if not batches:

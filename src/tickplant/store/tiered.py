@@ -460,6 +460,12 @@ class TieredStore:
         """Drop the days that are older than their table's retention; return how many files."""
         return self._upkeep.retain(now)
 
+    def refresh(self) -> None:
+        """Look again at an archive that another process owns; what it has leaves memory."""
+        with self._archive.lock:
+            if self._archive.refresh():
+                self.install()
+
     def status(self) -> StoreStatus:
         """Return the present state, at no cost worth mentioning."""
         views = dict(self._views)

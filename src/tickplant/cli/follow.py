@@ -1,0 +1,80 @@
+"""`tickplant follow`: the reads of a running plant from a process of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Annotated, Any, cast
+
+import typer
+
+from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.cli.serve import LOG_FORMATS, warn_open
+from tickplant.version import VERSION
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    command(
+        app,
+        "follow",
+        panel="Run",
+        takes=FOLDER,
+        summary="Serve the reads of a plant from another process.",
+        examples=(
+            "tickplant follow",
+            "tickplant follow --data ./market --port 9001",
+        ),
+    )(follow)
+
+
+def follow(
+    common: Common,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            show_default=False,
+            help="Address to listen on. Default: 127.0.0.1, this machine only.",
+        ),
+    ] = None,
+    port: Annotated[
+        str,
+        typer.Option(metavar="PORT", help="TCP port; 0 takes any free one."),
+    ] = "8001",
+    log_format: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="auto, human or json; auto is human on a terminal."),
+    ] = "auto",
+) -> int:
+    """Answer the routes that read, of the plant on the data folder, until Ctrl-C or SIGTERM.
+
+    It follows the plant's journal: what the plant has acknowledged is in the next answer, and
+    queries no longer wait while the plant accepts rows. Any number of readers may run.
+    """
+    settings = common.settings({"server.host": host, "server.port": port})
+    style = check_choice("--log-format", log_format, LOG_FORMATS)
+
+    from tickplant.cli import server  # noqa: PLC0415 - heavy
+    from tickplant.compose import open_follower  # noqa: PLC0415 - heavy
+    from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
+
+    set_up_logs(style=cast(Any, style))
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with server.open_socket(settings.server.host, settings.server.port) as bound:
+        if not server.is_loopback(bound):
+            warn_open(settings.server.host)
+        follower = open_follower(settings)
+        try:
+            server.serve_reads(follower, bound, on_ready=lambda url: _announce(common, url))
+        finally:
+            follower.stop()
+    return 0
+
+
+def _announce(common: Common, url: str) -> None:
+    if common.json:
+        print(json.dumps({"url": url, "pid": os.getpid(), "version": VERSION}), flush=True)
+        return
+    print(f"Tickplant {VERSION} reads   {url}   Ctrl-C stops it", flush=True)
