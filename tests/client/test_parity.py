@@ -30,6 +30,7 @@ SHARED = (
     "candles",
     "indicators",
     "latest",
+    "book",
     "quarantine",
     "gaps",
 )
@@ -92,7 +93,7 @@ def test_nothing_that_reads_rows_is_left_out() -> None:
         for name, method in vars(Client).items()
         if inspect.isfunction(method) and inspect.signature(method).return_annotation == "Rows"
     }
-    assert reading | {"latest"} == set(SHARED)
+    assert reading | {"latest", "book"} == set(SHARED)
 
 
 MINUTE = 60 * SECOND
@@ -143,6 +144,8 @@ ASKED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("latest", ("EURUSD",), {}),
     ("latest", (["EURUSD", "NASDAQ:AAPL", "eurusd "],), {}),
     ("latest", (["*"],), {}),
+    ("book", ("EURUSD",), {}),
+    ("book", ("EURUSD",), {"depth": 1, "bps": 20, "as_of": 8}),
     ("quarantine", (), {}),
     ("quarantine", (), {"reason": "price_not_positive", "table": "trades", "limit": 1}),
     ("quarantine", (), {"as_of": 6}),
