@@ -22,7 +22,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 from numpy.typing import NDArray
 
 from tickplant.books.updates import NONE, Updates
@@ -39,7 +39,7 @@ from tickplant.feeds.venues.contract import (
 )
 from tickplant.feeds.venues.kraken.names import canonical, canonical_of
 from tickplant.feeds.venues.kraken.parse import checked
-from tickplant.feeds.venues.kraken.wire import Crc
+from tickplant.feeds.venues.ladders import Form, cut_plain
 from tickplant.model.events import ASK, BID, BOOK, QUOTES, TRADES
 
 Texts = Annotated[list[str], Meta(min_length=3)]
@@ -47,13 +47,38 @@ Texts = Annotated[list[str], Meta(min_length=3)]
 
 
 class Data(Struct, gc=False):
-    """What a ticker or a part of a book says: `a` and `b` are of both."""
+    """What a ticker says: price, whole lots and size of the best offer and bid."""
 
-    a: list[Texts | str | int] = []
-    b: list[Texts | str | int] = []
-    all_asks: list[Texts] | None = msgspec.field(default=None, name="as")
-    all_bids: list[Texts] | None = msgspec.field(default=None, name="bs")
-    c: str | list[str] | None = None
+    a: list[str | int] = []
+    b: list[str | int] = []
+
+
+_NOTHING = Raw(b"[]")
+
+
+class Part(Struct, gc=False):
+    """A part of an update of a book: levels that changed, and the checksum."""
+
+    a: Raw = _NOTHING
+    b: Raw = _NOTHING
+    c: str = ""
+
+
+class Whole(Struct, gc=False):
+    """All levels of a book."""
+
+    asks: Raw = msgspec.field(name="as")
+    bids: Raw = msgspec.field(name="bs")
+
+
+class BookMessage(Struct, array_like=True, gc=False):
+    """A book: one part or two, then channel and pair."""
+
+    id: int
+    part: Part
+    second: Part | str
+    third: str
+    fourth: str | None = None
 
 
 class Event(Struct, rename="camel"):
@@ -66,8 +91,14 @@ class Event(Struct, rename="camel"):
     error_message: str = ""
 
 
-Message = Annotated[list[int | str | Data | list[Texts | str]], Meta(min_length=4, max_length=5)]
+Message = Annotated[list[int | str | Data | list[Texts | str]], Meta(min_length=4, max_length=4)]
 _decode = msgspec.json.Decoder(Message | Event).decode
+_book = msgspec.json.Decoder(BookMessage).decode
+_whole = msgspec.json.Decoder(tuple[int, Whole, str, str]).decode
+_ladder = msgspec.json.Decoder(list[Texts]).decode
+_LADDER = Form(b'["","",""]', b'[]"', 3)
+_SIDES = np.array([ASK, BID], np.int8)
+_LIST = ord("[")
 
 _CHANNELS: dict[str, Channel] = {
     "trade": "trades",
@@ -87,20 +118,10 @@ class _Quotes:
 
 
 @dataclass(slots=True)
-class _Books:
-    symbols: list[str] = field(default_factory=list)
-    ts_recv: list[int] = field(default_factory=list)
-    snapshot: list[bool] = field(default_factory=list)
-    checksum: list[int] = field(default_factory=list)
-    counts: list[tuple[int, int]] = field(default_factory=list)
-    levels: list[list[str]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Read:
     trades: list[tuple[str, list[str]]] = field(default_factory=list)
     quotes: _Quotes = field(default_factory=_Quotes)
-    books: _Books = field(default_factory=_Books)
+    books: list[Frame] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
 
@@ -109,6 +130,7 @@ class LegacyParser:
 
     def __init__(self, depth: int = 1000) -> None:
         self._depth = depth
+        self._name = f"book-{depth}"
         self._decimals: dict[str, tuple[int, int]] = {}
 
     def receive(self, frames: Sequence[Frame]) -> Received:
@@ -122,7 +144,11 @@ class LegacyParser:
     ) -> tuple[dict[str, pa.RecordBatch], Updates | None, list[Event]]:
         found = _Read()
         for frame in frames:
-            _sort(frame, self._depth, found)
+            data = frame.data
+            if b'"book-' in data and data[0] == _LIST:
+                found.books.append(frame)
+            else:
+                _sort(frame, found)
         rows = {}
         if found.trades:
             rows[TRADES] = _trade_rows(found.trades)
@@ -130,55 +156,63 @@ class LegacyParser:
             rows[QUOTES] = _quote_rows(found.quotes)
         return rows, self._books(found.books), found.events
 
-    def _books(self, books: _Books) -> Updates | None:
-        if not books.symbols:
+    def _books(self, frames: list[Frame]) -> Updates | None:
+        if not frames:
             return None
-        self._note_decimals(books)
-        counts = np.array(books.counts, np.int64)
-        totals = counts.sum(axis=1)
-        symbols = canonical_of(books.symbols)
-        price, size = (_numbers([level[at] for level in books.levels]) for at in (0, 1))
+        messages = [_book(frame.data) for frame in frames]
+        parts = [one.part if one.fourth is None else _merged(one) for one in messages]
+        symbols = canonical_of(_pairs(messages, self._name))
+        snapshot = np.array([part.c == "" for part in parts], np.bool_)
+        for place in np.flatnonzero(snapshot).tolist():
+            parts[place], snapshot[place] = _all_of(frames[place].data, parts[place])
+        ladders = [ladder for part in parts for ladder in (part.a, part.b)]
+        numbers, counts = _levels(ladders)
+        totals = counts.reshape(-1, 2).sum(axis=1)
+        self._note_decimals(symbols, numbers, totals)
+        price, size = (numbers.take(_third(numbers, at)).cast(pa.float64()) for at in (0, 1))
         found = make_updates(
             symbols,
-            _book_times(books, totals),
-            books.snapshot,
+            _book_times(frames, totals, numbers),
+            snapshot.tolist(),
             totals.tolist(),
-            np.tile(np.array([ASK, BID], np.int8), len(symbols)).repeat(counts.reshape(-1)),
-            price,
-            size,
+            np.tile(_SIDES, len(symbols)).repeat(counts),
+            price.to_numpy(),
+            size.to_numpy(),
         )
         assert found is not None
-        return checked(found, np.array(books.checksum), self._decimals.get, self._depth)
+        return checked(found, _checksums(parts), self._decimals.get, self._depth)
 
-    def _note_decimals(self, books: _Books) -> None:
+    def _note_decimals(
+        self, symbols: list[str], numbers: pa.StringArray, totals: NDArray[np.int64]
+    ) -> None:
         """Learn the decimals of a pair from its first level: every number has all of them."""
-        start = 0
-        for name, (asks, bids) in zip(books.symbols, books.counts, strict=True):
-            if asks + bids and (symbol := canonical(name)) not in self._decimals:
-                price, size = (len(text.partition(".")[2]) for text in books.levels[start][:2])
+        if self._decimals.keys() >= set(symbols):
+            return
+        firsts = 3 * (np.cumsum(totals) - totals)
+        for symbol, first, total in zip(symbols, firsts.tolist(), totals.tolist(), strict=True):
+            if total and symbol not in self._decimals:
+                told = (numbers[at].as_py().partition(".")[2] for at in (first, first + 1))
+                price, size = map(len, told)
                 self._decimals[symbol] = min(price, 30), min(size, 30)
-            start += asks + bids
 
 
-def _sort(frame: Frame, depth: int, found: _Read) -> None:
+def _sort(frame: Frame, found: _Read) -> None:
     """Put a message to its likes. Raises `ValueError` for one that is none of them."""
     message = _decode(frame.data)
     if isinstance(message, Event):
         found.events.append(message)
         return
-    name, pair, data = message[-2], message[-1], message[1]
+    _, data, name, pair = message
     if not isinstance(name, str) or not isinstance(pair, str):
         raise ValueError("a message must end with its channel and its pair")
-    if name == f"book-{depth}":
-        _sort_book(found.books, pair, message[1:-2], frame.ts_recv)
-    elif name == "trade" and isinstance(data, list):
+    if name == "trade" and isinstance(data, list):
         found.trades += [(pair, _trade(trade)) for trade in data]
     elif name == "ticker" and isinstance(data, Data):
         _sort_quote(found.quotes, pair, frame.ts_recv, _best(data))
     elif name == "spread" and isinstance(data, list) and len(data) == 5:
         _sort_quote(found.quotes, pair, cast(str, data[2]), (data[0], data[3], data[1], data[4]))
     else:
-        raise ValueError(f"channel {name!r} is none of trade, ticker, spread, book-{depth}")
+        raise ValueError(f"channel {name!r} is none of trade, ticker, spread, book")
 
 
 def _trade(trade: object) -> list[str]:
@@ -199,50 +233,80 @@ def _sort_quote(quotes: _Quotes, pair: str, ts: str | int, prices: tuple[Any, ..
     quotes.prices.append(cast(tuple[str, str, str, str], prices))
 
 
-def _sort_book(books: _Books, pair: str, parts: Sequence[object], ts_recv: int) -> None:
-    asks: list[list[str]] = []
-    bids: list[list[str]] = []
-    checksum = NONE
-    snapshot = False
-    for part in parts:
-        if not isinstance(part, Data):
-            raise ValueError("a book must be an object")
-        snapshot = snapshot or part.all_asks is not None or part.all_bids is not None
-        asks += part.all_asks or cast(list[list[str]], part.a)
-        bids += part.all_bids or cast(list[list[str]], part.b)
-        if part.c is not None:
-            checksum = msgspec.convert(part.c, Crc, strict=False)
-    for level in (*asks, *bids):
-        if not isinstance(level, list):
-            raise ValueError(f"level: {level!r} is no list of price, size and time")
-    books.symbols.append(pair)
-    books.ts_recv.append(ts_recv)
-    books.snapshot.append(snapshot)
-    books.checksum.append(checksum)
-    books.counts.append((len(asks), len(bids)))
-    books.levels += asks
-    books.levels += bids
+def _pairs(messages: list[BookMessage], name: str) -> list[str]:
+    """Return the pair of each message about a book of the channel `name`."""
+    found = [one.third if one.fourth is None else one.fourth for one in messages]
+    channels = {one.second if one.fourth is None else one.third for one in messages}
+    if channels != {name}:
+        raise ValueError(f"channels {channels} are not {name}")
+    return found
+
+
+def _merged(message: BookMessage) -> Part:
+    """Return the two parts of a message as one."""
+    one, other = message.part, message.second
+    if isinstance(other, str):
+        raise ValueError("a book of five parts must have two sides")
+    return Part(a=_one_of(one.a, other.a), b=_one_of(one.b, other.b), c=one.c or other.c)
+
+
+def _all_of(data: bytes, part: Part) -> tuple[Part, bool]:
+    """Return the part of a message without a checksum, and whether it is the whole book."""
+    if part.a is not _NOTHING or part.b is not _NOTHING:
+        return part, False
+    whole = _whole(data)[1]
+    return Part(a=whole.asks, b=whole.bids), True
+
+
+def _one_of(one: Raw, other: Raw) -> Raw:
+    if one is not _NOTHING and other is not _NOTHING:
+        raise ValueError("a side of a book comes twice")
+    return other if one is _NOTHING else one
+
+
+def _checksums(parts: list[Part]) -> NDArray[np.int64]:
+    """Return the checksum of each part. Raises `ValueError` where one is no number of 32 bits."""
+    texts = pa.array([part.c or None for part in parts], pa.string())
+    found = np.asarray(texts.cast(pa.int64()).fill_null(NONE).to_numpy())
+    if found.max() >= 1 << 32 or found.min() < NONE:
+        raise ValueError(f"c: {found.min()} to {found.max()} are not all numbers of 32 bits")
+    return found
+
+
+def _levels(ladders: list[Raw]) -> tuple[pa.StringArray, NDArray[np.int64]]:
+    """Return price, size and time of all levels, as they are written, and how many each has."""
+    try:
+        return cut_plain(ladders, _LADDER)
+    except ValueError:  # a level that was published again, or one that is wrong
+        found = [_ladder(ladder) for ladder in ladders]
+        texts = [text for ladder in found for level in ladder for text in level[:3]]
+        return pa.array(texts, pa.string()), np.array([len(one) for one in found], np.int64)
+
+
+def _third(numbers: pa.StringArray, first: int) -> pa.Array:
+    return pa.array(np.arange(first, len(numbers), 3))
 
 
 def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
     return np.asarray(pa.array(texts, pa.string()).cast(pa.float64()).to_numpy())
 
 
-def _times(texts: Sequence[str]) -> NDArray[np.int64]:
+def _times(texts: Sequence[str] | pa.Array) -> NDArray[np.int64]:
     """Return seconds since the epoch with decimals as ns."""
     digits = pa.array(texts, pa.string()).cast(_NS)
     halves = np.frombuffer(digits.buffers()[1], np.int64, 2 * len(digits))
     return halves[::2].copy()
 
 
-def _book_times(books: _Books, totals: NDArray[np.int64]) -> NDArray[np.int64]:
+def _book_times(
+    frames: list[Frame], totals: NDArray[np.int64], numbers: pa.StringArray
+) -> NDArray[np.int64]:
     """Return when each message was: the time of its youngest level, else when it came."""
-    times = np.array(books.ts_recv, np.int64)
+    times = np.array([frame.ts_recv for frame in frames], np.int64)
     some = totals > 0
     if some.any():
-        starts = (np.cumsum(totals) - totals)[some]
-        levels = _times([level[2] for level in books.levels])
-        times[some] = np.maximum.reduceat(levels, starts)
+        levels = _times(numbers.take(_third(numbers, 2)))
+        times[some] = np.maximum.reduceat(levels, (np.cumsum(totals) - totals)[some])
     return times
 
 

@@ -22,6 +22,7 @@ from tickplant.feeds.venues.columns import make_rows, make_updates, read_times
 from tickplant.feeds.venues.contract import Frame
 from tickplant.feeds.venues.kraken import wire
 from tickplant.feeds.venues.kraken.names import canonical_of
+from tickplant.feeds.venues.ladders import Form, cut_plain
 from tickplant.model.events import ASK, BID, BOOK, QUOTES, TRADES
 
 Decimals = Callable[[str], tuple[int, int] | None]
@@ -31,7 +32,12 @@ Other = wire.Instrument | wire.HeartbeatMessage | wire.Status | wire.Acknowledge
 
 _message = msgspec.json.Decoder(wire.Message).decode
 _answer = msgspec.json.Decoder(wire.Acknowledgement).decode
+_ladder = msgspec.json.Decoder(list[wire.Level]).decode
+_LADDER = Form(b'{"price":,"qty":}', b'{}[]":priceqty', 2)
 _SIDES = np.array([BID, ASK], np.int8)
+
+FEW = 32
+"""So few ladders are read sooner one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,19 @@ class TradesRead:
     ids: list[int]
     ts: NDArray[np.int64]
     rows: pa.RecordBatch
+
+
+@dataclass(slots=True)
+class _Tickers:
+    of: list[wire.TickerData] = field(default_factory=list)
+    came: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Books:
+    of: list[wire.BookData] = field(default_factory=list)
+    snapshot: list[bool] = field(default_factory=list)
+    came: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -80,27 +99,26 @@ def table_of(data: bytes) -> str:
 
 def read(frames: Sequence[Frame], *, decimals: Decimals, depth: int) -> Read:
     """Read frames. Raises one of `venues.columns.UNREADABLE` where any cannot be read."""
-    books: list[tuple[wire.Book, int]] = []
-    trades: list[wire.TradeData] = []
-    tickers: list[tuple[wire.Ticker, int]] = []
-    found = Read()
-    for data, at in ((frame.data, frame.ts_recv) for frame in frames):
-        message = decode(data)
-        kind = type(message)
-        if kind is wire.Book:
-            books.append((cast(wire.Book, message), at))
-        elif kind is wire.Trade:
-            trades += cast(wire.Trade, message).data
-        elif kind is wire.Ticker:
-            tickers.append((cast(wire.Ticker, message), at))
+    books, tickers, trades, found = _Books(), _Tickers(), list[wire.TradeData](), Read()
+    for frame in frames:
+        message = decode(frame.data)
+        if isinstance(message, wire.Book):
+            books.of += message.data
+            books.snapshot += [message.type == "snapshot"] * len(message.data)
+            books.came += [frame.ts_recv] * len(message.data)
+        elif isinstance(message, wire.Trade):
+            trades += message.data
+        elif isinstance(message, wire.Ticker):
+            tickers.of += message.data
+            tickers.came += [frame.ts_recv] * len(message.data)
         else:
-            found.others.append(cast(Other, message))
+            found.others.append(message)
     if trades:
         found.trades = _trades(trades)
-    if tickers:
-        found.quotes = _quotes([(one, at) for message, at in tickers for one in message.data])
-    if books:
-        found.books = _books(books, decimals, depth)
+    if tickers.of:
+        found.quotes = _quotes(tickers)
+    if books.of:
+        found.books = _updates(books, decimals, depth)
     return found
 
 
@@ -119,18 +137,16 @@ def _trades(trades: list[wire.TradeData]) -> TradesRead:
     return TradesRead(symbols, ids, ts, make_rows(TRADES, len(trades), columns))
 
 
-def _quotes(tickers: list[tuple[wire.TickerData, int]]) -> pa.RecordBatch | None:
-    if not tickers:
-        return None
+def _quotes(tickers: _Tickers) -> pa.RecordBatch:
     columns = {
-        "symbol": canonical_of([one.symbol for one, _ in tickers]),
-        "ts_event": _times([one.timestamp for one, _ in tickers], [at for _, at in tickers]),
-        "bid_price": [one.bid or None for one, _ in tickers],
-        "bid_size": [one.bid_qty or None for one, _ in tickers],
-        "ask_price": [one.ask or None for one, _ in tickers],
-        "ask_size": [one.ask_qty or None for one, _ in tickers],
+        "symbol": canonical_of([one.symbol for one in tickers.of]),
+        "ts_event": _times([one.timestamp for one in tickers.of], tickers.came),
+        "bid_price": [one.bid or None for one in tickers.of],
+        "bid_size": [one.bid_qty or None for one in tickers.of],
+        "ask_price": [one.ask or None for one in tickers.of],
+        "ask_size": [one.ask_qty or None for one in tickers.of],
     }
-    return make_rows(QUOTES, len(tickers), columns)
+    return make_rows(QUOTES, len(tickers.of), columns)
 
 
 def _times(texts: list[str | None], otherwise: Iterable[int]) -> NDArray[np.int64]:
@@ -141,27 +157,35 @@ def _times(texts: list[str | None], otherwise: Iterable[int]) -> NDArray[np.int6
     return np.array([at if t is None else read_times([t])[0] for t, at in pairs], np.int64)
 
 
-def _books(messages: list[tuple[wire.Book, int]], decimals: Decimals, depth: int) -> Updates | None:
-    books = [(book, message.type, at) for message, at in messages for book in message.data]
-    levels: list[wire.Level] = []
-    counts: list[int] = []
-    for book, _, _ in books:
-        levels += book.bids
-        levels += book.asks
-        counts += (len(book.bids), len(book.asks))
+def _updates(books: _Books, decimals: Decimals, depth: int) -> Updates:
+    ladders = [ladder for book in books.of for ladder in (book.bids, book.asks)]
+    levels, counts = _levels(ladders)
     found = make_updates(
-        canonical_of([book.symbol for book, _, _ in books]),
-        _times([book.timestamp for book, _, _ in books], (at for _, _, at in books)),
-        [kind == "snapshot" for _, kind, _ in books],
-        np.array(counts).reshape(-1, 2).sum(axis=1).tolist(),
-        np.tile(_SIDES, len(books)).repeat(counts),
-        [level.price for level in levels],
-        [level.qty for level in levels],
+        canonical_of([book.symbol for book in books.of]),
+        _times([book.timestamp for book in books.of], books.came),
+        books.snapshot,
+        counts.reshape(-1, 2).sum(axis=1).tolist(),
+        np.tile(_SIDES, len(books.of)).repeat(counts),
+        levels[:, 0],
+        levels[:, 1],
     )
-    if found is None:
-        return None
-    checksum = np.array([book.checksum for book, _, _ in books], np.int64)
+    assert found is not None
+    checksum = np.array([book.checksum for book in books.of], np.int64)
     return checked(found, checksum, decimals, depth)
+
+
+def _levels(ladders: list[msgspec.Raw]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return price and size of the levels of ladders, and how many each has."""
+    if len(ladders) > FEW:
+        try:
+            numbers, counts = cut_plain(ladders, _LADDER)
+            return np.asarray(numbers.cast(pa.float64())).reshape(-1, 2), counts
+        except (ValueError, pa.ArrowInvalid):
+            pass  # it is written another way, or wrongly, which is told below
+    found = [_ladder(ladder) for ladder in ladders]
+    levels = [number for ladder in found for one in ladder for number in (one.price, one.qty)]
+    counts = np.array([len(ladder) for ladder in found], np.int64)
+    return np.array(levels, np.float64).reshape(-1, 2), counts
 
 
 def checked(books: Updates, checksum: NDArray[np.int64], decimals: Decimals, depth: int) -> Updates:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Crc = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -33,11 +33,14 @@ class Level(Struct, gc=False):
 
 
 class BookData(Struct, gc=False):
-    """Levels of one book that have changed, or all of it; and the CRC32 of it behind them."""
+    """Levels of one book that have changed, or all of it; and the CRC32 of it behind them.
+
+    The levels are read later, those of many messages at once.
+    """
 
     symbol: str
-    bids: list[Level]
-    asks: list[Level]
+    bids: Raw
+    asks: Raw
     checksum: Crc
     timestamp: str | None = None
 
