@@ -13,6 +13,8 @@ NOW = 1_715_092_300_000_000_000
 LONG = "x" * 5_000
 TRADE = {"symbol": "ACME", "price": 1.0}
 QUOTE = {"symbol": "ACME", "bid_price": 1.0, "ask_price": 2.0}
+STAT = {"symbol": "ACME", "name": "open_interest", "value": 1.0}
+GOOD = {"trades": TRADE, "quotes": QUOTE, "stats": STAT}
 ELSEWHERE = {"symbol_unknown", "ts_event_missing"}
 """Reasons that depend on more than the row: the instruments known, and that it is in a file."""
 
@@ -44,6 +46,11 @@ def rows() -> list[tuple[str, dict[str, object], float]]:
     add("ts_event", 1_715_092_300)
     add("ts_event", NOW + 10**12)
     add("side", "up")
+    for field, value in (
+        ("name", 5), ("name", "Open interest"), ("name", None), ("value", "many"), ("value", None),
+        ("value", "nan"), ("value", -1), ("value", 1e9),
+    ):  # fmt: skip
+        bad.append(("stats", {**STAT, field: value}, 0.0))
     bad.append(("trades", {"symbol": "ACME"}, 0.0))
     bad.append(("quotes", {"symbol": "ACME", "bid_price": 0}, 0.0))
     return bad
@@ -67,7 +74,7 @@ def test_reasons_of_the_reference_are_those_that_rows_get(documented: set[str]) 
     good = json.dumps({"symbol": "ACME", "price": 1.0})
     seen = set(ELSEWHERE) | reasons_of("trades", f'{good}\n{{"symbol": \n'.encode())
     for table, row, price_min in rows():
-        good = json.dumps(TRADE if table == "trades" else QUOTE)
+        good = json.dumps(GOOD[table])
         found = reasons_of(table, f"{good}\n{json.dumps(row)}\n".encode(), price_min)
         assert found, row
         seen |= found

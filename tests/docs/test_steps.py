@@ -35,6 +35,7 @@ GUIDES = (
     "indicators",
     "gaps",
     "poll-prices",
+    "statistics",
 )
 NEEDED = ("bash", "curl")
 

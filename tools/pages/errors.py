@@ -53,6 +53,12 @@ REASONS: dict[str, str] = {
     "ts_in_future": "The time is more than `checks.future_s_max` ahead of the plant's clock.",
     "ts_event_missing": "A row of an imported file has no time.",
     "price_missing": "A trade has no price.",
+    "name_missing": "A statistic has no name.",
+    "value_missing": "A statistic has no value.",
+    "value_not_finite": "The value of a statistic is not a finite number.",
+    "value_negative": "A statistic that cannot be below 0 (open interest, volume) is.",
+    "value_too_large": "Open interest is above `checks.open_interest_max`, or a volume above "
+    "`checks.size_max`.",
     "quote_empty": "A quote has neither a bid nor an ask price, or both are 0.",
 }
 """What the reasons mean that are not made from the name of a field."""
@@ -100,7 +106,7 @@ def _row(one: type[TickplantError]) -> tuple[str, str, str, str]:
 def reasons() -> Iterator[tuple[str, str]]:
     """Yield every reason code with its meaning."""
     yield from REASONS.items()
-    for name in dict.fromkeys([*FIELDS["trades"], *FIELDS["quotes"]]):
+    for name in dict.fromkeys([*FIELDS["trades"], *FIELDS["quotes"], *FIELDS["stats"]]):
         if f"{name}_invalid" not in REASONS:
             yield f"{name}_invalid", f"`{name}` holds a value of another kind than it should."
     for name in _PRICES:
