@@ -272,7 +272,12 @@ def _build_feed(
         await asyncio.to_thread(kept.keep, plan.name, plan.streams, streams)
 
     world = FeedWorld(
-        clock=clock, limits=limits, find_gaps=find_gaps, books=plant.settings.books, keep=keep
+        clock=clock,
+        limits=limits,
+        find_gaps=find_gaps,
+        books=plant.settings.books,
+        book_broken=plant.metrics.book_broken,
+        keep=keep,
     )
     return VenueFeed(plan.name, venue, kept.apply(plan.name, plan.streams), world, plan.channels)
 

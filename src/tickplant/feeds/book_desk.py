@@ -26,8 +26,9 @@ any more; under the rules of Binance both may be handed over.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -44,6 +45,8 @@ from tickplant.config import BookSettings
 from tickplant.feeds.book_rows import BookRows
 from tickplant.feeds.venues.contract import BookSource, Venue
 from tickplant.model.times import INT64_MIN
+
+_LOG = logging.getLogger(__name__)
 
 WAITING_MAX = 2_000
 """Messages of a book that are kept while its snapshot is awaited, more than three minutes at ten a
@@ -136,7 +139,7 @@ class BookCounts:
 class BookDesk:
     """All the books of one feed. Not for several threads at once.
 
-    `source` is the venue's `book_source`.
+    `source` is the venue's `book_source`; `note` is told of every book that breaks.
     """
 
     def __init__(
@@ -144,6 +147,7 @@ class BookDesk:
         rule: str,
         source: BookSource,
         settings: BookSettings | None = None,
+        note: Callable[[Broken], object] | None = None,
     ) -> None:
         settings = BookSettings() if settings is None else settings
         self._rule: Rule = RULES[rule]
@@ -158,11 +162,17 @@ class BookDesk:
         self._wanted: dict[str, None] = {}
         self._broken: list[Broken] = []
         self._counts = BookCounts()
+        self._note = note
 
     @classmethod
-    def of_venue(cls, venue: Venue, settings: BookSettings | None = None) -> BookDesk:
+    def of_venue(
+        cls,
+        venue: Venue,
+        settings: BookSettings | None = None,
+        note: Callable[[Broken], object] | None = None,
+    ) -> BookDesk:
         """Return a desk for the books of a venue."""
-        return cls(venue.book_rule, venue.book_source, settings)
+        return cls(venue.book_rule, venue.book_source, settings, note)
 
     # -- what the supervisor calls -----------------------------------------------------------------
 
@@ -371,6 +381,10 @@ class BookDesk:
         self._counts.broken[broken.reason] += 1
         if kept.intact:
             self._broken.append(broken)
+            if broken.reason != "lost":
+                _LOG.warning("the book of %s: %s, %s", *broken[:3])
+            if self._note is not None:
+                self._note(broken)
         kept.intact, kept.asked = False, False
         kept.last, kept.anchored = NONE, False
         kept.book.clear()

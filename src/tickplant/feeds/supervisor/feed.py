@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from tickplant.config import BookSettings
-from tickplant.feeds.book_desk import BookDesk
+from tickplant.feeds.book_desk import BookDesk, Broken
 from tickplant.feeds.contract import Clock, Sink, Sleep
 from tickplant.feeds.supervisor.backoff import Jitter
 from tickplant.feeds.supervisor.board import Board
@@ -55,6 +55,7 @@ class World:
     limits: SharedLimits = field(default_factory=SharedLimits)
     find_gaps: FindGaps | None = None
     books: BookSettings = field(default_factory=BookSettings)
+    book_broken: Callable[[str, str], object] | None = None
     tap: Tap | None = None
     keep: Callable[[Sequence[Stream]], Awaitable[None]] | None = None
 
@@ -118,7 +119,7 @@ class VenueFeed:
             self._open_http()
             parts = Parts(
                 self.name, self._wiring, self.board, self._http,
-                lambda: BookDesk.of_venue(self._venue, world.books), world.jitter,
+                lambda: BookDesk.of_venue(self._venue, world.books, self._note_book), world.jitter,
                 self._look_for_gaps,
             )  # fmt: skip
             run = Run(parts, sink)
@@ -131,6 +132,10 @@ class VenueFeed:
             await self._close_http()
             self.board.set(list(self.board.streams), "down", "the feed is not running")
             self.board.lines.clear()
+
+    def _note_book(self, broken: Broken) -> None:
+        if self._world.book_broken is not None:
+            self._world.book_broken(self.name, broken.reason)
 
     def _open_http(self) -> None:
         url, world = self._venue.http_url, self._world
