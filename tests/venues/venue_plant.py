@@ -19,6 +19,7 @@ from typing import Any
 from plant_kit import open_plant
 from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.supervisor.feed import VenueFeed, World
+from tickplant.feeds.supervisor.tap import Tap
 from tickplant.feeds.venues.contract import Stream, Venue
 from tickplant.plant.plant import Plant
 from venues.venue_kit import FakeVenue, VenueOpFailed
@@ -92,7 +93,11 @@ async def _run(runner: FeedRunner, fake: FakeVenue, ended: asyncio.Event) -> Non
 
 @contextmanager
 def venue_plant(
-    folder: Path, fake: FakeVenue, venue: Venue, streams: Sequence[Stream]
+    folder: Path,
+    fake: FakeVenue,
+    venue: Venue,
+    streams: Sequence[Stream],
+    tap: Tap | None = None,
 ) -> Iterator[VenueScene]:
     with open_plant(folder, time.time_ns, log__sync="none") as plant:  # type: ignore[arg-type]
 
@@ -102,7 +107,7 @@ def venue_plant(
         def sleep(seconds: float) -> Any:
             return asyncio.sleep(seconds / FASTER)
 
-        world = World(time.time_ns, sleep, jitter=lambda: 0.5, find_gaps=find)
+        world = World(time.time_ns, sleep, jitter=lambda: 0.5, find_gaps=find, tap=tap)
         feed = VenueFeed("fake", venue, streams, world)
         runner = FeedRunner(
             [feed], plant.submit, clock=time.time_ns, tell=plant.tell, shown_of=plant.feed_facts
