@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from plant_kit import open_plant
+from tickplant.candles.grid import Grid
+from tickplant.candles.interval import parse_interval
 from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.supervisor.feed import VenueFeed, World
 from tickplant.feeds.supervisor.limits import SharedLimits
 from tickplant.feeds.venues.contract import Stream
+from tickplant.plant.feed_notes import Judged, Note
 from tickplant.plant.plant import Plant
-from toy_venue import ToyServer, ToyVenue
+from toy_venue import ToyHistory, ToyServer, ToyVenue
 from virtual_time import NOW, VirtualLoop, run_virtual
 
 WAIT_S = 20
@@ -45,6 +48,11 @@ class Scene:
     venue: ToyVenue
     feed: VenueFeed
     runner: FeedRunner
+    world: World
+
+    def shown(self, symbol: str, channel: str) -> dict[str, Any]:
+        streams = self.feed.shown_streams(self.loop.clock())
+        return next(s for s in streams if (s["symbol"], s["channel"]) == (symbol, channel))
 
     def gaps(self) -> list[dict[str, Any]]:
         """Return the ledger: id, symbol (None for the feed), start, end, cause, status, events."""
@@ -55,6 +63,17 @@ class Scene:
     def stored(self, symbol: str) -> list[dict[str, Any]]:
         found = self.plant.registry.find(symbol, "TOY")
         return [] if found is None else self.plant.history.trades(found).to_pylist()
+
+    def states(self, symbol: str, interval: str) -> list[str]:
+        """Return the states of the bars of a symbol."""
+        return [bar["state"] for bar in self.bars(symbol, interval)]
+
+    def bars(self, symbol: str, interval: str) -> list[dict[str, Any]]:
+        found = self.plant.registry.find(symbol, "TOY")
+        assert found is not None
+        grid = Grid(parse_interval(interval))
+        table = self.plant.history.candles(found, grid, fill="previous", start=NOW).table
+        return table.to_pylist()
 
     async def settle(self, seconds: float = 0.5) -> None:
         await asyncio.sleep(seconds)
@@ -85,10 +104,15 @@ def play(
     jitter: Callable[[], float] = lambda: 0.5,
     history: bool = True,
     begin_s: float = 0.0,
+    tap: Any = None,
+    notices: bool = False,
     **facts: Any,
 ) -> Any:
-    """Open a plant, run a feed of these streams, act, stop; return what `act` returned."""
-    asked = Asked()
+    """Open a plant, run a feed of these streams, act, stop; return what `act` returned.
+
+    With `notices` return what the feed said of its judgement.
+    """
+    asked, judged = Asked(), []
     with shared_folder(folder) as (plant, loops):
 
         async def main(loop: VirtualLoop) -> Any:
@@ -97,8 +121,6 @@ def play(
             server = ToyServer(loop.clock)
             venue = ToyVenue(server, **facts)
             if history:
-                from toy_venue import ToyHistory
-
                 venue.history = ToyHistory(server)
 
             async def find() -> Any:
@@ -106,23 +128,30 @@ def play(
 
             world = World(
                 loop.clock, jitter=jitter, connector=server, open_client=server.client,
-                limits=SharedLimits(), find_gaps=find,
+                limits=SharedLimits(), find_gaps=find, tap=tap,
             )  # fmt: skip
             feed = VenueFeed("toy", venue, streams, world)
+
+            def tell(note: Note) -> Future[int | None]:
+                if isinstance(note, Judged):
+                    judged.append(note.facts)
+                return asked.note(plant.tell(note))
+
             runner = FeedRunner(
                 [feed], lambda s: asked.note(plant.submit(s)), clock=loop.clock,
-                tell=lambda n: asked.note(plant.tell(n)), shown_of=plant.feed_facts,
+                tell=tell, shown_of=plant.feed_facts,
                 jitter=jitter, stall_s=30.0,
             )  # fmt: skip
             runner.start()
             beating = asyncio.create_task(server.beat_always())
             try:
-                return await act(Scene(loop, plant, server, venue, feed, runner))
+                return await act(Scene(loop, plant, server, venue, feed, runner, world))
             finally:
                 beating.cancel()
                 await runner.stop()
 
-        return run_virtual(main, asked.wait)
+        returned = run_virtual(main, asked.wait)
+    return judged if notices else returned
 
 
 def streams_of(*symbols: str, channels: Sequence[str] = ("trades", "quotes")) -> list[Stream]:

@@ -150,6 +150,7 @@ class ToyConnection:
     def __init__(self, server: ToyServer, number: int) -> None:
         self.server, self.number = server, number
         self.streams: set[tuple[str, str]] = set()
+        self.begun: set[tuple[str, str]] = set()
         self.sent: list[Any] = []
         self.stalled = self.closed = False
         self.answered: int | None = None
@@ -259,12 +260,23 @@ class ToyServer:
         if table == "trades":
             row |= {"id": f"{symbol}-{n}"}
             self.truth.append(row)
-        if symbol in self.skips and table == "trades":
-            self.skips.discard(symbol)
-            return
         for connection in list(self.connections.values()):
             if key in connection.streams:
+                if symbol in self.skips and key in connection.begun:
+                    continue  # what is left out first, on a connection, no number can tell
+                connection.begun.add(key)
                 connection.push({"op": table, "n": n, **row})
+
+    def count(self, table: str, symbol: str, n: int) -> None:
+        """Let the next event of a stream have the number behind `n`."""
+        self._n[symbol, table] = n
+
+    def skip(self, symbol: str) -> None:
+        """Let a trade happen that no connection is told of, and one behind it that is."""
+        self.skips.add(symbol)
+        self.event("trades", symbol, price=1.5, size=1.0, ts_event=self.clock() - 1)
+        self.skips.discard(symbol)
+        self.trade(symbol, 1.6)
 
     def trade(self, symbol: str, price: float = 1.0) -> None:
         self.event("trades", symbol, price=price, size=1.0)

@@ -316,7 +316,11 @@ class CoverageBook:
         names = ("feed", "instrument", "start")
         for feed, number, start in zip(*(begins.column(n).to_pylist() for n in names), strict=True):
             if number and self._is_known(number, but=feed):
-                found.append(Touched(np.array([number], np.int64), start, self.wide[feed].reach))
+                # The gaps of the feed touch an instrument from the moment that it serves it.
+                touches = self.ledger.touches(feed, number, whole=True)
+                low = min([start, *touches.starts.tolist()])
+                high = max([self.wide[feed].reach, *touches.ends.tolist()])
+                found.append(Touched(np.array([number], np.int64), low, high))
         return found
 
     def _is_known(self, number: int, *, but: int) -> bool:

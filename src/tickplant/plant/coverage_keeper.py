@@ -93,6 +93,7 @@ class CoverageKeeper:
         self._refused: list[Row] = []
         self._written: list[pa.RecordBatch] = []
         self._begun: dict[int, Begun] = {}
+        self._naming: set[int] = set()  # feeds that say by name what they serve
         self._named: set[int] = set()  # feeds that say what they are subscribed to, and when
         self._restarts: dict[tuple[int, int], int] = {}  # the gap before an instrument's session
         self._waiting: deque[_Waiting] = deque()
@@ -207,7 +208,8 @@ class CoverageKeeper:
         if not brought:
             self._come(feed, ts, seq - len(ts) + 1)
             wide = self.book.wide.get(feed)
-        if wide is not None and wide.began is not None and not brought:
+        named = brought or feed in self._naming
+        if wide is not None and wide.began is not None and not named:
             new = np.unique(instrument[~wide.serves(instrument)]).tolist()
             self._write([_row(feed, "begin", number, start=wide.began) for number in new])
         widened = self.book.note(feed, instrument, ts)
@@ -246,7 +248,10 @@ class CoverageKeeper:
         elif reach != INT64_MIN and start > reach:
             rows.append(_gap(feed, 0, reach, start, "restart"))
         if begun is not None and begun.symbols is not None:
+            self._naming.add(feed)
             rows += self._begin_named(feed, begun, start, reach)
+        elif begun is not None:
+            self._naming.discard(feed)
         self._write(rows)
         self._begun.pop(feed, None)
 

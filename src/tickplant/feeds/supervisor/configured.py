@@ -27,7 +27,9 @@ from tickplant.model.errors import ConfigError, InvalidParameter, shorten
 from tickplant.model.instruments import SYMBOL_ALLOWED
 
 SECRETS = ("key", "secret", "token", "password")
-GENERAL = ("venue", "symbols", "channels", "name", "url", "http_url", *SECRETS, "accounts")
+GENERAL = (
+    "venue", "symbols", "channels", "name", "url", "http_url", "capture", *SECRETS, "accounts",
+)  # fmt: skip
 ENV = "env:"
 TEXT_ALLOWED = (
     "VENUE:SYMBOL,SYMBOL;key=value;…, such as binance:BTC-USDT,ETH-USDT;channels=trades,book; "
@@ -41,13 +43,18 @@ _SCHEMES = {"url": ("ws", "wss", "http", "https"), "http_url": ("http", "https")
 
 @dataclass(frozen=True, slots=True)
 class FeedPlan:
-    """One feed as it is to be made; no secret is shown of it."""
+    """One feed as it is to be made; no secret is shown of it.
+
+    `capture` is the folder that its frames are kept in, empty for that of the plant, None for no
+    such folder.
+    """
 
     name: str
     venue: KnownVenue
     streams: tuple[Stream, ...]
     channels: tuple[Channel, ...]
     options: VenueOptions
+    capture: str | None = None
 
 
 def read_feeds(
@@ -68,7 +75,11 @@ def parse_feed(text: str) -> dict[str, Any]:
     venue, colon, symbols = head.partition(":")
     if not colon or not venue.strip():
         raise InvalidParameter("--feed", text, TEXT_ALLOWED, where="option")
-    table: dict[str, Any] = {"venue": venue.strip(), "symbols": _parts(symbols)}
+    table: dict[str, Any] = {"venue": venue.strip()}
+    known = KNOWN.get(venue.strip().lower())
+    if known is not None and known.required and ":" in symbols:  # ccxt:EXCHANGE:SYMBOL,…
+        table[known.required[0]], _, symbols = symbols.partition(":")
+    table["symbols"] = _parts(symbols)
     for option in filter(None, map(str.strip, options)):
         key, equals, value = option.partition("=")
         if not equals or key.strip() in ("venue", "symbols", "accounts"):
@@ -110,7 +121,8 @@ def _read_feed(
         extra={key: table[key] for key in venue.keys if key in table},
     )
     streams = tuple(Stream(symbol, channel) for symbol in symbols for channel in channels)
-    return FeedPlan(_name(table, venue, where, names), venue, streams, channels, options)
+    capture = _capture(table.get("capture"), where)
+    return FeedPlan(_name(table, venue, where, names), venue, streams, channels, options, capture)
 
 
 def _venue(table: Mapping[str, Any], where: str) -> KnownVenue:
@@ -157,6 +169,16 @@ def _channels(given: Any, where: str) -> tuple[Channel, ...]:
             _refuse(f"{where}.channels", name, f"{', '.join(CHANNELS)}; the nearest is {near}")
         found.append(channel)
     return tuple(dict.fromkeys(found))
+
+
+def _capture(given: Any, where: str) -> str | None:
+    if given in (None, False, "false"):
+        return None
+    if given in (True, "true"):
+        return ""
+    if not isinstance(given, str) or not given.strip():
+        _refuse(f"{where}.capture", given, "true, false, or a folder")
+    return str(given)
 
 
 def _url(table: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -32,9 +32,10 @@ from tickplant.plant.submission import Submission
 _LOG = logging.getLogger(__name__)
 
 PAD_NS = NS_PER_S
-"""How much before a gap is asked for as well: what was under way when the connection was cut."""
+"""How much before and after a gap is asked for as well: what was under way when the connection was
+cut, and what no number tells of because it came first on the next one."""
 
-SETTLE_S = 1.0
+SETTLE_S = 2.0
 """How long after a gap its history is asked for: what a venue has just sent it may list late."""
 
 LOOK_EVERY_S = 30.0
@@ -151,8 +152,9 @@ class Repairer:
         assert self._history is not None
         assert self._http is not None
         new = 0
-        async for found in self._history.trades(self._http, symbol, start - PAD_NS, end):
-            rows = _within(found, start - PAD_NS, end)
+        start, end = start - PAD_NS, end + PAD_NS
+        async for found in self._history.trades(self._http, symbol, start, end):
+            rows = _within(found, start, end)
             if rows.num_rows:
                 flags = int(Flag.BACKFILLED)
                 receipt = await self._sink.deliver(
