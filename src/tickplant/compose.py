@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tickplant.config import Settings, SyntheticSettings
+from tickplant.config import BookSettings, Settings, SyntheticSettings
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.pollers.configured import read_providers
 from tickplant.feeds.pollers.jobs import PollJobs
@@ -40,6 +40,8 @@ from tickplant.store.disk import Disk as StoreDisk
 from tickplant.store.tiered import TieredStore
 
 if TYPE_CHECKING:
+    from tickplant.feeds.capture.replay import CaptureFeed
+    from tickplant.feeds.capture.writer import CaptureWriter
     from tickplant.feeds.supervisor.configured import FeedPlan
     from tickplant.feeds.supervisor.kept import KeptStreams
     from tickplant.feeds.supervisor.limits import SharedLimits
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], int]
 OPEN_ATTEMPTS = 5
+CAPTURES = "captures"
 BEHIND_BYTES = 16 << 20
 
 
@@ -78,6 +81,7 @@ class OpenPlant:
         self, settings: Settings, *, clock: Clock = time.time_ns, world: World | None = None
     ) -> None:
         self.folder = Path(settings.data)
+        self.captures: list[CaptureWriter] = []
         self.lock = FolderLock(self.folder)
         try:
             self.plant = build_plant(settings, clock, world or World())
@@ -95,6 +99,8 @@ class OpenPlant:
     def close(self) -> None:
         """Stop the plant and give the folder up. Idempotent."""
         self.plant.stop()
+        for capture in self.captures:
+            capture.close()
         self.lock.release()
 
 
@@ -248,15 +254,45 @@ def build_feeds(
     from tickplant.feeds.supervisor.limits import SharedLimits  # noqa: PLC0415
 
     kept, limits = KeptStreams(opened.folder), SharedLimits()
-    return [_build_feed(opened.plant, plan, kept, limits, clock) for plan in plans]
+    return [_build_feed(opened, plan, kept, limits, clock) for plan in plans]
+
+
+def _open_capture(opened: OpenPlant, plan: FeedPlan, clock: Clock) -> CaptureWriter | None:
+    """Return what keeps a feed's frames, where that is wanted; it is closed with the plant."""
+    from tickplant.feeds.capture.alone import header_of  # noqa: PLC0415 - most need none
+    from tickplant.feeds.capture.writer import CaptureWriter  # noqa: PLC0415
+
+    if plan.capture is None:
+        return None
+    folder = Path(plan.capture) if plan.capture else opened.folder / CAPTURES / plan.name
+    header = header_of(plan.name, plan.venue.name, plan.streams, plan.options)
+    opened.captures.append(CaptureWriter(folder, header, clock=clock))
+    return opened.captures[-1]
+
+
+def build_capture(
+    paths: Sequence[Path],
+    *,
+    clock: Clock = time.time_ns,
+    speed: float | None = 1.0,
+    name: str | None = None,
+    books: BookSettings | None = None,
+) -> CaptureFeed:
+    """Return a feed that plays capture files. Raises `UserError` for files that are none."""
+    from tickplant.feeds.capture.replay import CaptureFeed  # noqa: PLC0415 - HTTP, WebSockets
+
+    return CaptureFeed(
+        paths, make_venue, clock=clock, sleep=asyncio.sleep, speed=speed, name=name, books=books
+    )
 
 
 def _build_feed(
-    plant: Plant, plan: FeedPlan, kept: KeptStreams, limits: SharedLimits, clock: Clock
+    opened: OpenPlant, plan: FeedPlan, kept: KeptStreams, limits: SharedLimits, clock: Clock
 ) -> Feed:
     from tickplant.feeds.supervisor.feed import VenueFeed  # noqa: PLC0415 - HTTP, WebSockets
     from tickplant.feeds.supervisor.feed import World as FeedWorld  # noqa: PLC0415
 
+    plant = opened.plant
     venue = make_venue(plan.venue.name, plan.options)
     for channel in plan.channels:
         if channel not in venue.channels:
@@ -278,6 +314,7 @@ def _build_feed(
         books=plant.settings.books,
         book_broken=plant.metrics.book_broken,
         keep=keep,
+        tap=_open_capture(opened, plan, clock),
     )
     return VenueFeed(plan.name, venue, kept.apply(plan.name, plan.streams), world, plan.channels)
 

@@ -7,6 +7,7 @@ import typer
 from tickplant.cli import (
     about,
     books,
+    capture,
     doctor,
     follow,
     gaps,
@@ -55,6 +56,7 @@ for group in (
     follow,
     load,
     replay,
+    capture,
     read,
     indicators,
     stats,

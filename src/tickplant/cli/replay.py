@@ -17,12 +17,13 @@ from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from tickplant.config import Settings
+    from tickplant.feeds.capture.replay import CaptureFeed
     from tickplant.feeds.contract import Clock
     from tickplant.feeds.replay import ReplayFeed
     from tickplant.feeds.runner import FeedRunner
     from tickplant.plant.history import History
 
-    MakeFeed = Callable[[Clock, Callable[[], int]], ReplayFeed]
+    MakeFeed = Callable[[Clock, Callable[[], int]], ReplayFeed | CaptureFeed]
 
 MAX = "max"
 WAIT_EVERY_S = 0.05
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
         examples=(
             "tickplant replay ticks.csv.gz --speed 10 --wait",
             "tickplant replay --start 2014-05-07T08:00:00Z --end 2014-05-07T09:00:00Z",
+            "tickplant replay --capture kraken-20261121T100000.000000Z-0001.capture.gz --speed max",
             "tickplant tail trades --url http://127.0.0.1:8001",
         ),
     )(replay)
@@ -52,6 +54,15 @@ def replay(
             metavar="[FILE]...",
             show_default=False,
             help="Files to play, read as `import` reads them. Default: the data folder.",
+        ),
+    ] = None,
+    capture: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Play a file that `capture` has kept, through the venue's parser; may be "
+            "repeated, in the order of the files.",
         ),
     ] = None,
     start: Annotated[
@@ -96,6 +107,13 @@ def replay(
     are new. Trades are played as they stand, corrections and cancels applied.
     """
     pace = parse_speed(speed)
+    if capture:
+        if files or start or end or symbol or wait or loop:
+            allowed = "captures alone, with --speed and --linger"
+            raise InvalidParameter("--capture", capture[0], allowed, where="option")
+        linger_s = parse_number("--linger", linger, low=0, whole=False)
+        settings = common.settings({"server.host": host, "server.port": port})
+        return _replay_captures(common, settings, capture, pace, linger_s)
     linger_s = parse_number("--linger", linger, low=0, whole=False)
 
     from tickplant.model.times import parse_time  # noqa: PLC0415 - heavy
@@ -129,6 +147,24 @@ def replay(
                 wait=_waiter(subscribers) if wait else None,
             )
 
+        _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger_s)
+    return 0
+
+
+def _replay_captures(
+    common: Common, settings: Settings, files: list[str], speed: float | None, linger_s: float
+) -> int:
+    """Play captures into a plant on a temporary folder."""
+    import tempfile  # noqa: PLC0415 - heavy
+
+    from tickplant.compose import build_capture  # noqa: PLC0415 - heavy
+
+    def make(clock: Clock, subscribers: Callable[[], int]) -> CaptureFeed:
+        del subscribers
+        paths = [Path(file) for file in files]
+        return build_capture(paths, clock=clock, speed=speed, books=settings.books)
+
+    with tempfile.TemporaryDirectory(prefix="tickplant-replay-") as temporary:
         _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger_s)
     return 0
 

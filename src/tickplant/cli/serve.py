@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 NO_FEED = "none"
 SYNTHETIC = "synthetic"
+CAPTURE = "capture"
 LOG_FORMATS = ("auto", "human", "json")
 _FEEDS_ALLOWED = (
     "none, synthetic, synthetic:key=value,… such as synthetic:instruments=50,rate=1000,seed=7, or "
@@ -87,9 +89,15 @@ def serve(
     style = check_choice("--log-format", log_format, LOG_FORMATS)
     plans = plan_feeds(common, settings, feed)
     venues = plan_venues(settings, feed, list(plans))
+    captures = plan_captures(feed)
 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
-    from tickplant.compose import OpenPlant, build_feeds, build_synthetic  # noqa: PLC0415 - heavy
+    from tickplant.compose import (  # noqa: PLC0415 - heavy
+        OpenPlant,
+        build_capture,
+        build_feeds,
+        build_synthetic,
+    )
     from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
 
     set_up_logs(style=cast(Any, style))
@@ -102,6 +110,9 @@ def serve(
                 build_synthetic(name, plan.synthetic) for name, plan in plans.items()
             ]
             feeds += build_feeds(opened, venues)
+            for number, (paths, speed) in enumerate(captures, 1):
+                books, name = settings.books, f"capture-{number}"
+                feeds.append(build_capture(paths, speed=speed, name=name, books=books))
             ready = _announcer(common, settings, [feed.name for feed in feeds])
             server.serve(opened, bound, feeds, on_ready=ready)
     return 0
@@ -139,13 +150,32 @@ def plan_venues(settings: Settings, specs: list[str] | None, taken: list[str]) -
     tables: list[Any] = [] if specs else list(settings.feeds)
     for spec in specs or ():
         kind, colon, _ = spec.partition(":")
-        if kind.strip().lower() == SYNTHETIC or (kind == NO_FEED and not colon):
+        if kind.strip().lower() in (SYNTHETIC, CAPTURE) or (kind == NO_FEED and not colon):
             continue
         if not colon:
             allowed = f"{_FEEDS_ALLOWED}{TEXT_ALLOWED}"
             raise InvalidParameter("--feed", spec, allowed, where="option")
         tables.append(parse_feed(spec))
     return read_feeds(tables, os.environ, taken=taken)
+
+
+def plan_captures(specs: list[str] | None) -> list[tuple[list[Path], float | None]]:
+    """Return the files of each `capture:FILE,FILE;speed=N` and its speed."""
+    from tickplant.cli.replay import parse_speed  # noqa: PLC0415 - heavy
+
+    plans = []
+    for spec in specs or ():
+        kind, _, rest = spec.partition(":")
+        if kind.strip().lower() != CAPTURE:
+            continue
+        files, _, option = rest.partition(";")
+        name, _, speed = option.partition("=")
+        paths = [Path(part.strip()) for part in files.split(",") if part.strip()]
+        if not paths or name.strip() not in ("", "speed"):
+            allowed = "capture:FILE,FILE;speed=N, where N is a number or max"
+            raise InvalidParameter("--feed", spec, allowed, where="option")
+        plans.append((paths, parse_speed(speed or "1")))
+    return plans
 
 
 def _feed_options(spec: str, options: str) -> list[tuple[str, Any]]:
