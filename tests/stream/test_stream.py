@@ -225,8 +225,8 @@ ERRORS: list[tuple[Any, str, Any]] = [
     ({"op": "subscribe", "id": {}, "channel": "trades"}, "bad_message", None),
     ({"op": "subscribe", "id": 5, "channel": "tirades", "symbols": ["*"]}, "bad_channel", 5),
     (
-        {"op": "subscribe", "id": 5, "channel": "books", "symbols": ["*"]},
-        "channel_not_available",
+        {"op": "subscribe", "id": 5, "channel": "books", "symbols": ["*"], "depth": 0},
+        "bad_depth",
         5,
     ),
     ({"op": "subscribe", "id": 5, "channel": "candles", "symbols": ["*"]}, "bad_interval", 5),

@@ -15,4 +15,4 @@ def test_every_error_code_stands_in_the_reference() -> None:
     codes |= {"bad_json", "bad_msgpack"}  # chosen by the kind of frame
     text = (ROOT / "docs/reference/stream.md").read_text()
     listed = set(re.findall(r"`([a-z_]+)`", text.split("Errors:")[1].split("Closing:")[0]))
-    assert listed - {"choices", "seq", "books"} == codes
+    assert listed - {"choices", "seq"} == codes

@@ -91,10 +91,12 @@ def _shown(value: Any) -> str:
 
 def _body(body: Json) -> str:
     names = ", ".join(map(code, body["content"]))
-    content = body["content"]["application/json"]
+    content = body["content"].get("application/json")
+    if content is None:
+        return f"Body: {names}.\n"
     schema = content["schema"]
-    row = schema["oneOf"][0] if "oneOf" in schema else schema
-    shapes = ""
+    row = schema["oneOf"][0] if "oneOf" in schema else schema.get("items", schema)
+    shapes = " JSON is a list of objects." if "items" in schema else ""
     if "oneOf" in schema:
         key = next(iter(schema["oneOf"][2]["properties"]))
         shapes = f' JSON is one object, a list of them, or `{{"{key}": [...]}}`.'
