@@ -14,6 +14,7 @@ from ccxt import pro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickplant.feeds.supervisor.configured import parse_feed, read_feeds
 from tickplant.feeds.venues.ccxt_pro import connector, names, watchers
 from tickplant.feeds.venues.ccxt_pro.client import make
 from tickplant.feeds.venues.ccxt_pro.connector import CcxtConnection
@@ -345,7 +346,7 @@ def test_an_exchange_without_methods_is_told(monkeypatch: pytest.MonkeyPatch) ->
         make(options(exchange="bitstamp"))
 
 
-@pytest.mark.parametrize("depth", [0, True, "5", 2.5])
+@pytest.mark.parametrize("depth", [0, True, "five", "0", 2.5])
 def test_a_depth_is_a_whole_number(depth: object) -> None:
     with pytest.raises(ConfigError, match="depth"):
         make(options(exchange="kraken", depth=depth))
@@ -355,6 +356,17 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ccxt.pro", None)
     with pytest.raises(NotInstalled, match=r"tickplant\[ccxt\]"):
         make(options(exchange="kraken"))
+
+
+def test_the_command_line_names_the_exchange_before_its_symbols() -> None:
+    for text in (
+        "ccxt:okx:BTC-USDT,ETH-USDT;depth=5",
+        "ccxt:BTC-USDT,ETH-USDT;exchange=okx;depth=5",
+    ):
+        (plan,) = read_feeds([parse_feed(text)], {})
+        assert plan.options.extra == {"exchange": "okx", "depth": "5"}
+        assert {stream.symbol for stream in plan.streams} == {"BTC-USDT", "ETH-USDT"}
+        assert make(plan.options).name == "OKX"
 
 
 def test_an_exchange_tells_what_it_has() -> None:

@@ -278,10 +278,15 @@ def test_a_side_without_orders_has_no_price() -> None:
     assert row["ts_event"] == 77
 
 
-@pytest.mark.parametrize("depth", [0, 11, "25", True, 2.5])
+@pytest.mark.parametrize("depth", [0, 11, "26", "x", True, 25.0, ["25"]])
 def test_depths_are_those_of_the_venue(depth: object) -> None:
     with pytest.raises(ConfigError, match="10, 25, 100, 500, 1000"):
         make(VenueOptions(extra={"depth": depth}))
+
+
+def test_a_depth_may_be_a_text_as_the_command_line_gives_it() -> None:
+    (asked,) = make(VenueOptions(extra={"depth": "500"})).session([]).unsubscribe([BOOK])
+    assert json.loads(asked.data)["params"]["depth"] == 500
 
 
 LEVEL = st.fixed_dictionaries({"price": st.floats() | st.integers(), "qty": st.floats()})

@@ -55,7 +55,6 @@ class FeedPlan:
     channels: tuple[Channel, ...]
     options: VenueOptions
     capture: str | None = None
-    capture: str | None = None
 
 
 def read_feeds(
@@ -170,16 +169,6 @@ def _channels(given: Any, where: str) -> tuple[Channel, ...]:
             _refuse(f"{where}.channels", name, f"{', '.join(CHANNELS)}; the nearest is {near}")
         found.append(channel)
     return tuple(dict.fromkeys(found))
-
-
-def _capture(given: Any, where: str) -> str | None:
-    if given in (None, False, "false"):
-        return None
-    if given in (True, "true"):
-        return ""
-    if not isinstance(given, str) or not given.strip():
-        _refuse(f"{where}.capture", given, "true, false, or a folder")
-    return str(given)
 
 
 def _capture(given: Any, where: str) -> str | None:

@@ -41,6 +41,15 @@ class VenueOptions:
     accounts: tuple[Account, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def whole(self, key: str) -> Any:
+        """Return the venue's own key, a text of digits as a number: so the command line gives it.
+
+        None where it is not configured; whether the value is allowed is the venue's to say.
+        """
+        value = self.extra.get(key)
+        is_digits = isinstance(value, str) and value.isascii() and value.isdigit()
+        return int(value[:9]) if isinstance(value, str) and is_digits else value
+
     @property
     def account(self) -> Account:
         """The first account; one of Nones where there is none."""

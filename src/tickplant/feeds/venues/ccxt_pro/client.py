@@ -48,7 +48,7 @@ def make(
 
     Raises `NotInstalled` without ccxt, and `ConfigError`.
     """
-    depth = options.extra.get("depth")
+    depth = options.whole("depth")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
         raise ConfigError(f"depth: {depth!r} is not allowed; allowed are whole numbers from 1 on")
     library = Library(options.extra.get("exchange"), options)

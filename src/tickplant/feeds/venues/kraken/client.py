@@ -65,8 +65,9 @@ _PASSING = ("rate", "throttled", "unavailable", "busy", "timeout", "internal")
 
 def make(options: VenueOptions) -> KrakenVenue:
     """Return the venue as configured: `depth` of its books. Raises `ConfigError`."""
-    depth = options.extra.get("depth", DEPTH)
-    if isinstance(depth, bool) or depth not in DEPTHS:
+    depth = options.whole("depth")
+    depth = DEPTH if depth is None else depth
+    if not isinstance(depth, int) or isinstance(depth, bool) or depth not in DEPTHS:
         allowed = ", ".join(map(str, DEPTHS))
         raise ConfigError(f"depth: {depth!r} is not allowed; allowed are {allowed}")
     return KrakenVenue(options.url or URL, options.http_url or HTTP_URL, depth)
