@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 Loads = Callable[[bytes], Any]
+Made = dict[str, list[np.ndarray]]
 
 
 @dataclass
@@ -28,6 +29,10 @@ class Totals:
     def add(self, name: str, count: int, numbers: np.ndarray) -> None:
         self.rows[name] = self.rows.get(name, 0) + count
         self.sums[name] = self.sums.get(name, 0.0) + float(numbers.sum())
+
+    def add_all(self, made: Made) -> None:
+        for name, numbers in made.items():
+            self.add(name, len(numbers[0]), np.concatenate(numbers))
 
     def check(self, other: Totals) -> None:
         if self.rows != other.rows:
@@ -46,33 +51,33 @@ class Columns:
         self.books: list[tuple[Any, ...]] = []
         self.levels: list[tuple[float, float]] = []
 
-    def close(self, totals: Totals) -> None:
-        """Make arrays: symbols, times, numbers."""
+    def close(self) -> Made:
+        """Make arrays: symbols, times, numbers; return the numbers by what they are of."""
+        made: Made = {}
         for name, rows in (("trades", self.trades), ("quotes", self.quotes)):
             if rows:
                 symbols, times, *numbers = zip(*rows, strict=True)
                 np.array(symbols)
                 np.array(times, np.int64)
-                made = [np.array(column, np.float64) for column in numbers]
-                totals.add(name, len(rows), np.concatenate(made))
+                made[name] = [np.array(column, np.float64) for column in numbers]
         if self.books:
             symbols, times, counts = zip(*self.books, strict=True)
             np.array(symbols)
             np.array(times, np.int64)
             np.cumsum(counts)
-            levels = np.array(self.levels, np.float64)
-            totals.add("levels", len(levels), levels)
+            made["levels"] = [np.array(self.levels, np.float64)]
+        return made
 
 
 Words = Callable[[Any, Columns], None]
 
 
-def untyped(loads: Loads, words: Words) -> Callable[[Sequence[bytes], Totals], None]:
-    def run(frames: Sequence[bytes], totals: Totals) -> None:
+def untyped(loads: Loads, words: Words) -> Callable[[Sequence[bytes]], Made]:
+    def run(frames: Sequence[bytes]) -> Made:
         columns = Columns()
         for frame in frames:
             words(loads(frame), columns)
-        columns.close(totals)
+        return columns.close()
 
     return run
 
@@ -171,7 +176,7 @@ _quote = msgspec.json.Decoder(QuoteFrame, strict=False).decode
 _trade = msgspec.json.Decoder(TradeFrame, strict=False).decode
 
 
-def typed_binance(frames: Sequence[bytes], totals: Totals) -> None:
+def typed_binance(frames: Sequence[bytes]) -> Made:
     columns = Columns()
     for frame in frames:
         if b"@depth" in frame[:60]:
@@ -187,4 +192,4 @@ def typed_binance(frames: Sequence[bytes], totals: Totals) -> None:
         elif b"@aggTrade" in frame[:60]:
             trade = _trade(frame).data
             columns.trades.append((trade.s, trade.T * 1_000_000, trade.p, trade.q))
-    columns.close(totals)
+    return columns.close()

@@ -9,13 +9,13 @@ without it (`venues.columns.sift`). `names` gives the canonical symbol of a nati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Raw, UnsetType
+from msgspec import UnsetType
 from numpy.typing import NDArray
 
 from tickplant.books.updates import NONE, Updates
@@ -37,6 +37,8 @@ STREAMS = {
 
 _LETTERS = {name[0].encode(): table for table, name in STREAMS.items()}
 _TABLES = {name.partition("@")[0]: table for table, name in STREAMS.items()}
+
+Floats = list[float] | NDArray[np.float64]
 
 _MS_MAX = (1 << 63) // NS_PER_MS
 _BUY, _SELL = 1, 2
@@ -77,7 +79,7 @@ def sort_frames(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
     put = {letter: found[table].append for letter, table in _LETTERS.items()}.get
     for frame in frames:
         data = frame.data
-        at = data.find(b"@", 10, 80) + 1
+        at = data.find(b"@") + 1
         known = put(data[at : at + 1])
         if known is not None:
             known(frame)
@@ -98,11 +100,15 @@ def table_of(data: bytes) -> str | None:
     return _TABLES.get(stream)
 
 
+def _events(decode: Callable[[bytes], Any], frames: Sequence[Frame]) -> list[Any]:
+    return [decode(frame.data).data for frame in frames]
+
+
 def read_trades(frames: Sequence[Frame], names: Mapping[str, str]) -> TradesRead | None:
     """Return trades in their order, None for no frames."""
     if not frames:
         return None
-    trades = [wire.decode_trade(frame.data).data for frame in frames]
+    trades: list[wire.AggTrade] = _events(wire.decode_trade, frames)
     return trade_columns([names[trade.s] for trade in trades], trades)
 
 
@@ -110,18 +116,34 @@ def trade_columns(
     symbols: list[str], trades: Sequence[wire.AggTrade] | Sequence[wire.PastTrade]
 ) -> TradesRead:
     """Return trades of the stream or of REST, which tell the same."""
-    ts = _ns([trade.T for trade in trades])
-    ids = [trade.a for trade in trades]
-    sold = np.array([trade.m for trade in trades], np.bool_)
+    return make_trades(
+        symbols,
+        [trade.a for trade in trades],
+        ns([trade.T for trade in trades]),
+        [trade.p for trade in trades],
+        [trade.q for trade in trades],
+        np.array([trade.m for trade in trades], np.bool_),
+    )
+
+
+def make_trades(
+    symbols: list[str],
+    ids: list[int],
+    ts: NDArray[np.int64],
+    price: Floats,
+    size: Floats,
+    sold: NDArray[np.bool_],
+) -> TradesRead:
+    """Return trades of these columns; `sold`: the taker sold."""
     columns = {
         "symbol": symbols,
         "ts_event": ts,
-        "price": [trade.p for trade in trades],
-        "size": [trade.q for trade in trades],
+        "price": price,
+        "size": size,
         "side": np.where(sold, _SELL, _BUY).astype(np.int8),
         "id": list(map(str, ids)),
     }
-    return TradesRead(symbols, ids, ts, make_rows(TRADES, len(trades), columns))
+    return TradesRead(symbols, ids, ts, make_rows(TRADES, len(ids), columns))
 
 
 def read_quotes(frames: Sequence[Frame], names: Mapping[str, str]) -> pa.RecordBatch | None:
@@ -131,80 +153,92 @@ def read_quotes(frames: Sequence[Frame], names: Mapping[str, str]) -> pa.RecordB
     """
     if not frames:
         return None
-    quotes = [wire.decode_quote(frame.data).data for frame in frames]
-    sent = _ns([quote.T for quote in quotes])
+    quotes: list[wire.BookTicker] = _events(wire.decode_quote, frames)
+    sent = ns([quote.T for quote in quotes])
     if not sent.all():
         sent = np.where(sent > 0, sent, [frame.ts_recv for frame in frames])
-    columns = {
-        "symbol": [names[quote.s] for quote in quotes],
-        "ts_event": sent,
-        **_side("bid", [quote.b for quote in quotes], [quote.B for quote in quotes]),
-        **_side("ask", [quote.a for quote in quotes], [quote.A for quote in quotes]),
-    }
-    return make_rows(QUOTES, len(quotes), columns)
+    return make_quotes(
+        [names[quote.s] for quote in quotes],
+        sent,
+        np.array([quote.b for quote in quotes]),
+        np.array([quote.B for quote in quotes]),
+        np.array([quote.a for quote in quotes]),
+        np.array([quote.A for quote in quotes]),
+    )
 
 
-def _side(side: str, price: list[float], size: list[float]) -> dict[str, Any]:
-    prices, sizes = np.array(price), np.array(size)
-    if prices.all():
-        return {f"{side}_price": prices, f"{side}_size": sizes}
-    gone = prices == 0
-    return {
-        f"{side}_price": pa.array(prices, mask=gone),
-        f"{side}_size": pa.array(sizes, mask=gone),
-    }
+def make_quotes(
+    symbols: list[str],
+    ts: NDArray[np.int64],
+    bid_price: NDArray[np.float64],
+    bid_size: NDArray[np.float64],
+    ask_price: NDArray[np.float64],
+    ask_size: NDArray[np.float64],
+) -> pa.RecordBatch:
+    """Return quotes of these columns."""
+    columns: dict[str, Any] = {"symbol": symbols, "ts_event": ts}
+    for side, price, size in (("bid", bid_price, bid_size), ("ask", ask_price, ask_size)):
+        gone = None if price.all() else price == 0
+        columns[f"{side}_price"] = pa.array(price, mask=gone)
+        columns[f"{side}_size"] = pa.array(size, mask=gone)
+    return make_rows(QUOTES, len(symbols), columns)
 
 
 def read_books(frames: Sequence[Frame], names: Mapping[str, str]) -> Updates | None:
     """Return changes of books; within a message bids come before asks."""
     if not frames:
         return None
-    messages = [wire.decode_depth(frame.data).data for frame in frames]
+    messages: list[wire.DepthUpdate] = _events(wire.decode_depth, frames)
     places: dict[str, int] = {}
     code = [places.setdefault(message.s, len(places)) for message in messages]
-    return _updates(
+    levels, counts = read_ladders([text for one in messages for text in (one.b, one.a)])
+    return make_books(
         [names[native] for native in places],
-        code,
-        [text for message in messages for text in (message.b, message.a)],
-        _ns([message.T or message.E for message in messages]),
-        first=[message.U for message in messages],
-        last=[message.u for message in messages],
-        previous=[message.pu for message in messages],
+        np.array(code, np.int32),
+        levels,
+        counts,
+        ns([message.T or message.E for message in messages]),
+        first=np.array([message.U for message in messages], np.int64),
+        last=np.array([message.u for message in messages], np.int64),
+        previous=np.array([message.pu for message in messages], np.int64),
     )
 
 
 def read_snapshot(body: bytes, symbol: str, now: int) -> Updates:
     """Return the book of an answer over REST; of the time `now` where it tells none (spot)."""
     depth = wire.decode_snapshot(body)
-    last = [depth.lastUpdateId]
-    ts = _ns([depth.T]) if depth.T else np.array([now], np.int64)
-    ladders = [depth.bids, depth.asks]
-    return _updates(
-        [symbol], [0], ladders, ts, first=last, last=last, previous=[NONE], snapshot=True
-    )
+    last = np.array([depth.lastUpdateId], np.int64)
+    ts = ns([depth.T]) if depth.T else np.array([now], np.int64)
+    levels, counts = read_ladders([depth.bids, depth.asks])
+    code, previous = np.zeros(1, np.int32), np.full(1, NONE, np.int64)
+    return make_books(
+        [symbol], code, levels, counts, ts,
+        first=last, last=last, previous=previous, snapshot=True,
+    )  # fmt: skip
 
 
-def _updates(
+def make_books(
     symbols: list[str],
-    code: list[int],
-    ladders: list[Raw],
+    code: NDArray[np.int32],
+    levels: NDArray[np.float64],
+    counts: NDArray[np.int64],
     ts: NDArray[np.int64],
     *,
-    first: list[int],
-    last: list[int],
-    previous: list[int],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    previous: NDArray[np.int64],
     snapshot: bool = False,
 ) -> Updates:
-    levels, counts = read_ladders(ladders)
+    """Return messages of these columns; `counts` are levels of bids and asks in turn."""
     offsets = np.zeros(len(code) + 1, np.int64)
     np.cumsum(counts[::2] + counts[1::2], out=offsets[1:])
     return Updates(
         symbols=tuple(symbols),
-        code=np.array(code, np.int32),
+        code=code,
         ts_event=ts,
-        first=np.array(first, np.int64),
-        last=np.array(last, np.int64),
-        previous=np.array(previous, np.int64),
+        first=first,
+        last=last,
+        previous=previous,
         snapshot=np.full(len(code), snapshot),
         checksum=np.full(len(code), NONE, np.int64),
         offsets=offsets,
@@ -218,7 +252,7 @@ def read_stats(frames: Sequence[Frame], names: Mapping[str, str]) -> pa.RecordBa
     """Return what markPrice tells: a row for each of its figures that there is."""
     if not frames:
         return None
-    marks = [wire.decode_mark(frame.data).data for frame in frames]
+    marks: list[wire.MarkPrice] = _events(wire.decode_mark, frames)
     told = [
         (names[mark.s], mark.E, name, float(text))
         for mark in marks
@@ -226,11 +260,11 @@ def read_stats(frames: Sequence[Frame], names: Mapping[str, str]) -> pa.RecordBa
         if (text := getattr(mark, field))
     ]
     symbols, times, called, values = zip(*told, strict=True) if told else ((), (), (), ())
-    columns = {"symbol": symbols, "ts_event": _ns(times), "name": called, "value": values}
+    columns = {"symbol": symbols, "ts_event": ns(times), "name": called, "value": values}
     return make_rows(STATS, len(told), columns)
 
 
-def _ns(ms: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def ns(ms: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Return times in ns; raises `ValueError` for one that no clock shows."""
     times = np.asarray(ms, np.int64)
     if times.size and not 0 <= times.min() <= times.max() < _MS_MAX:
