@@ -11,6 +11,7 @@ from tickplant.log.contract import LogStatus
 from tickplant.model.events import TABLES
 from tickplant.observe.metrics import Metrics
 from tickplant.observe.scraped import NUMBERS
+from tickplant.plant.books import BookStatus
 from tickplant.plant.coverage_status import CoverageStatus
 from tickplant.plant.hub import HubStatus
 from tickplant.plant.served import ServedStatus
@@ -56,6 +57,7 @@ def _moved() -> Metrics:
     metrics.accepted(submission, SimpleNamespace(batches=(batch,), duplicates=1, rejects=(reject,)))
     metrics.acknowledged(1)
     metrics.candles_published("1m", "trade", 1)
+    metrics.book_broken("venue", "gap")
     metrics.answered("GET", "/health", 200, 0.001)
     metrics.fsync_observer()(0.001)
     metrics.stream.sent("trades", 1)
@@ -70,6 +72,7 @@ def _moved() -> Metrics:
         feeds=lambda: [feed],
         coverage=lambda: CoverageStatus({"restart": 1}, 1, 1.0, 1, {"venue": 1.0}),
         served=lambda: ServedStatus(1, 1, 1, 1, 1),
+        books=lambda: BookStatus({"live": 1}, 1, 1, 1, 1),
         numbers=dict.fromkeys(NUMBERS, lambda: 1.0),
     )
     # A source that really fails would hide its families, so one failure is put down as such.
