@@ -15,6 +15,7 @@ number of a connection, counted from 1; left out means every one.
     stall       link?, keep?                     send nothing; keep holds it back until resume
     resume      link?                            · cut link?, code? (without code: abort)
     skip, duplicate, reorder, corrupt_checksum   n?, symbol?, channel?, link?: the next n messages
+    calm                                         forget those faults that have not struck yet
     refuse      what: connect | subscribe        times?, status?, symbol?, channel?, reason?
     rate_limit  what: http | connect | message   times?, retry_after?, path?
     http        path, status?, body?, delay_s?, times?     · history_off, history_slow (hold until
@@ -130,6 +131,9 @@ class Controls:
             self._server.write(link, [frame])
 
     # -- what goes wrong ----------------------------------------------------------------------
+
+    def _op_calm(self, spoken: Spoken) -> None:
+        self._server.delivery.faults.clear()
 
     def _op_stall(self, spoken: Spoken) -> None:
         for link in self._links(spoken):
