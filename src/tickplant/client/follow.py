@@ -120,7 +120,7 @@ class Follower:
         match message["op"]:
             case "data":
                 return self._take_events(message)
-            case "gap":  # the only notice that is an event of its channel, `status`
+            case "gap" | "feed":  # the notices that are events of their channel, `status`
                 return [message]
             case "subscribed":
                 self._begin(message)
