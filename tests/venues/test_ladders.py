@@ -17,7 +17,7 @@ NUMBERS = st.one_of(
     st.integers(0, 10**15).map(str),
     st.sampled_from(["0", "0.00000000", "1e-7", "12.50", "123456789.12345678"]),
 )
-LADDERS = st.lists(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=5), max_size=30)
+LADDERS = st.lists(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=5), max_size=60)
 STYLES = st.sampled_from([(",", ":"), (", ", ": ")])
 
 
@@ -62,7 +62,7 @@ def test_ladders_are_those_of_plain_json(ladders, separators) -> None:
 )
 def test_what_is_no_ladder_is_refused(ladder) -> None:
     good = [["1", "2"]]
-    for some in ([ladder], [good, ladder, good], [good] * 20 + [ladder, good, []]):
+    for some in ([ladder], [good, ladder, good], [good] * 60 + [ladder, good, []]):
         with pytest.raises((msgspec.MsgspecError, ValueError)):
             read_ladders(raws(some))
 

@@ -44,7 +44,7 @@ class Form:
 PAIRS = Form(b'["",""]', b'[]"', 2)
 """`[["7.61","2"],…]`"""
 
-_FEW = 8
+_FEW = 32
 """So few ladders are read sooner one by one."""
 
 _COMMA, _END = 1, 2
