@@ -7,7 +7,9 @@ compared with a recompute by DuckDB.
 
 The whole: a served plant takes 300,000 ticks/s over HTTP as Arrow batches, each acknowledged after
 `fdatasync`, while 100 queries/s ask for 500 bars, on time whatever becomes of the ones before.
-Plant, load and queries share the machine. Then every bar of many instruments is compared with a
+Plant, load and queries share the machine. Once more with the queries sent to a reader, a process of
+its own that follows the plant's journal. A tick that was acknowledged must be in the next answer;
+how long that takes is the staleness. Then every bar of many instruments is compared with a
 recompute of the stored ticks.
 """
 
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.harness import Comparison, Done, Side, compare
-from bench.served import request, serving
+from bench.served import reading, request, serving
 from bench.ticks import START, arrow_body, symbols
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
@@ -210,22 +213,32 @@ def _keep_up(side: Engine | Upserts, batches: Sequence[pa.RecordBatch], instrume
 # -- the whole -------------------------------------------------------------------------------------
 
 
-def whole(seconds: float, instruments: int, rate: int) -> Done:
-    """Run plant, ticks and queries; compare; return the queries with their latencies."""
-    with serving() as (url, port, folder):
+def whole(seconds: float, instruments: int, rate: int, *, apart: bool = False) -> Done:
+    """Run plant, ticks and queries; compare; return the queries with their latencies.
+
+    With `apart` the queries are answered by a reader, and the plant keeps no candles.
+    """
+    with ExitStack() as stack:
+        options = ("--set", "candles.served=none") if apart else ()
+        url, port, folder = stack.enter_context(serving(*options))
         _know(url, instruments)
-        pid = msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]
+        pids = [msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]]
+        read_url, read_port = url, port
+        if apart:
+            read_url, read_port, pid = stack.enter_context(reading(folder))
+            pids.append(pid)
         feeding = _start(port, 4, _tick_schedule(seconds, instruments, rate))
-        asking = _start(port, 8, _query_schedule(seconds, instruments))
-        used = _cpu_s(pid)
-        stale_ms = _probe(url, seconds)
+        asking = _start(read_port, 8, _query_schedule(seconds, instruments))
+        used = [_cpu_s(pid) for pid in pids]
+        stale_ms = _probe(url, read_url, seconds)
         fed, asked = _finish(feeding), _finish(asking)
-        used = _cpu_s(pid) - used
-        wrong = _differing(url, folder, instruments)
+        used = [_cpu_s(pid) - before for pid, before in zip(pids, used, strict=True)]
+        wrong = _differing(read_url, folder, instruments)
     if fed["statuses"].keys() != {"201"} or asked["statuses"].keys() != {"200"}:
         raise AssertionError(f"not all was taken or answered: {fed}, {asked}")
     if wrong:
         raise AssertionError(f"{wrong} candles differ from a recompute")
+    took_s = max(fed["seconds"], asked["seconds"])
     extra = {
         "p50 ms": asked["p50_ms"],
         "p99 ms": asked["p99_ms"],
@@ -233,8 +246,10 @@ def whole(seconds: float, instruments: int, rate: int) -> Done:
         "ack p99 ms": fed["p99_ms"],
         "staleness p99 ms": stale_ms,
         "mismatches": wrong,
-        "cores of the plant": used / max(fed["seconds"], asked["seconds"]),
+        "cores of the plant": used[0] / took_s,
     }
+    if apart:
+        extra["cores of the reader"] = used[1] / took_s
     return Done(asked["requests"], asked["seconds"], extra)
 
 
@@ -302,19 +317,21 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _probe(url: str, seconds: float) -> float:
+def _probe(url: str, read_url: str, seconds: float) -> float:
     """Post a tick now and then; return how long after its acknowledgement an answer has it, ms."""
     delays: list[float] = []
     until = time.perf_counter() + seconds
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        httpx.Client(base_url=url, timeout=60) as client,
+        httpx.Client(base_url=read_url, timeout=60) as reader,
+    ):
         while time.perf_counter() < until:
             tick = {"symbol": "PROBE", "price": 1.0, "ts_event": START + len(delays) * NS_PER_S}
             seq = client.post("/v1/trades", json=tick).json()["seq_last"]
             acknowledged = time.perf_counter()
-            revision = 0
-            while revision < seq:
-                bars = client.get("/v1/candles/PROBE?interval=1s&limit=1").json()["candles"]
-                revision = bars[-1]["revision"]
+            bars = reader.get("/v1/candles/PROBE?interval=1s&limit=1").json()["candles"]
+            if bars[-1]["revision"] < seq:
+                raise AssertionError(f"{seq} was acknowledged, and is not in the next answer")
             delays.append(time.perf_counter() - acknowledged)
             time.sleep(0.02)
     return 1e3 * sorted(delays)[int(len(delays) * 0.99)]
@@ -375,7 +392,14 @@ def run(
     name = f"plant at {rate:,} ticks/s, load and queries on the same machine"
     served = compare(
         f"B8 {QUERIES_S} queries/s for {BARS} bars while ticks arrive",
-        [Side(name, lambda: whole(seconds, instruments, rate), "ack after fdatasync")],
+        [
+            Side(name, lambda: whole(seconds, instruments, rate), "ack after fdatasync"),
+            Side(
+                "the same, queries to `tickplant follow`",
+                lambda: whole(seconds, instruments, rate, apart=True),
+                "ack after fdatasync, two processes",
+            ),
+        ],
         rounds=rounds,
         unit="answers/s",
         target="p99 <= 3 ms, staleness <= 10 ms, 0 mismatches",

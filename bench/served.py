@@ -80,6 +80,16 @@ def serving(*options: str) -> Iterator[tuple[str, int, Path]]:
 
 
 @contextmanager
+def reading(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield (url, port, process id) of a reader that follows the plant on a folder."""
+    port = free_port()
+    command = [sys.executable, "-m", "tickplant", "follow", "--data", str(folder)]
+    with _process([*command, "--port", str(port)]) as process:
+        wait_ready(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}", port, process.pid
+
+
+@contextmanager
 def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -36,7 +36,7 @@ from tickplant.plant.coverage import CoverageBook
 from tickplant.plant.coverage_reader import read_book
 from tickplant.plant.coverage_status import feed_facts
 from tickplant.plant.history import History
-from tickplant.plant.records import CATALOG_KIND
+from tickplant.plant.records import CATALOG_KIND, decode_rows
 from tickplant.plant.served import Offer, ServedCandles
 from tickplant.plant.served_reader import OFFERS_MAX
 from tickplant.plant.serving import read_served
@@ -209,8 +209,12 @@ class Follower:
                 for record in group:
                     self.catalog.absorb(record.payload)
                 continue
+            alike = list(group)
+            if len(alike) == 1:
+                yield decode_rows(alike[0])[:2]
+                continue
             bulk = Bulk()
-            for record in group:
+            for record in alike:
                 bulk.add(record)
             for table, rows, _ in bulk.decode():
                 yield table, rows
