@@ -488,6 +488,9 @@ moves = st.one_of(
     st.tuples(st.just("tick"), spots, names, st.sampled_from(["venue", "other", "push"])),
     st.tuples(st.just("begun"), st.sampled_from(["venue", "other"])),
     st.tuples(st.just("lost"), st.sampled_from(["venue", "other"])),
+    st.tuples(st.just("lost-alone"), spots, names),
+    st.tuples(st.just("delivered"), spots, names, st.booleans()),
+    st.tuples(st.just("begun-named"), spots, st.sampled_from([("A",), ("A", "B")])),
     st.tuples(st.just("alive"), spots, st.sampled_from(["venue", "other"])),
     st.tuples(st.just("hole"), spots, spots, st.one_of(st.none(), names)),
     st.tuples(st.just("repair"), st.integers(0, 9), st.sampled_from(["repaired", "unrepairable"])),
@@ -505,6 +508,14 @@ def move(plant: Plant, step: tuple[Any, ...]) -> None:
             say(plant, Begun(feed))
         case "lost", feed:
             say(plant, Lost(feed, "disconnect"))
+        case "lost-alone", minute, symbol:
+            say(plant, Lost("venue", "stall", None, [(symbol, "ORIGIN")], at(minute)))
+        case "delivered", minute, symbol, ends:
+            say(plant, Subscribed("venue", [(symbol, "ORIGIN")], at(minute), ends))
+        case "begun-named", minute, symbols:
+            named = [(symbol, "ORIGIN") for symbol in symbols]
+            waiting = [(symbol, "ORIGIN") for symbol in ("A", "B") if symbol not in symbols]
+            say(plant, Begun("venue", at(minute), named, waiting))
         case "alive", minute, feed:
             say(plant, Alive(feed, at(minute)))
         case "hole", one, other, symbol:

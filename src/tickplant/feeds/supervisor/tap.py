@@ -42,10 +42,8 @@ class Tap(Protocol):
         ...
 
 
-def shown_url(url: str, *, query: bool = False) -> str:
-    """Return an address without what may be secret: name and password, and query unless `query`."""
+def shown_url(url: str) -> str:
+    """Return an address without what may be secret: name, password and query."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, host + port, parts.path, parts.query if query else "", ""))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
