@@ -23,6 +23,8 @@ URL = "http://127.0.0.1:8000"
 GUIDES = (
     "import-files",
     "push-ticks",
+    "push-over-a-socket",
+    "influx",
     "correct-and-cancel",
     "trade-conditions",
     "read-in-python",
