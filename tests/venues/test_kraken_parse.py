@@ -192,6 +192,13 @@ def test_what_is_so_already_is_confirmed() -> None:
     assert made.receive([gone]).said == [Confirmed((TRADES,), ends=True)]
 
 
+def test_an_answer_that_nobody_waits_for_refuses_nothing() -> None:
+    """Without the list of instruments books are kept, though their checksums are not verified."""
+    made = session(BOOK)
+    assert made.receive([answer(1, None, error="Internal error")]).said == []
+    assert made.receive([answer(99, "XRP/USD", error="Currency pair not supported")]).said == []
+
+
 def test_too_many_messages_refuse_the_session_for_now() -> None:
     assert session(TRADES).receive([frame({"Error": "Exceeded msg rate"})]).said == [
         Refused((), "Exceeded msg rate", passing=True)

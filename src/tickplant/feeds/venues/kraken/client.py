@@ -211,8 +211,8 @@ class KrakenSession:
         reason = complaint or "refused without a reason"
         if streams and _is_so_already(answer.method, reason):
             return self._confirm(streams, answer.method == "unsubscribe")
-        if not streams and answer.method not in (None, "subscribe"):
-            return []  # of a ping, or of what nobody waits for any more
+        if not streams and (answer.req_id is not None or answer.method == "pong"):
+            return []  # of the list of instruments, or of what nobody waits for any more
         passing = any(word in reason.lower() for word in _PASSING)
         return [Refused(streams, reason, passing)]
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -98,7 +100,7 @@ _whole = msgspec.json.Decoder(tuple[int, Whole, str, str]).decode
 _ladder = msgspec.json.Decoder(list[Texts]).decode
 _LADDER = Form(b'["","",""]', b'[]"', 3)
 _SIDES = np.array([ASK, BID], np.int8)
-_LIST = ord("[")
+_LIST, _BOOK = b"[", b'"book-'
 
 _CHANNELS: dict[str, Channel] = {
     "trade": "trades",
@@ -121,7 +123,6 @@ class _Quotes:
 class _Read:
     trades: list[tuple[str, list[str]]] = field(default_factory=list)
     quotes: _Quotes = field(default_factory=_Quotes)
-    books: list[Frame] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
 
@@ -143,18 +144,17 @@ class LegacyParser:
         self, frames: Sequence[Frame]
     ) -> tuple[dict[str, pa.RecordBatch], Updates | None, list[Event]]:
         found = _Read()
-        for frame in frames:
-            data = frame.data
-            if b'"book-' in data and data[0] == _LIST:
-                found.books.append(frame)
-            else:
+        is_book = [_BOOK in frame.data and frame.data[:1] == _LIST for frame in frames]
+        books = list(compress(frames, is_book))
+        if len(books) != len(frames):
+            for frame in compress(frames, map(not_, is_book)):
                 _sort(frame, found)
         rows = {}
         if found.trades:
             rows[TRADES] = _trade_rows(found.trades)
         if found.quotes.symbols:
             rows[QUOTES] = _quote_rows(found.quotes)
-        return rows, self._books(found.books), found.events
+        return rows, self._books(books), found.events
 
     def _books(self, frames: list[Frame]) -> Updates | None:
         if not frames:
