@@ -280,3 +280,29 @@ def test_a_book_that_was_unsubscribed_ends_and_one_that_is_lost_waits() -> None:
     ended = desk.drop(["X"], T).rows.to_pylist()
     assert [row["action"] for row in ended] == [1, 2]
     assert (desk.wanting(), desk.counts.held) == ([], 0)
+
+
+@pytest.mark.parametrize("rule", ["binance-spot", "binance-futures", "deribit"])
+def test_what_comes_twice_or_late_changes_nothing_and_breaks_nothing(rule: str) -> None:
+    venue, desk = Venue(), BookDesk(rule, "resubscribe" if rule == "deribit" else "http")
+    desk.take(updates(venue.snapshot()), T)
+    for size in range(1, 6):
+        venue.change([(BID, 9.0, float(size))], width=2)
+    desk.take(updates(*venue.sent), T)
+    again = desk.take(updates(*venue.sent[1:], venue.sent[0]), T)
+    assert (again.rows.num_rows, again.broken, desk.counts.dropped) == (0, (), 5)
+    assert held(desk) == venue.states[-1]
+
+
+def test_after_a_hole_among_those_that_wait_the_rest_waits_on() -> None:
+    desk, venue = BookDesk("binance-spot", "http"), Venue()
+    for size in range(1, 7):
+        venue.change([(BID, 9.0, float(size))])
+    missing = venue.sent[2]
+    desk.take(updates(*(one for one in venue.sent if one is not missing)), T)
+    found = desk.take(updates(venue.snapshot(1)), T)
+    assert (found.wanted, [one.reason for one in found.broken]) == (("X",), ["gap"])
+    assert [one.first for one in found.broken] == [one.last for one in found.broken] == [3]
+    # A snapshot with what is missing, older than the last message: those that wait do the rest.
+    assert desk.take(updates(venue.snapshot(4)), T).wanted == ()
+    assert held(desk) == venue.states[-1]
