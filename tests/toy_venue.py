@@ -274,9 +274,9 @@ class ToyServer:
     def skip(self, symbol: str) -> None:
         """Let a trade happen that no connection is told of, and one behind it that is."""
         self.skips.add(symbol)
-        self.event("trades", symbol, price=1.5, size=1.0, ts_event=self.clock() - 1)
+        self.event("trades", symbol, price=1.5, size=1.0, ts_event=self.clock() + 1)
         self.skips.discard(symbol)
-        self.trade(symbol, 1.6)
+        self.event("trades", symbol, price=1.6, size=1.0, ts_event=self.clock() + 2)
 
     def trade(self, symbol: str, price: float = 1.0) -> None:
         self.event("trades", symbol, price=price, size=1.0)

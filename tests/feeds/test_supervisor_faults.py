@@ -21,8 +21,8 @@ from tickplant.feeds.venues.contract import Limits, VitalSigns
 from tickplant.model.events import Flag
 
 SYMBOLS = ("A-USD", "B-USD", "C-USD")
-EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "3"))
-TRADE_S, MARKET_S = 0.7, 25.0
+EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "2"))
+TRADE_S, MARKET_S = 0.7, 20.0
 
 
 class Fault(NamedTuple):
