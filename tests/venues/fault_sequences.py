@@ -34,6 +34,8 @@ from venues.venue_kit import FakeVenue, VenueOpFailed, fake_venue, trade
 from venues.venue_plant import VenueScene, venue_plant
 
 NS = 1_000_000_000
+MS = 1_000_000
+"""How exact the times of most venues are: they are cut, while those of gaps are not."""
 PATIENCE_S = 60.0
 BEFORE_NS = 3 * NS
 """How long before a fault the last proof of a connection may lie: a heartbeat or a ping."""
@@ -295,7 +297,7 @@ class Sequence:
         for row in self.scene.trades(symbol):  # whose times are as exact as the venue tells them
             number, ts = int(row["id"]), row["ts_event"]
             if number > self.since[symbol] and number not in sent:
-                inside = any(start <= ts < end for start, end in spans)
+                inside = any(start - MS <= ts < end for start, end in spans)
                 assert inside, f"{symbol}: trade {number} at {ts} was not sent; {spans} {self.done}"
 
     def sent(self, symbol: str, truth: dict[str, Any]) -> set[int]:

@@ -225,6 +225,11 @@ class Link:
 
     async def _send(self, connection: Connection, frame: Outgoing, *, secret: bool = False) -> None:
         await self._messages.take()
+        await self._send_now(connection, frame, secret=secret)
+
+    async def _send_now(
+        self, connection: Connection, frame: Outgoing, *, secret: bool = False
+    ) -> None:
         await connection.send(frame)
         if self._wiring.tap is not None:
             data = None if secret else frame.data
@@ -260,7 +265,9 @@ class Link:
                 case Heartbeat(ts) if ts is not None:
                     self.pulse.event(ts, at)
                 case Reply(frame):
-                    await self._send(connection, frame)
+                    # What the venue asks for goes at once: to wait would be to stop listening.
+                    self._messages.spend()
+                    await self._send_now(connection, frame)
                 case Leaving(reason):
                     self.leaving = reason
         if received.rows or received.books is not None:
