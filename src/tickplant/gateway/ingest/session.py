@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tickplant.config import Settings
+from tickplant.gateway.ingest.answers import Pending, acknowledge
 from tickplant.gateway.ingest.feeds import FeedPlant, PushedFeed, PushedFeeds
 from tickplant.gateway.ingest.keys import producer_digest, with_keys
 from tickplant.gateway.ingest.protocol import (
@@ -45,8 +46,7 @@ from tickplant.gateway.ingest.protocol import (
     time_of,
 )
 from tickplant.gateway.rest.bodies import THREAD_BYTES, BodyRoom
-from tickplant.gateway.waiting import outcome
-from tickplant.model.errors import InvalidBody, Overloaded, PassingError, Stopping, TickplantError
+from tickplant.model.errors import Overloaded, PassingError, Stopping
 from tickplant.model.times import format_time
 from tickplant.plant.hub import Hub
 from tickplant.plant.submission import PUSH_FEED, Receipt, Submission
@@ -80,18 +80,10 @@ class IngestPlant(FeedPlant, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
-    """Rows that were handed in under a number of the producer's."""
-
-    seq: int
-    receipt: Future[Receipt]
-
-
-@dataclass(frozen=True, slots=True)
 class _Due:
     """What is to be answered next (nothing: an empty frame), and the bytes held until then."""
 
-    answer: _Pending | Frame | Closing
+    answer: Pending | Frame | Closing
     size: int
 
 
@@ -252,7 +244,7 @@ class Session:
     async def _forever(self) -> None:
         await self._loop.create_future()
 
-    async def _take(self, message: Message) -> _Pending | Frame:
+    async def _take(self, message: Message) -> Pending | Frame:
         match message:
             case Rows():
                 return await self._take_rows(message)
@@ -308,7 +300,7 @@ class Session:
         self._feed = None
         self.close(NOT_ALLOWED, "the producer of this feed has made a new connection")
 
-    async def _take_rows(self, message: Rows) -> _Pending:
+    async def _take_rows(self, message: Rows) -> Pending:
         self._sent_rows = True
         submission = self._submission(message)
         while True:
@@ -321,7 +313,7 @@ class Session:
                 await asyncio.sleep(RETRY_S)
         if self._feed is not None:
             self._feed.note_rows(submission.rows)
-        return _Pending(message.seq, future)
+        return Pending(message.seq, future)
 
     def _submission(self, message: Rows) -> Submission:
         parsed = message.parsed
@@ -340,23 +332,6 @@ class Session:
 
     # -- the answers -------------------------------------------------------------------------------
 
-    async def _acknowledge(self, pending: _Pending) -> Frame:
-        """Return the acknowledgement of rows once they are durable, or what became of them."""
-        seq, future = pending.seq, pending.receipt
-        try:
-            receipt = future.result() if future.done() else await outcome(future)
-        except InvalidBody as fault:
-            errors = [{"loc": list(one.loc), "msg": one.msg} for one in fault.complaints]
-            bad = BadMessage("bad_rows", fault.detail, seq, errors=errors)
-            return self._codec.error(bad)
-        except PassingError as fault:
-            wait_s = fault.retry_after_s
-            bad = BadMessage("try_again", fault.detail, seq, retry_after_s=wait_s)
-            return self._codec.error(bad)
-        except TickplantError as fault:
-            return self._codec.error(BadMessage("failed", str(fault), seq))
-        return self._codec.message("ack", seq=seq, **_public(receipt))
-
     async def _answer_all(self) -> None:
         await self._send(self._codec.message("hello", **self._announced()))
         while True:
@@ -364,7 +339,9 @@ class Session:
             if isinstance(due.answer, Closing):
                 raise due.answer
             answer = due.answer
-            frame = await self._acknowledge(answer) if isinstance(answer, _Pending) else answer
+            frame = (
+                await acknowledge(answer, self._codec) if isinstance(answer, Pending) else answer
+            )
             if frame:
                 await self._send(frame)
             self._body_room.give_back(due.size)
@@ -413,16 +390,3 @@ class Session:
                 self.stalled = True
                 self.close(TRY_LATER, "the producer does not read its acknowledgements")
                 return
-
-
-def _public(receipt: Receipt) -> dict[str, Any]:
-    return {
-        "accepted": receipt.accepted,
-        "duplicates": receipt.duplicates,
-        "rejected": [
-            {"index": one.index, "reason": one.reason, "detail": one.detail}
-            for one in receipt.rejected
-        ],
-        "seq_first": receipt.seq_first,
-        "seq_last": receipt.seq_last,
-    }
