@@ -330,7 +330,7 @@ MESSAGE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(MESSAGE.map(lambda said: json.dumps(said).encode()) | st.binary(max_size=60)))
 def test_whatever_is_sent_is_read_or_put_aside(sent: list[bytes]) -> None:
     made = session(TRADES, QUOTES, BOOK)

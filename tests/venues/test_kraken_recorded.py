@@ -250,7 +250,7 @@ PART = st.dictionaries(st.sampled_from(["a", "b", "as", "bs", "c"]), LEVELS | TE
 NAME = st.sampled_from(["trade", "ticker", "spread", "book-1000", "book-10"]) | TEXT
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.lists(PART | LEVELS, max_size=3), NAME), max_size=6))
 def test_whatever_is_sent_is_read_or_put_aside(sent: list[tuple[list[Any], str]]) -> None:
     frames = [json.dumps([1, *parts, name, "XBT/USD"]).encode() for parts, name in sent]

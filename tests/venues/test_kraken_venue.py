@@ -138,16 +138,16 @@ def test_books_are_those_of_the_venue_to_their_depth(
     venue: FakeVenue, client: Plain, request: pytest.FixtureRequest
 ) -> None:
     depth = request.node.callspec.params["client"]
-    venue.op("market", seed=7, steps=300)
+    venue.op("market", seed=7, steps=150)
     client.ask("subscribe", Stream(BTC, "book"), Stream(DOGE, "book"))
     venue.op("wait_for", subscriptions=2)
-    venue.op("market", steps=600)
+    venue.op("market", steps=300)
     client.hear(same_book(client, venue, BTC, depth))
     client.hear(same_book(client, venue, DOGE, depth))
     counts = client.desk.counts
     assert client.broken == []
     assert counts.unchecked == 0
-    assert counts.messages > 100
+    assert counts.messages > 50
 
 
 @pytest.mark.parametrize("fault", ["corrupt_checksum", "skip"])
