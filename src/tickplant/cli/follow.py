@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.cli.memory import keep_freed_memory
 from tickplant.cli.serve import LOG_FORMATS, warn_open
 from tickplant.version import VERSION
 
@@ -53,6 +54,7 @@ def follow(
     It follows the plant's journal: what the plant has acknowledged is in the next answer, and
     queries no longer wait while the plant accepts rows. Any number of readers may run.
     """
+    keep_freed_memory()
     settings = common.settings({"server.host": host, "server.port": port})
     style = check_choice("--log-format", log_format, LOG_FORMATS)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.cli.memory import keep_freed_memory
 from tickplant.model.errors import InvalidParameter
 from tickplant.version import VERSION
 
@@ -85,6 +86,7 @@ def serve(
     Takes trades and quotes over HTTP and from its feeds, makes them durable, and answers queries
     and subscriptions. The page at the URL that it prints shows what flows; /docs is the API.
     """
+    keep_freed_memory()
     settings = common.settings({"server.host": host, "server.port": port})
     style = check_choice("--log-format", log_format, LOG_FORMATS)
     plans = plan_feeds(common, settings, feed)
