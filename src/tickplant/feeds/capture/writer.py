@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -181,7 +182,10 @@ class CaptureWriter:
         return file
 
     def _drop_oldest(self) -> None:
-        kept = sorted(self._folder.glob(f"{self._header.feed}-*{SUFFIX}"))
+        mine = re.compile(
+            re.escape(self._header.feed) + r"-\d{8}T\d{6}\.\d+Z-\d+" + re.escape(SUFFIX)
+        )
+        kept = sorted(path for path in self._folder.iterdir() if mine.fullmatch(path.name))
         sizes = [path.stat().st_size for path in kept]
         room = (self._limits.total_mb_max - self._limits.file_mb_max) * 2**20
         while kept and sum(sizes) > max(room, 0):
