@@ -78,7 +78,7 @@ def held(desk: BookDesk) -> PlainBook | None:
 
 
 @given(changes=CHANGES, data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @pytest.mark.parametrize("rule", ["binance-spot", "binance-futures", "deribit"])
 def test_whatever_goes_wrong_on_the_way_what_is_told_is_right(
     rule: str, changes: list[tuple[Levels, int]], data: st.DataObject
@@ -126,7 +126,7 @@ def test_whatever_goes_wrong_on_the_way_what_is_told_is_right(
 
 
 @given(changes=CHANGES, depth=st.integers(0, 3), interval=st.sampled_from([0, 5]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_is_kept_is_the_best_levels_at_the_rate(
     changes: list[tuple[Levels, int]], depth: int, interval: int
 ) -> None:

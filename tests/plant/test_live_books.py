@@ -71,13 +71,13 @@ def test_live_and_past_books_are_what_was_sent(tmp_path: Path) -> None:
         feed = Feed(plant, anew_rows=1_000)
         for symbol in "XY":
             feed.take(symbol, *LADDER, snapshot=True)
-        for step in range(120):
+        for step in range(80):
             levels = [
                 (side, price + (-1 if side == BID else 1) * rng.randrange(6), rng.randrange(3))
                 for side, price in ((BID, 10.0), (ASK, 11.0))
             ]
             feed.take("XY"[step % 2], *((s, p, float(z)) for s, p, z in levels))
-            if step == 60:
+            if step == 40:
                 plant.store.checkpoint(plant.catalog.encode())
         for symbol in "XY":
             view = book(plant, symbol)
