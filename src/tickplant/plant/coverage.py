@@ -315,7 +315,7 @@ class CoverageBook:
         begins = rows.filter(pc.equal(rows.column("kind"), "begin"))
         names = ("feed", "instrument", "start")
         for feed, number, start in zip(*(begins.column(n).to_pylist() for n in names), strict=True):
-            if number and self._is_known(number, but=feed):
+            if number and feed in self.wide and self._is_known(number, but=feed):
                 # The gaps of the feed touch an instrument from the moment that it serves it.
                 touches = self.ledger.touches(feed, number, whole=True)
                 low = min([start, *touches.starts.tolist()])

@@ -368,6 +368,8 @@ class CoverageKeeper:
             self._write([_row(feed, "reach", start=wide.began, end=ts)])
 
     def _subscribe(self, feed: int, note: Subscribed) -> None:
+        if feed not in self.book.wide:
+            return  # a feed that has not begun delivers nothing
         numbers = [self._number(symbol, venue) for symbol, venue in note.symbols]
         if note.ends:
             self._write(self._no_more(feed, numbers, note.ts))
