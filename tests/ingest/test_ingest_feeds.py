@@ -63,8 +63,7 @@ def test_a_feed_is_shown_and_covers_what_it_has_sent(tmp_path: Path) -> None:
             )
             assert [bar["state"] for bar in bars] == ["quiet"] * 3
             producer.say("end")
-            producer.say("ping")
-            assert producer.hear()["op"] == "pong"
+            assert producer.hear()["op"] == "ended"
         assert (shown(plant)["state"], gaps(plant, served.url)) == ("finished", [])
 
 
@@ -158,3 +157,17 @@ def test_a_feed_that_falls_silent_after_heartbeats_has_stalled(tmp_path: Path) -
         producer.say("ping")
         producer.hear()
         assert gaps(plant, served.url) == [("stall", "13:20", "14:20", "open")]
+
+
+def test_what_was_sent_before_the_connection_ended_is_taken(tmp_path: Path) -> None:
+    with plant_and_server(tmp_path) as (plant, served):
+        for turn in range(5):
+            with Producer(served) as producer:
+                producer.greet(feed="mine", producer="me")
+                for seq in range(40):
+                    producer.rows(seq, row(-60, key=f"{turn}-{seq}"))
+                producer.say("end")
+            while shown(plant)["state"] == "connected":
+                plant.drain()
+            assert (shown(plant)["state"], shown(plant)["events"]) == ("finished", 40 * (turn + 1))
+        assert gaps(plant, served.url) == []

@@ -72,6 +72,7 @@ class Outbox:
         self.connections = 0
         self.window = 1
         self.ready = False
+        self.ended = False
         self.retry_after_s: float | None = None
         self.answered = 0
 
@@ -152,6 +153,8 @@ class Outbox:
                 self._frame_bytes_max = answer["frame_bytes_max"]
             case "ready":
                 self.ready = True
+            case "ended":
+                self.ended = True
             case "ack":
                 message = self._under_way.pop(answer["seq"], None)
                 if message is not None:

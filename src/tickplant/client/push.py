@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -83,8 +83,17 @@ class Ingest:
     def _finish(self) -> None:
         self._settle()
         if self._outbox.feed is not None:
-            self._say("end")
+            self._end()
         self._outbox.check()
+
+    def _end(self) -> None:
+        """Say that the feed is over, and wait until that was heard; else it counts as lost."""
+        self._say("end")
+        socket = self._socket
+        if socket is not None:
+            with suppress(ConnectionClosed, *LOST):
+                while not self._outbox.ended:
+                    self._outbox.take(socket.recv(self._idle_s))
 
     def close(self) -> None:
         """Hang up without waiting: a feed that was not ended is lost. Idempotent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,8 +80,18 @@ class AsyncIngest:
     async def _finish(self) -> None:
         await self._settle()
         if self._outbox.feed is not None:
-            await self._say("end")
+            await self._end()
         self._outbox.check()
+
+    async def _end(self) -> None:
+        """Say that the feed is over, and wait until that was heard; else it counts as lost."""
+        await self._say("end")
+        socket = self._socket
+        if socket is not None:
+            with suppress(ConnectionClosed, *LOST):
+                while not self._outbox.ended:
+                    async with asyncio.timeout(self._idle_s):
+                        self._outbox.take(await socket.recv())
 
     async def close(self) -> None:
         """Hang up without waiting: a feed that was not ended is lost. Idempotent."""

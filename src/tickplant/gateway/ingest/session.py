@@ -87,8 +87,8 @@ class _Due:
     size: int
 
 
-_Arriving = asyncio.Future[Message] | Message | BadMessage | Closing
-"""A message, what is wrong with it, or a thread that will say."""
+_Arriving = asyncio.Future[Message] | Message | BadMessage | Closing | WebSocketDisconnect
+"""A message, what is wrong with it, a thread that will say, or the end of the connection."""
 
 
 class Session:
@@ -185,11 +185,15 @@ class Session:
     # -- the receiver ------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        while True:
-            await self._window.acquire()
-            data = await self._next_frame()
-            await self._hold(len(data))
-            self._arrived.put_nowait((self._begin_to_read(data), len(data)))
+        try:
+            while True:
+                await self._window.acquire()
+                data = await self._next_frame()
+                await self._hold(len(data))
+                self._arrived.put_nowait((self._begin_to_read(data), len(data)))
+        except (WebSocketDisconnect, Closing) as gone:
+            self._arrived.put_nowait((gone, 0))  # behind what was sent before it
+        await self._forever()
 
     async def _next_frame(self) -> Frame:
         message = await self._socket.receive()
@@ -261,6 +265,7 @@ class Session:
             case End():
                 self._my_feed("end").finish()
                 self._feed = None
+                return self._codec.message("ended", ts=self._now())
             case Ping():
                 return self._codec.message("pong", id=message.id, ts=self._now())
         return ""
