@@ -77,7 +77,7 @@ class Scene:
 
     async def settle(self, seconds: float = 0.5) -> None:
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(self.plant.drain)
+        self.plant.drain()  # no time passes meanwhile
 
     async def until(self, condition: Callable[[], object], seconds: float = 600.0) -> None:
         async with asyncio.timeout(seconds):

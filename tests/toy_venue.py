@@ -33,7 +33,11 @@ from tickplant.feeds.venues.contract import (
 from tickplant.feeds.venues.transport import ConnectionLost
 from tickplant.formats.parsed import incoming_batch
 
+UNDER_WAY_NS = 500
+"""A frame comes later than what it tells of."""
+
 URL = "wss://toy.test/stream?token=hidden"
+LATENCY_NS = 1_000
 
 
 class ToySession:
@@ -196,7 +200,7 @@ class ToyConnection:
 
     def push_text(self, text: str) -> None:
         if self._end is None and not self.stalled:
-            self._inbox.append(Frame(self.server.clock(), text.encode()))
+            self._inbox.append(Frame(self.server.clock() + UNDER_WAY_NS, text.encode()))
             self._news.set()
 
     def cut(self) -> None:
