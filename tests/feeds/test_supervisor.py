@@ -15,6 +15,7 @@ from tickplant.feeds.supervisor.feed import VenueFeed
 from tickplant.feeds.venues.contract import Frame, Limits, Rate, Stream, VitalSigns
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import Flag
+from toy_venue import UNDER_WAY_NS
 from virtual_time import NOW
 
 SECOND = 1_000_000_000
@@ -69,7 +70,8 @@ def test_a_cut_of_one_connection_is_a_gap_of_its_instruments_only(tmp_path: Path
         # It was proven to live by its last heartbeat, and 3 pauses with 3 handshakes lie in it.
         assert cut_at - SECOND // 2 <= gap["start"] <= cut_at
         assert gap["end"] - cut_at == pytest.approx((0.375 + 0.75 + 1.5 + 0.03) * SECOND, abs=9e7)
-        missed = [t for t in scene.server.truth if gap["start"] < t["ts_event"] < gap["end"]]
+        proven = gap["start"] + UNDER_WAY_NS
+        missed = [t for t in scene.server.truth if proven < t["ts_event"] < gap["end"]]
         assert gap["events"] == sum(t["symbol"] == "B-USD" for t in missed) == 5
         assert ids(scene, "A-USD", by_itself=True) == told(scene, "A-USD")
         assert ids(scene, "B-USD") == told(scene, "B-USD")

@@ -177,6 +177,7 @@ class Sequence:
         def act() -> None:
             self.fake.op("skip", n=n, symbol=symbol, channel="trades")
             self.fake.send(*(trade(symbol, 100 + i) for i in range(n + 1)))
+            self.fake.op("calm")  # what has not struck would strike the first of a connection
 
         self.window("sequence", act)
 
@@ -188,6 +189,7 @@ class Sequence:
         def act() -> None:
             self.fake.op("skip", n=1, symbol=symbol, channel="book")
             self.market(12)
+            self.fake.op("calm")
 
         self.window("sequence", act)
 

@@ -101,8 +101,8 @@ def import_files(
 ) -> Totals:
     """Import files one after the other and return what became of their rows.
 
-    `table` is one of `POSTED_TABLES`, by default trades or quotes as the columns say. `venue` is that of rows that
-    name none, `symbol` that of all rows. `mapping` gives the columns of fields
+    `table` is one of `POSTED_TABLES`, by default trades or quotes as the columns say. `venue` is
+    that of rows that name none, `symbol` that of all rows. `mapping` gives the columns of fields
     (`{"price": "last_px"}`), `time_unit` (s, ms, us, ns) the unit of integer times, `timezone` the
     IANA zone of times without one. At most four chunks are under way at the sink; one that refuses
     for now is asked again after the time it names, which it is told by `wait`. Files are opened and

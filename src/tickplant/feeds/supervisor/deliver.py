@@ -10,8 +10,10 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tickplant.books.updates import Updates
 from tickplant.feeds.book_desk import BookDesk, Delivered
@@ -82,9 +84,7 @@ class Delivery:
         for table, rows in received.rows.items():
             if not rows.num_rows:
                 continue
-            ts = pc.max(rows.column("ts_event")).as_py()
-            if ts is not None:  # None is the time of receipt, which proves nothing
-                link.pulse.event(ts, at)
+            self._prove(link, rows.column("ts_event").drop_null().to_numpy(), at)
             self._board.heard(_symbols(rows), table, at)
             new = rows if overlap is None else overlap.filtered(link.number, table, rows)
             await self._submit(table, new, bad.pop(table, ()))
@@ -92,9 +92,16 @@ class Delivery:
             await self._submit(table, pa.RecordBatch.from_pylist([], INCOMING[table]), frames)
         if received.books is not None and len(received.books):
             updates = received.books
-            link.pulse.event(int(updates.ts_event.max()), at)
+            self._prove(link, updates.ts_event, at)
             self._board.heard(updates.symbols, BOOK, at)
             await self.take_books(link, updates)
+
+    def _prove(self, link: Link, ts: NDArray[np.int64], at: int) -> None:
+        """Note how far events prove a link to deliver; a time of receipt proves nothing."""
+        if len(ts) and int(ts.max()) in link.receipts:
+            ts = ts[~np.isin(ts, list(link.receipts))]
+        if len(ts):
+            link.pulse.event(int(ts.max()), at)
 
     async def _submit(self, table: str, rows: pa.RecordBatch, bad: Sequence[BadFrame] = ()) -> None:
         if not rows.num_rows and not bad:

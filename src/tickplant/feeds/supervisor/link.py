@@ -110,6 +110,8 @@ class Link:
         self.settling = False  # its books are not right yet
         self.changed = asyncio.Event()  # something was confirmed or refused, or it is leaving
         self.pulse = Pulse(wiring.offset, wiring.clock())
+        self.receipts: frozenset[int] = frozenset()
+        """When the frames came that are looked at now."""
         self.rhythm = rhythm
         self._wiring = wiring
         self._owner = owner
@@ -242,6 +244,7 @@ class Link:
             frames = await connection.receive()
             at = frames[-1].ts_recv if frames else self._wiring.clock()
             self._busy = True
+            self.receipts = frozenset(frame.ts_recv for frame in frames)
             if frames:
                 if self._wiring.tap is not None:
                     self._wiring.tap.received(self.number, frames)
