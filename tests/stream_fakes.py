@@ -22,6 +22,7 @@ from tickplant.gateway.stream.routes import Streams, router
 from tickplant.gateway.stream.server import protocol_of
 from tickplant.model.events import QUOTES, SCHEMAS, TRADES, Flag
 from tickplant.model.instruments import Registry
+from tickplant.observe.metrics import Metrics
 from tickplant.plant.coverage_reader import read_book
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
@@ -130,6 +131,7 @@ class FakePlant:
     ) -> None:
         self.settings = Settings(stream=StreamSettings(**stream))
         self.registry = Registry()
+        self.metrics = Metrics()
         for symbol, venue in (("EURUSD", "SYNTH"), ("BTC-USDT", "SYNTH"), ("BTC-USDT", "BINANCE")):
             self.registry.add(symbol, venue)
         self.store = store or ListStore()

@@ -125,6 +125,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
+    began = clock()
     folder = Path(settings.data)
     metrics = Metrics()
     store = TieredStore.open(folder, settings.store, clock=clock, disk=world.store_disk)
@@ -159,6 +160,7 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
         hub=hub,
         metrics=metrics,
         bring_back=bring_back,
+        began=began,
     )
 
 

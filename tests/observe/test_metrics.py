@@ -1,9 +1,11 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tickplant.observe.metrics import Metrics
+from tickplant.observe.outward import Top
 from tickplant.observe.scraped import NUMBERS
 from tickplant.plant.served import ServedStatus
 
@@ -11,6 +13,7 @@ from tickplant.plant.served import ServedStatus
 @dataclass
 class Rows:
     num_rows: int
+    nbytes: int = 100
 
 
 @dataclass
@@ -76,9 +79,13 @@ def test_requests_are_counted_by_route_and_status() -> None:
 
 def test_candle_updates_are_counted_by_interval_and_basis() -> None:
     metrics = Metrics()
-    metrics.candles_published("1m", "trade", 4)
-    metrics.candles_published("1m", "trade", 1)
-    assert value(metrics, "candle_updates_total", interval="1m", basis="trade") == 5
+    metrics.candles_published("1m", "trade", "events", 4, 0)
+    metrics.candles_published("1m", "trade", "events", 1, 1)
+    metrics.candles_published("1m", "trade", "amendment", 2, 2)
+    labels = {"interval": "1m", "basis": "trade"}
+    assert value(metrics, "candle_updates_total", cause="events", **labels) == 5
+    assert value(metrics, "candle_updates_total", cause="amendment", **labels) == 2
+    assert value(metrics, "candles_closed_total", **labels) == 3
 
 
 def test_the_fsync_latency_is_declared_only_when_something_moves_it() -> None:
@@ -99,11 +106,19 @@ def test_the_stream_is_counted_by_channel() -> None:
     metrics.stream.sent("quotes", 5)
     metrics.stream.sent("trades", 1)
     metrics.stream.dropped("quotes", "conflate", 12)
+    metrics.stream.disconnected("slow")
+    for seconds in (0.0, 0.0001, 0.7, 60.0):
+        metrics.stream.took(seconds)
     assert value(metrics, "stream_subscribers") == 1
     assert value(metrics, "stream_frames_total") == 3
     assert value(metrics, "stream_events_sent_total", channel="trades") == 11
     dropped = {"channel": "quotes", "policy": "conflate"}
     assert value(metrics, "stream_events_dropped_total", **dropped) == 12
+    assert value(metrics, "stream_disconnects_total", reason="slow") == 1
+    assert value(metrics, "stream_send_seconds_bucket", le="0.0001") == 2
+    assert value(metrics, "stream_send_seconds_bucket", le="1.0") == 3
+    assert value(metrics, "stream_send_seconds_count") == 4
+    assert value(metrics, "stream_send_seconds_sum") == pytest.approx(60.7001)
 
 
 def log_status(**changes: object) -> SimpleNamespace:
@@ -118,9 +133,16 @@ def test_the_status_of_every_part_is_read_at_the_scrape() -> None:
     metrics = Metrics()
     table = SimpleNamespace(rows_archived=100, rows_in_memory=7, files=3, bytes=4_096)
     store = SimpleNamespace(
-        tables={"trades": table}, bytes_in_memory=512, seq_archived=90, last_error=None, damage=()
+        tables={"trades": table},
+        bytes_in_memory=512,
+        seq_archived=90,
+        last_error=None,
+        damage=(),
+        archive_runs=4,
+        files_compacted=8,
+        files_expired=2,
     )
-    feed = {"id": "synthetic", "state": "connected", "events": 12, "lag": 0.25}
+    feed = {"id": "synthetic", "state": "connected", "events": 12, "lag": 0.25, "restarts": 2}
     metrics.watch(
         log=log_status, store=lambda: store, hub=lambda: SimpleNamespace(rows=5, rows_published=50),
         feeds=lambda: [feed, feed | {"id": "dead", "state": "waiting", "lag": None}],
@@ -171,3 +193,45 @@ def test_a_part_that_fails_hides_no_other_and_is_counted() -> None:
 
 def test_memory_of_the_process_is_there() -> None:
     assert samples(Metrics())["process_resident_memory_bytes", ()] > 1_000_000
+
+
+def test_the_market_has_numbers_only_where_there_is_a_book_and_one_freshness() -> None:
+    metrics = Metrics()
+    metrics.watch(
+        market=lambda: [
+            Top("BTC-USDT", "BINANCE", 100.0, 2.0, 0.75, 60.0),
+            Top("EURUSD", "ORIGIN", None, None, None, 90.0),
+            Top("GONE", "ORIGIN", None, None, None, None),
+        ]
+    )
+    seen = samples(metrics)
+
+    def of(symbol: str) -> dict[str, float]:
+        mine = {name: v for (name, labels), v in seen.items() if ("symbol", symbol) in labels}
+        return {name.removeprefix("tickplant_market_"): v for name, v in mine.items()}
+
+    assert of("BTC-USDT") == {
+        "mid_price": 100.0, "spread_bps": 2.0, "imbalance": 0.75, "staleness_seconds": 60.0,
+        "health_score": 1.0,
+    }  # fmt: skip
+    assert of("EURUSD") == {"staleness_seconds": 90.0, "health_score": 0.5}
+    assert of("GONE") == {"health_score": 0.0}
+
+
+def test_the_names_of_other_systems_are_sums_of_ours() -> None:
+    metrics = Metrics()
+    for table, rows in (("trades", 7), ("quotes", 5), ("book", 3)):
+        submission = SimpleNamespace(table=table, feed="push")
+        metrics.accepted(submission, Accepted([Batch(table, Rows(rows))]))
+    metrics.stream.opened()
+    metrics.answered("GET", "/v1/candles/{symbol}", 200, 0.2)
+    metrics.answered("GET", "/ohlc/minute", 200, 0.002)
+    metrics.answered("GET", "/health", 200, 0.002)
+    seen = samples(metrics)
+    assert seen["ticks_ingested_total", ()] == 12
+    assert seen["websocket_connections_active", ()] == 1
+    assert seen["http_request_duration_seconds_count", ()] == 3
+    assert seen["ohlc_query_duration_seconds_count", ()] == 2
+    assert seen["ohlc_query_duration_seconds_bucket", (("le", "0.0025"),)] == 1
+    assert seen["ohlc_query_duration_seconds_bucket", (("le", "+Inf"),)] == 2
+    assert seen["ohlc_query_duration_seconds_sum", ()] == pytest.approx(0.202)

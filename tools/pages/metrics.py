@@ -9,7 +9,9 @@ from typing import Any
 from pages.text import code, head, table
 from tickplant.log.contract import LogStatus
 from tickplant.model.events import TABLES
+from tickplant.observe import seed_names
 from tickplant.observe.metrics import Metrics
+from tickplant.observe.outward import Top
 from tickplant.observe.scraped import NUMBERS
 from tickplant.plant.books import BookStatus
 from tickplant.plant.coverage_status import CoverageStatus
@@ -39,10 +41,9 @@ def families() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     """Yield name, type, labels and meaning of each of our own families."""
     metrics = _moved()
     for family in metrics.registry.collect():
-        if not family.name.startswith("tickplant_"):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        if not name.startswith("tickplant_") and name not in seed_names.NAMES:
             continue
-        counts = family.type == "counter"
-        name = f"{family.name}_total" if counts else family.name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         yield name, family.type, tuple(sorted(labels)), family.documentation
 
@@ -50,21 +51,30 @@ def families() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
 def _moved() -> Metrics:
     """Return metrics in which every family has a sample, so that its labels show."""
     metrics = Metrics()
-    rows = SimpleNamespace(num_rows=1)
+    rows = SimpleNamespace(num_rows=1, nbytes=1)
     submission: Any = SimpleNamespace(table="trades", feed="push")
     batch = SimpleNamespace(table="trades", rows=rows)
     reject = SimpleNamespace(reason="price_missing")
     metrics.accepted(submission, SimpleNamespace(batches=(batch,), duplicates=1, rejects=(reject,)))
     metrics.acknowledged(1)
-    metrics.candles_published("1m", "trade", 1)
+    metrics.failed(OSError(), 1)
+    metrics.appended(1)
+    metrics.flushed(1)
+    metrics.candles_published("1m", "trade", "events", 1, 1)
     metrics.book_broken("venue", "gap")
     metrics.answered("GET", "/health", 200, 0.001)
     metrics.fsync_observer()(0.001)
     metrics.stream.sent("trades", 1)
     metrics.stream.dropped("quotes", "conflate", 1)
+    metrics.stream.disconnected("slow")
     log = LogStatus("ok", None, 1, 1, 1, 1, 0, 1, 0.001, ())
     tables = dict.fromkeys(TABLES, TableStatus(1, 1, 1, 1, 0, 1))
-    feed = {"id": "push", "state": "connected", "events": 1, "lag": 0.1}
+    line = {"line": 0, "state": "live", "failed": 0}
+    repairs = dict.fromkeys(("repaired", "events", "failed", "unrepairable"), 1)
+    feed = {
+        "id": "venue", "state": "connected", "events": 1, "lag": 0.1, "restarts": 1, "gaps_open": 1,
+        "connections": [line], "streams": {"live": 1}, "repairs": repairs,
+    }  # fmt: skip
     metrics.watch(
         log=lambda: log,
         store=lambda: StoreStatus(tables, 1, 1, (), None),
@@ -73,6 +83,9 @@ def _moved() -> Metrics:
         coverage=lambda: CoverageStatus({"restart": 1}, 1, 1.0, 1, {"venue": 1.0}),
         served=lambda: ServedStatus(1, 1, 1, 1, 1),
         books=lambda: BookStatus({"live": 1}, 1, 1, 1, 1),
+        probes=lambda: {"log": (True, "ok")},
+        disk=lambda: (1, 1, 1),
+        market=lambda: [Top("BTC-USDT", "BINANCE", 1.0, 1.0, 0.5, 1.0)],
         numbers=dict.fromkeys(NUMBERS, lambda: 1.0),
     )
     # A source that really fails would hide its families, so one failure is put down as such.

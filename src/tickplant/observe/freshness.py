@@ -26,3 +26,12 @@ def freshness(age_s: float | None) -> Freshness:
     if age_s is not None and age_s <= WARN_S_MAX:
         return Freshness("WARN", 0.5)
     return Freshness("STALE", 0.0)
+
+
+INGESTION_INTERVALS_MAX = 3
+"""Ingestion is alive while its heartbeat is not older than so many intervals."""
+
+
+def ingestion_alive(age_s: float | None, interval_s: float) -> bool:
+    """Say whether rows are being stored: the last durable commit is so old, None is never."""
+    return age_s is not None and age_s <= INGESTION_INTERVALS_MAX * interval_s

@@ -22,7 +22,9 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from tickplant.observe.outward import Top
 from tickplant.observe.scraped import Scraped, Sources
+from tickplant.observe.seed_names import SeedNames
 from tickplant.observe.streamed import StreamCounts
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -32,6 +34,8 @@ _ROWS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 class _Rows(Protocol):
     @property
     def num_rows(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
 
 
 class _Submission(Protocol):
@@ -77,6 +81,10 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._accepted = self._counter("events_accepted", "Rows stored.", "table", "feed")
+        self._bytes = self._counter("events_bytes", "Bytes of rows stored, as columns.", "table")
+        self._failed = self._counter(
+            "events_failed", "Rows that were handed in and not taken, by the error.", "error"
+        )
         self._rejected = self._counter("events_rejected", "Rows refused.", "reason")
         self._duplicates = self._counter(
             "events_duplicates", "Rows that were stored already.", "table", "feed"
@@ -87,8 +95,15 @@ class Metrics:
         self._ack = self._histogram(
             "ack_seconds", "From submission to durable, the slowest of each batch.", _SECONDS
         )
+        self._flush = self._histogram("flush_seconds", "From accepted to durable.", _SECONDS)
+        self._append = self._histogram(
+            "log_append_seconds", "How long the log took to take a batch.", _SECONDS
+        )
         self._candles = self._counter(
-            "candle_updates", "Candles published, a change each.", "interval", "basis"
+            "candle_updates", "Candles published, a change each.", "interval", "basis", "cause"
+        )
+        self._closed = self._counter(
+            "candles_closed", "Updates of candles that are over.", "interval", "basis"
         )
         self._rebuilds = self._counter(
             "book_rebuilds", "Order books that a feed had to make anew.", "feed", "reason"
@@ -98,6 +113,13 @@ class Metrics:
         )
         self._request_s = self._histogram(
             "http_request_seconds", "From request to answer, by route.", _SECONDS, "route"
+        )
+        self.registry.register(SeedNames(self._accepted, self._request_s, self.stream))
+
+        self._refused = self._counter(
+            "access_refused",
+            "Requests and connections refused, or cut off, for want of a key, a scope or a rate.",
+            "reason",
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -114,6 +136,7 @@ class Metrics:
         for batch in accepted.batches:
             if batch.table == table:
                 self._accepted.labels(table, feed).inc(batch.rows.num_rows)
+                self._bytes.labels(table).inc(batch.rows.nbytes)
                 self._batch_rows.observe(batch.rows.num_rows)
         if accepted.duplicates:
             self._duplicates.labels(table, feed).inc(accepted.duplicates)
@@ -125,9 +148,29 @@ class Metrics:
         """Note how long the first submission of a batch waited until it was on disk."""
         self._ack.observe(waited_ns / 1e9)
 
-    def candles_published(self, interval: str, basis: str, candles: int) -> None:
-        """Count candles that were published because something in them changed."""
-        self._candles.labels(interval, basis).inc(candles)
+    def failed(self, fault: BaseException, rows: int) -> None:
+        """Count rows whose producer was told of a fault instead of what became of them."""
+        self._failed.labels(type(fault).__name__).inc(rows)
+
+    def appended(self, took_ns: int) -> None:
+        """Note how long the log took to take a batch; it holds back while too much waits."""
+        self._append.observe(took_ns / 1e9)
+
+    def flushed(self, took_ns: int) -> None:
+        """Note how long a batch that was accepted took to become durable."""
+        self._flush.observe(took_ns / 1e9)
+
+    def candles_published(
+        self, interval: str, basis: str, cause: str, candles: int, closed: int
+    ) -> None:
+        """Count candles that were published because something in them changed.
+
+        `cause` is `events`, `amendment` (a correction or a cancel) or `coverage` (a gap, a repair);
+        `closed` of them are over.
+        """
+        self._candles.labels(interval, basis, cause).inc(candles)
+        if closed:
+            self._closed.labels(interval, basis).inc(closed)
 
     def book_broken(self, feed: str, reason: str) -> None:
         """Count a book that was right and is made anew, because of a gap, a checksum, …"""
@@ -140,6 +183,10 @@ class Metrics:
         """
         self._requests.labels(method, route, str(status)).inc()
         self._request_s.labels(route).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count who was not let in: `key`, `scope`, `rate`, or `cut` for a key that ended."""
+        self._refused.labels(reason).inc()
 
     def fsync_observer(self) -> Callable[[float], None]:
         """Declare the latency of the log's fsync; return what the log calls with each, seconds.
@@ -160,16 +207,30 @@ class Metrics:
         coverage: Callable[[], Any] | None = None,
         served: Callable[[], Any] | None = None,
         books: Callable[[], Any] | None = None,
+        probes: Callable[[], Mapping[str, tuple[bool, str]]] | None = None,
+        disk: Callable[[], tuple[int, int, int]] | None = None,
+        market: Callable[[], Sequence[Top]] | None = None,
         numbers: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         """Say where to read at a scrape: functions that return the status of each part.
 
         `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`,
-        `ServedStatus`, `BookStatus`, and single numbers by the names in `scraped.NUMBERS`. A later
-        call replaces the earlier one.
+        `ServedStatus`, `BookStatus`, the probes of `/health`, the room on the disk (free, needed,
+        size), the tops of some instruments, and single numbers by the names in `scraped.NUMBERS`.
+        A later call replaces the earlier one.
         """
         self._scraped.sources = Sources(
-            log, store, hub, feeds, coverage, served, books, dict(numbers or {})
+            log,
+            store,
+            hub,
+            feeds,
+            coverage,
+            served,
+            books,
+            probes,
+            disk,
+            market,
+            dict(numbers or {}),
         )
 
     def render(self) -> tuple[bytes, str]:

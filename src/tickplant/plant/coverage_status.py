@@ -19,13 +19,18 @@ from tickplant.plant.ledger import OPEN_END, REPAIRED, REPAIRING, Gap
 
 @dataclass(frozen=True, slots=True)
 class CoverageStatus:
-    """The ledger in numbers. `lags_s` is how far each feed's watermark is behind the clock."""
+    """The ledger in numbers.
+
+    `open_s_max` is how long the oldest open gap has been known, `lags_s` how far each feed's
+    watermark is behind the clock.
+    """
 
     gaps: dict[str, int]
     gaps_open: int
     uncovered_s: float
     events_repaired: int
     lags_s: dict[str, float]
+    open_s_max: float = 0.0
 
 
 def coverage_status(book: CoverageBook, name_of: Callable[[int], str], now: int) -> CoverageStatus:
@@ -34,10 +39,11 @@ def coverage_status(book: CoverageBook, name_of: Callable[[int], str], now: int)
         rows = book.ledger.rows.copy()
         marks = {feed: book.watermark_of(feed) for feed in book.wide}
     missing = rows[(rows["status"] != REPAIRED) & (rows["end"] != OPEN_END)]
+    opened = rows[rows["status"] <= REPAIRING]
     causes = Counter(rows["cause"].tolist())
     return CoverageStatus(
         gaps={cause: causes.get(code, 0) for code, cause in enumerate(CAUSES)},
-        gaps_open=int(np.count_nonzero(rows["status"] <= REPAIRING)),
+        gaps_open=len(opened),
         uncovered_s=float((missing["end"] - missing["start"]).sum() / NS_PER_S),
         events_repaired=int(np.maximum(rows["events"], 0).sum()),
         lags_s={
@@ -45,6 +51,7 @@ def coverage_status(book: CoverageBook, name_of: Callable[[int], str], now: int)
             for feed, mark in marks.items()
             if mark is not None
         },
+        open_s_max=max(0, now - int(opened["noticed"].min())) / NS_PER_S if len(opened) else 0.0,
     )
 
 

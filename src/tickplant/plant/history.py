@@ -34,7 +34,7 @@ from tickplant.plant.books import BookView, LiveBooks
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
 from tickplant.plant.coverage_reader import CoverageChanges, read_book
 from tickplant.plant.gaps import GapQuery, select_gaps
-from tickplant.plant.latest import Latest, read_latest
+from tickplant.plant.latest import Latest, read_last_rows, read_latest
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
 from tickplant.plant.stats import last_stats, read_stats
@@ -400,6 +400,12 @@ class History:
     def latest(self, instruments: Sequence[Instrument]) -> Latest:
         """Return the last trade, quote and 1-minute candle of instruments; see `Latest`."""
         return read_latest(self, instruments)
+
+    def last_rows(
+        self, table: str, instruments: Sequence[Instrument]
+    ) -> tuple[list[dict[str, Any] | None], list[int]]:
+        """Return the last row of each instrument, None for none, and its latest event time."""
+        return read_last_rows(self, table, instruments)
 
 
 def _close_before(reader: Bars, at: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +63,23 @@ def read_latest(history: History, instruments: Sequence[Instrument]) -> Latest:
     tables = {"trade": [found[TRADES].rows], "quote": [found[QUOTES].rows], "candle": candles}
     places = {name: _places(parts, asked) for name, parts in tables.items()}
     return Latest(tables, places, last[np.searchsorted(numbers, asked)])
+
+
+def read_last_rows(
+    history: History, table: str, instruments: Sequence[Instrument]
+) -> tuple[list[dict[str, Any] | None], list[int]]:
+    """Return the last row of each instrument, None for none, and its latest event time.
+
+    The time is `INT64_MIN` where there is none.
+    """
+    asked = np.array([one.number for one in instruments], np.int64)
+    numbers = np.unique(asked)
+    held = history.served.last_rows if history.served is not None else {}
+    found = _last_of(history.store, held.get(table), table, numbers)
+    rows: list[dict[str, Any] | None] = [*found.rows.to_pylist(), None]
+    places = _places([found.rows], asked).tolist()
+    last: list[int] = found.last[np.searchsorted(numbers, asked)].tolist()
+    return [rows[place] for place in places], last
 
 
 def _places(parts: Sequence[pa.Table], asked: Ints) -> Ints:

@@ -38,7 +38,7 @@ from tickplant.plant.books import LiveBooks
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.coverage import CoverageBook
 from tickplant.plant.coverage_keeper import CoverageKeeper, Row, stamp
-from tickplant.plant.coverage_status import coverage_status, feed_facts, notices
+from tickplant.plant.coverage_status import feed_facts, notices
 from tickplant.plant.feed_notes import Begun, Finished, Judged, Known, Lost, Note
 from tickplant.plant.gaps import OpenGap, open_gaps
 from tickplant.plant.history import History
@@ -62,6 +62,7 @@ from tickplant.plant.served_reader import Offers
 from tickplant.plant.serving import read_served
 from tickplant.plant.submission import Receipt, Reject, Submission
 from tickplant.plant.venue_feeds import VenueFeeds
+from tickplant.plant.watched import watch_plant
 from tickplant.store.contract import Store
 
 _LOG = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Plant:
         hub: Hub,
         metrics: Metrics,
         bring_back: Callable[[], object] | None = None,
+        began: int | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -120,6 +122,8 @@ class Plant:
             trade_rules=settings.conditions,
         )
         self.started_at = clock()
+        self._began = self.started_at if began is None else began
+        self._recovered: int | None = None
         self.list_feeds: Callable[[], list[dict[str, Any]]] = list
         self.polling: Polling | None = None
         self.venue_feeds: VenueFeeds | None = None
@@ -138,21 +142,7 @@ class Plant:
         self._begun = threading.Event()
         self._stop_lock = threading.Lock()
         self._stop_maintenance = threading.Event()
-        metrics.watch(
-            log=log.status,
-            store=store.status,
-            hub=hub.status,
-            feeds=self.feeds,
-            coverage=lambda: coverage_status(self.coverage.book, self.feed_name, self.clock()),
-            served=self.served.status,
-            books=self.books.status,
-            numbers={
-                "ready": lambda: self.readiness()[0],
-                "instruments": lambda: len(self.registry),
-                "inbox_rows": lambda: self._inbox.rows,
-                "seq_last": lambda: self.seq_last,
-            },
-        )
+        watch_plant(metrics, self)
         self._threads = [
             threading.Thread(target=self._run, name="plant", daemon=True),
             threading.Thread(target=self._maintain, name="store-maintenance", daemon=True),
@@ -209,8 +199,12 @@ class Plant:
         safe), in `Overloaded` where there is no room, or, for a strict submission with bad rows,
         in `InvalidBody`. It cannot be cancelled.
         """
-        self._check_running()
-        return self._inbox.submit(submission, self.clock())
+        try:
+            self._check_running()
+            return self._inbox.submit(submission, self.clock())
+        except TickplantError as fault:
+            self.metrics.failed(fault, len(submission.rows))
+            raise
 
     def amend(self, instrument: int, seq: int, changes: Mapping[str, Any] | None) -> Future[int]:
         """Correct a trade, or cancel it when `changes` is None; the future gives the event's seq.
@@ -283,6 +277,16 @@ class Plant:
             return False, f"memory is full and the archive refuses: {store.last_error}"
         return True, "accepting"
 
+    @property
+    def recovery_s(self) -> float:
+        """How long the start took until all that is stored could be read, or takes by now, s."""
+        return ((self._recovered or self.clock()) - self._began) / NS_PER_S
+
+    @property
+    def restored(self) -> bool:
+        """Whether all that is stored can be read without waiting for the start to end."""
+        return self._recovered is not None
+
     def status(self) -> dict[str, Any]:
         """Return what an operator asks first: how much, how fresh, how durable."""
         from tickplant.plant.status import plant_status  # noqa: PLC0415 - it reads our own parts
@@ -319,6 +323,7 @@ class Plant:
             if self._bring_back is None:
                 self._guard(self._load_coverage, [])
                 self._serve()
+                self._recovered = self.clock()
             while self._work(self._inbox.take(self.settings.plant.batch_rows_max)):
                 self._fold()
         except BaseException as fault:
@@ -372,7 +377,7 @@ class Plant:
             else:
                 submitted = [item for item in group if isinstance(item, Submitted)]
                 futures = [item.future for item in submitted]
-                self._guard(partial(self._accept, submitted), futures)
+                self._guard(partial(self._accept_or_refuse, submitted), futures)
                 self._inbox.release(submitted)
         self._working = []
         return True
@@ -388,6 +393,14 @@ class Plant:
                 _LOG.exception("a batch could not be accepted")
             for future in futures:
                 refuse(future, fault)
+
+    def _accept_or_refuse(self, submitted: list[Submitted]) -> None:
+        try:
+            self._accept(submitted)
+        except Exception as fault:
+            waiting = [item for item in submitted if not item.future.done()]
+            self.metrics.failed(fault, sum(item.rows for item in waiting))
+            raise
 
     def _refuse_rest(self, fault: TickplantError) -> None:
         """End every future that no thread will end: what was in work and what waits."""
@@ -407,7 +420,9 @@ class Plant:
             limit = self.clock() - patience_ns
             for item in submitted:
                 if stuck or item.at <= limit:
-                    refuse(item.future, Overloaded(f"memory is full; the archive: {why or 'slow'}"))
+                    fault = Overloaded(f"memory is full; the archive: {why or 'slow'}")
+                    self.metrics.failed(fault, item.rows)
+                    refuse(item.future, fault)
             submitted = [item for item in submitted if not item.future.done()]
         return submitted
 
@@ -423,11 +438,14 @@ class Plant:
             self._lose_books(self._numbers_of(accepted.rejects, submissions[0].venue))
 
     def _acknowledge(self, submitted: list[Submitted], accepted: Accepted) -> Acknowledgement:
+        taken = self.clock()
+
         def answer(fault: BaseException | None) -> None:
             for item, outcome in zip(submitted, accepted.outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     refuse(item.future, outcome)
                 elif fault is not None:
+                    self.metrics.failed(fault, item.rows)
                     refuse(item.future, fault)
                 else:
                     settle(item.future, outcome)
@@ -435,6 +453,7 @@ class Plant:
             if fault is None and any(batch.table in MARKET_TABLES for batch in accepted.batches):
                 self.last_commit = now
             self.metrics.acknowledged(now - submitted[0].at)
+            self.metrics.flushed(now - taken)
 
         return Acknowledgement(answer)
 
@@ -487,12 +506,14 @@ class Plant:
             self.hub.publish(Published.of_rows(batch.table, batch.rows))
         covered = self._publish_covered()
         for batch in batches:
+            cause = "events"
             if amended is not None:
+                cause = "amendment"
                 feed = batch.rows.column("feed")[0].as_py()
                 update = partial(self._candles.amend, feed, *amended, batch.seq_last)
             else:
                 update = partial(self._candles.apply, batch.table, batch.rows)
-            self._publish_candles(update, batch.seq_last)
+            self._publish_candles(update, batch.seq_last, cause)
         self._publish_revised(covered)
         self._publish_candles(self._candles.regrown, self.seq_last)
         self._lose_books(crossed)
@@ -511,7 +532,9 @@ class Plant:
             _LOG.exception("the served candles begin anew")
             self._candles.forget()
 
-    def _publish_candles(self, update: Callable[[], Updates], seq: int) -> None:
+    def _publish_candles(
+        self, update: Callable[[], Updates], seq: int, cause: str = "coverage"
+    ) -> None:
         """Publish the bars that what is stored up to `seq` changed.
 
         Bars that cannot be built, because a file cannot be read, cost their update and no more:
@@ -526,7 +549,9 @@ class Plant:
         for what, rows in updates:
             key = CandleKey.of(what.grid, what.basis)
             self.hub.publish(Published.of_candles(key, rows, seq))
-            self.metrics.candles_published(str(what.grid.interval), what.basis, len(rows))
+            over = len(rows) - rows.column("state").to_pylist().count("forming")
+            interval = str(what.grid.interval)
+            self.metrics.candles_published(interval, what.basis, cause, len(rows), over)
 
     # -- coverage ----------------------------------------------------------------------------------
 
@@ -659,8 +684,10 @@ class Plant:
         if entries is not None:
             records.append(catalog_record(self.seq_last + 1, entries))
         records.extend(encode_rows(batch.table, batch.rows, batch.keys) for batch in batches)
+        began = self.clock()
         try:
             self.log.append(records, on_durable)
+            self.metrics.appended(self.clock() - began)
         except BaseException:
             if entries is not None:
                 self.catalog.give_back(entries)
@@ -675,6 +702,7 @@ class Plant:
                 with suppress(Stopping):
                     self._inbox.call(self._load_coverage, new_future())
                     self._inbox.call(self._serve, new_future())
+                self._recovered = self.clock()
         except BaseException as fault:
             self._fault = f"the journal's rows could not be restored: {fault!r}"
             _LOG.exception("the journal's rows could not be restored; restart the plant")

@@ -54,13 +54,16 @@ class TableStatus:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What an operator wants to know of the store."""
+    """What an operator wants to know of the store. What was done counts since it was opened."""
 
     tables: dict[str, TableStatus]
     seq_archived: int
     bytes_in_memory: int
     damage: tuple[str, ...]
     last_error: str | None
+    archive_runs: int = 0
+    files_compacted: int = 0
+    files_expired: int = 0
 
 
 class Store(Protocol):

@@ -475,6 +475,9 @@ class TieredStore:
             bytes_in_memory=self._bytes,
             damage=(*self._archive.manifest.damage, *self._faults, *self._damaged_keys()),
             last_error=self._upkeep.last_error,
+            archive_runs=self._upkeep.archive_runs,
+            files_compacted=self._upkeep.files_compacted,
+            files_expired=self._upkeep.files_expired,
         )
 
     def _damaged_keys(self) -> Iterator[str]:

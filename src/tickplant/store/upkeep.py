@@ -89,6 +89,7 @@ class Upkeep:
 
     def __init__(self, store: Keeper, settings: StoreSettings, clock: Callable[[], int]) -> None:
         self.last_error: str | None = None
+        self.archive_runs = self.files_compacted = self.files_expired = 0
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -197,6 +198,7 @@ class Upkeep:
             now = self._clock()
             self._grown_at.update(((entry.table, entry.day), now) for entry in files)
         self.last_error = None
+        self.archive_runs += bool(files)
         return bool(files)
 
     def _seal(self, boundary: int, replaced: list[str]) -> BlobEntry | None:
@@ -316,6 +318,7 @@ class Upkeep:
         store.install()
         for entry in group:
             store.cache.drop(entry.path)
+        self.files_compacted += len(group)
         return len(group)
 
     def retain(self, now: int) -> int:
@@ -329,4 +332,5 @@ class Upkeep:
                 self._store.install()
                 oldest = firsts.get(TRADES, INT64_MIN)
                 self._store.amendments.expire(oldest, archive.manifest.seq_archived)
+        self.files_expired += len(gone)
         return len(gone)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import threading
+import weakref
 from collections.abc import Mapping
-from pathlib import Path
+from concurrent.futures import Future
 from typing import Any
 
 from starlette.requests import Request
@@ -14,17 +15,18 @@ from starlette.responses import Response
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
+from tickplant.plant.health import Probe, probe_all
 from tickplant.plant.plant import Plant
 
-_SEGMENTS_FREE_MIN = 2
-"""The log allocates a segment ahead, so with less room than this the next one may fail."""
+PROBE_S_MAX = 2.0
+"""A probe that takes longer is taken as failed, s."""
 
-Probe = tuple[bool, str]
+Probes = dict[str, Probe]
 
 
 async def get_health(request: Request, gate: Gate, query: Mapping[str, Any]) -> Response:
     """Answer 200 where everything that the process depends on works, else 503."""
-    probes = await asyncio.to_thread(probe_all, gate.plant)
+    probes = await _PROBES.ask(gate.plant)
     ok = all(probe[0] for probe in probes.values())
     checks = {name: {"ok": good, "detail": detail} for name, (good, detail) in probes.items()}
     status = "ok" if ok else "failing"
@@ -44,28 +46,38 @@ async def get_metrics(request: Request, gate: Gate, query: Mapping[str, Any]) ->
     return Response(text, 200, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-def probe_all(plant: Plant) -> dict[str, Probe]:
-    """Ask the log, the store and the disk; blocks."""
-    return {"log": _probe_log(plant), "store": _probe_store(plant), "disk": _probe_disk(plant)}
+class _Probes:
+    """Asks the probes, one asking at a time, so that a disk that hangs holds one thread only."""
+
+    def __init__(self) -> None:
+        self._asked: weakref.WeakKeyDictionary[Plant, Future[Probes]] = weakref.WeakKeyDictionary()
+
+    async def ask(self, plant: Plant) -> Probes:
+        """Return the probes, or the one that says that they do not answer."""
+        asked = self._asked.get(plant)
+        if asked is None or asked.done():
+            asked = self._asked[plant] = _on_thread(plant)
+        waiting = asyncio.wrap_future(asked)
+        done, _ = await asyncio.wait({waiting}, timeout=PROBE_S_MAX)
+        if not done:
+            return {"probes": (False, f"no answer within {PROBE_S_MAX:g} s: a disk hangs")}
+        return waiting.result()
 
 
-def _probe_log(plant: Plant) -> Probe:
-    status = plant.log.status()
-    return status.state == "ok", status.state if status.reason is None else status.reason
+def _on_thread(plant: Plant) -> Future[Probes]:
+    future: Future[Probes] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(probe_all(plant))
+        except Exception as fault:
+            future.set_result({"probes": (False, f"{type(fault).__name__}: {fault}")})
+
+    threading.Thread(target=work, name="health-probes", daemon=True).start()
+    return future
 
 
-def _probe_store(plant: Plant) -> Probe:
-    fault = plant.history.store.status().last_error
-    return fault is None, "ok" if fault is None else fault
-
-
-def _probe_disk(plant: Plant) -> Probe:
-    folder = Path(plant.settings.data).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    needed = _SEGMENTS_FREE_MIN * plant.settings.log.segment_mb
-    free = shutil.disk_usage(folder).free >> 20
-    return free >= needed, f"{free} MiB free, {needed} MiB needed"
+_PROBES = _Probes()
 
 
 DOORS = (
@@ -75,7 +87,7 @@ DOORS = (
         tag="Operate",
         summary="Is it healthy?",
         doc="The process answers, and the log, the store and the disk do what they must: 200, "
-        "else 503 with the probe that failed.",
+        "else 503 with the probe that failed; one that does not answer within 2 s has failed.",
         model=models.HealthModel,
         refusals=(400,),
         serve=get_health,

@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tickplant.books.book import Level
-from tickplant.books.measures import IMBALANCE_LEVELS, Measures, measure
+from tickplant.books.measures import Measures
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.gateway.doors import Call, Door
@@ -22,6 +22,7 @@ from tickplant.model.times import INT64_MIN
 from tickplant.observe.freshness import freshness
 from tickplant.plant.books import BookView
 from tickplant.plant.history import History
+from tickplant.plant.market import top_of
 
 MINUTE = Grid(parse_interval("1m"))
 BARS_MAX = 1440
@@ -93,40 +94,6 @@ def _extremes(
             first.append(int(ts[begin]) if begin < end else None)
             last.append(int(ts[end - 1]) if begin < end else None)
     return first, last
-
-
-def top_of(history: History, instrument: Instrument) -> tuple[BookView, Measures]:
-    """Return the best five levels and their measures: of the live book, else of the last quote.
-
-    A quote is a book of one level. What is neither is a view without levels.
-    """
-    view = history.order_book(instrument, IMBALANCE_LEVELS)
-    quoted = quote_view(history, instrument)
-    newer = quoted.ts_event is not None and (view.ts_event or INT64_MIN) < quoted.ts_event
-    if view.state != "live" and newer:
-        view = quoted
-    found = measure(view.bids, view.asks)
-    if any(np.isnan(level.size) for level in (*view.bids, *view.asks)):
-        found = found._replace(imbalance=None, signal=None)  # a quote without sizes
-    return view, found
-
-
-def quote_view(history: History, instrument: Instrument) -> BookView:
-    """Return the last quote as a book of one level a side."""
-    found = history.latest([instrument])
-    place = int(found.places["quote"][0])
-    if place < 0:
-        return BookView(instrument.number, "none")
-    rows = [row for table in found.tables["quote"] for row in table.to_pylist()]
-    row = rows[place]
-    sides = [_level(row[f"{side}_price"], row[f"{side}_size"]) for side in ("bid", "ask")]
-    return BookView(instrument.number, "live", row["ts_event"], row["ts_recv"], row["seq"], *sides)
-
-
-def _level(price: float | None, size: float | None) -> tuple[Level, ...]:
-    if price is None or np.isnan(price):
-        return ()
-    return (Level(price, np.nan if size is None else size),)
 
 
 def _size(levels: tuple[Level, ...]) -> float | None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from tickplant.formats.rows import trade_structs
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import candles, health, models
+from tickplant.gateway.rest import candles, models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.latest import latest_of
 from tickplant.gateway.rest.params import AS_OF, END, LIMIT, ORDER, PAGE_TOKEN, START
@@ -22,9 +22,7 @@ from tickplant.model.errors import Complaint, NotFound
 from tickplant.model.events import TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import NS_PER_S
-
-INTERVALS_MAX = 3
-"""Ingestion is alive while its heartbeat is younger than so many intervals."""
+from tickplant.plant.health import ingestion, probe_all
 
 
 def last_price(call: Call, instrument: Instrument) -> dict[str, Any]:
@@ -101,17 +99,10 @@ def ingestion_of(call: Call) -> dict[str, Any]:
     """Return what consumers decide by whether they may trust what is here."""
     plant = call.plant
     now = plant.clock()
-    threshold_s = INTERVALS_MAX * plant.settings.plant.ingestion_interval_s
-    heartbeat = plant.last_commit
-    alive = heartbeat is not None and now - heartbeat <= threshold_s * NS_PER_S
     span = plant.history.store.span(TRADES)
-    probes = health.probe_all(plant)
+    probes = probe_all(plant)
     return {
-        "ingestion_status": "alive" if alive else "dead",
-        "ingestion_alive": alive,
-        "stale_threshold_seconds": threshold_s,
-        "last_successful_ingestion": time_text(heartbeat),
-        "seconds_since_last_heartbeat": seconds_since(heartbeat, now),
+        **ingestion(plant, now),
         "seconds_since_last_trade": None if span is None else seconds_since(span[1], now),
         "db_healthy": probes["log"][0] and probes["store"][0],
         "uptime_seconds": round((now - plant.started_at) / NS_PER_S, 3),

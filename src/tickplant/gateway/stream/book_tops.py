@@ -66,7 +66,7 @@ class BookTopSubscription(Subscription):
         self.more = len(due) > TURN_BOOKS or self._cursor is None or self._cursor.behind > 0
         events = [event for number in due[:TURN_BOOKS] if (event := self._event(number, now))]
         self._set_timer(loop)
-        return self._codec.data(self.id, self.channel, events, self.seq)
+        return self._data(events, self.seq)
 
     def _note(self) -> None:
         """Take from the ring which books have changed."""

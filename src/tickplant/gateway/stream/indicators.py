@@ -250,7 +250,7 @@ class IndicatorSubscription(Subscription):
         self._refilling = self._refill = None
         self._advance(self._taken)
         self.more = True
-        return self._codec.data(self.id, self.channel, chunk.events, self.seq)
+        return self._data(chunk.events, self.seq)
 
     def _events(self, taken: list[Published]) -> list[bytes]:
         events: list[bytes] = []

@@ -8,6 +8,7 @@ from typing import Protocol
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings
 from tickplant.model.instruments import Registry
+from tickplant.observe.metrics import Metrics
 from tickplant.plant.history import History
 from tickplant.plant.hub import Hub
 
@@ -20,6 +21,7 @@ class StreamPlant(Protocol):
     registry: Registry
     settings: Settings
     clock: Callable[[], int]
+    metrics: Metrics
 
     @property
     def run(self) -> int:

@@ -38,6 +38,7 @@ class Streams:
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self.plant = plant
+        self._counts = plant.metrics.stream
         self._status = StatusWatch(plant, every_s=look_every_s)
         self._stall_s = stall_s
         self._sessions: set[Session] = set()
@@ -51,6 +52,7 @@ class Streams:
         packed = MSGPACK in socket.scope.get("subprotocols", ())
         await socket.accept(subprotocol=MSGPACK if packed else None)
         if len(self._sessions) >= self.plant.settings.stream.subscribers_max:
+            self._counts.disconnected("full")
             await socket.close(TRY_LATER, "as many clients as stream.subscribers_max allows")
             return
         session = Session(
@@ -62,9 +64,11 @@ class Streams:
             stall_s=self._stall_s,
         )
         self._sessions.add(session)
+        self._counts.opened()
         try:
             await session.run()
         finally:
+            self._counts.closed()
             self._sessions.discard(session)
             if session.stalled:
                 socket.scope[STALLED] = True

@@ -68,6 +68,7 @@ class Session:
         self.plant = plant
         self.codec = codec
         self.stalled = False
+        self._counts = plant.metrics.stream
         self._settings = plant.settings.stream
         self._run_in_thread = run_in_thread
         self._status = status
@@ -247,6 +248,7 @@ class Session:
         try:
             return subscription.step()
         except TooSlowError as slow:
+            self._counts.disconnected("slow")
             await self._send(
                 self.codec.error(
                     ProtocolError(
@@ -276,13 +278,14 @@ class Session:
 
     async def _send(self, frame: Frame) -> None:
         kind = "text" if isinstance(frame, str) else "bytes"
-        self._sending_since = self._loop.time()
+        began = self._sending_since = self._loop.time()
         try:
             await self.socket.send({"type": "websocket.send", kind: frame})
         except RuntimeError:  # what starlette and uvicorn raise once the connection is closing
             raise WebSocketDisconnect(1006) from None
         self._sending_since = None
         self._sent_at = self._loop.time()
+        self._counts.took(self._sent_at - began)
 
     def _beat(self, op: str, id: Id | None) -> Frame:
         return self.codec.message(
@@ -312,6 +315,7 @@ class Session:
                 wait = since + self._stall_s - now
                 if wait <= 0:
                     self.stalled = True
+                    self._counts.disconnected("stalled")
                     self.close(TRY_LATER, "too slow: the client does not read")
                     return
             await asyncio.sleep(min(wait, beat))

@@ -48,7 +48,7 @@ class StatusSubscription(Subscription):
         if event is None or event is self._told:
             return frames
         self._told = event
-        return [*self._codec.data(self.id, self.channel, [self._codec.encode(event)]), *frames]
+        return [*self._data([self._codec.encode(event)]), *frames]
 
     def _events(self, taken: list[Published]) -> list[bytes]:
         """Keep the notices, which are messages of their own."""

@@ -16,7 +16,7 @@ ring loses while the past is read is read from the store, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -89,6 +89,7 @@ class Subscription:
         self._selection = selection
         self._plant = plant
         self._codec = codec
+        self._counts = plant.metrics.stream
         self._run_in_thread = run_in_thread
         self._start = start
         self._topics: set[str | CandleKey] = (
@@ -144,9 +145,7 @@ class Subscription:
         chunk = self._future.result()
         self._future = None
         complete = self._is_complete(chunk)
-        frames = self._codec.data(
-            self.id, self.channel, chunk.events, chunk.seq if complete else None
-        )
+        frames = self._data(chunk.events, chunk.seq if complete else None)
         self._missed += chunk.missed
         if not chunk.done:
             assert self._reader is not None
@@ -166,8 +165,16 @@ class Subscription:
         """Return whether the client has everything up to the number of a chunk, once it has it."""
         return chunk.done or self.query is None
 
+    def _data(self, events: Sequence[bytes], seq: int | None = None) -> list[Frame]:
+        """Return the frames of encoded events, and count them."""
+        frames = self._codec.data(self.id, self.channel, events, seq)
+        if frames:
+            self._counts.sent(self.channel, len(events), len(frames))
+        return frames
+
     def _slow(self) -> Frame:
         dropped, self._missed = self._missed, 0
+        self._counts.dropped(self.channel, "conflate", dropped)
         return self._codec.message(
             "slow", id=self.id, channel=self.channel, dropped=dropped, policy="conflate"
         )
@@ -217,7 +224,7 @@ class Subscription:
         if taken:
             self._advance(taken)
             self.more = self._cursor.behind > 0
-        frames = self._codec.data(self.id, self.channel, events, self.seq)
+        frames = self._data(events, self.seq)
         if not self._live and self._cursor.seq >= self._target:
             self._live = True
             if self._announce:
@@ -283,6 +290,7 @@ class Subscription:
             self.more = True
             return
         if self.query is None and self.channel != QUOTES:
+            self._counts.dropped(self.channel, "disconnect", lagged.rows)
             raise TooSlowError(self.id, self.channel, self.seq, lagged.rows)
         self._cursor = self._plant.hub.tail()
         upto = self._cursor.seq
