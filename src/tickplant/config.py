@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
@@ -25,6 +26,9 @@ from tickplant.model.times import ALLOWED as TIME_ALLOWED
 from tickplant.model.times import parse_time
 
 PREFIX = "TICKPLANT_"
+
+KEY_VARIABLE = "TICKPLANT_KEY"
+"""Variable with the key that commands show to a running plant; no setting."""
 
 
 class Form(NamedTuple):
@@ -54,10 +58,21 @@ def _setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     form: Form | None = None,
+    secret: bool = False,
 ) -> Any:
-    """Declare a setting: its default, what it means and which values are allowed."""
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "form": form}
-    return field(default=default, metadata=metadata)
+    """Declare a setting: its default, what it means and which values are allowed.
+
+    A secret one is never shown, neither among the settings nor in an error.
+    """
+    metadata = {
+        "doc": doc,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "form": form,
+        "secret": secret,
+    }
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +85,8 @@ class ServerSettings:
     connections_max: int = _setting(10_000, "Most open connections at once.", low=1)
     origins: str = _setting(
         "",
-        "Origins of other web pages that may write and open the stream, with commas between; "
-        "`*` for all. The plant's own pages always may.",
+        "Origins of other web pages that may read, write and open the stream, with commas "
+        "between; `*` for all. The plant's own pages always may.",
     )
     switch_interval_ms: float = _setting(
         0.5,
@@ -79,6 +94,71 @@ class ServerSettings:
         "wait while rows are accepted (decision 016).",
         low=0.01,
         high=100,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """Who may read and write."""
+
+    required: bool = _setting(
+        False,
+        "Answer only who has a key (`tickplant keys`) or a token. Must be on, or `auth.open`, "
+        "where other machines can reach the plant.",
+    )
+    open: bool = _setting(
+        False,
+        "Let other machines reach a plant that asks for no key, because something before it "
+        "checks who may.",
+    )
+    jwt_key: str = _setting(
+        "",
+        "Key that JSON Web Tokens are checked with: a secret of 32 bytes or more, or a public key "
+        "as PEM; `env:NAME` takes it from an environment variable. Empty: no tokens.",
+        secret=True,
+    )
+    jwt_algorithm: str = _setting(
+        "HS256",
+        "The one algorithm that tokens may be signed with.",
+        choices=("HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"),
+    )
+    jwt_issuer: str = _setting("", "What `iss` of a token must be; needed with `auth.jwt_key`.")
+    jwt_audience: str = _setting("", "What `aud` of a token must hold; needed with `auth.jwt_key`.")
+
+
+_RATE = re.compile(r"\s*[1-9]\d{0,8}\s*/\s*(?:[1-9]\d{0,3}\s*)?(?:second|minute|hour|day)s?\s*")
+
+
+def _is_rate(text: str) -> bool:
+    return not text.strip() or _RATE.fullmatch(text) is not None
+
+
+def _is_list_of_rates(text: str) -> bool:
+    parts = (part.rpartition("=") for part in text.split(",") if part.strip())
+    return all("/" in route and _RATE.fullmatch(rate) for route, _, rate in parts)
+
+
+_RATE_FORM = Form(_is_rate, "a count and a time, such as 600/minute or 5/10 seconds; empty: none")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """How often a key, or an address where there is no key, may ask."""
+
+    read: str = _setting("", "Most requests that read, such as `600/minute`.", form=_RATE_FORM)
+    write: str = _setting("", "Most requests that write.", form=_RATE_FORM)
+    admin: str = _setting("", "Most requests that change feeds and jobs.", form=_RATE_FORM)
+    stream: str = _setting("", "Most WebSocket connections that are opened.", form=_RATE_FORM)
+    routes: str = _setting(
+        "",
+        "Limits of single routes besides, with commas between, such as "
+        "`/prices/latest=5/minute, POST /prices/poll=10/minute`.",
+        form=Form(_is_list_of_rates, "routes with rates, such as /prices/latest=5/minute"),
+    )
+    callers_max: int = _setting(
+        100_000,
+        "Most callers whose requests are counted; then the longest idle is forgotten.",
+        low=100,
     )
 
 
@@ -320,6 +400,8 @@ class Settings:
 
     data: str = _setting("./data", "The data folder.")
     server: ServerSettings = field(default_factory=ServerSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     log: LogSettings = field(default_factory=LogSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     checks: CheckSettings = field(default_factory=CheckSettings)
@@ -378,6 +460,7 @@ class KnownSetting:
     high: float | None
     choices: tuple[str, ...]
     form: Form | None
+    secret: bool = False
 
     @property
     def allowed(self) -> str:
@@ -420,6 +503,7 @@ def _known(item: Field[Any], kind: type, prefix: str) -> KnownSetting:
         meta["high"],
         meta["choices"],
         meta["form"],
+        meta["secret"],
     )
 
 
@@ -483,7 +567,7 @@ def _flatten(tree: Mapping[str, Any], origin: str, prefix: str = "") -> Iterator
 
 def _read_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in environ.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name == KEY_VARIABLE:
             continue
         if name in _RENAMED_ENV:
             raise ConfigError(f"{name}: is called {_RENAMED_ENV[name]} now")
@@ -551,10 +635,8 @@ def _text(setting: KnownSetting, value: Any) -> str:
 
 
 def _refuse(setting: KnownSetting, value: Any) -> NoReturn:
-    raise ConfigError(
-        f"{setting.key}: {shorten(value) or 'an empty text'} is not allowed; "
-        f"allowed is {setting.allowed}"
-    )
+    shown = "a secret" if setting.secret else shorten(value) or "an empty text"
+    raise ConfigError(f"{setting.key}: {shown} is not allowed; allowed is {setting.allowed}")
 
 
 def _build(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:

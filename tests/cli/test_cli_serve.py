@@ -73,13 +73,18 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_an_open_address_is_warned_of(tmp_path: Path) -> None:
-    with serve("serve", "--data", tmp_path / "data", "--host", "0.0.0.0", "--feed", "none") as one:
+def test_an_open_address_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+    where = ("--data", tmp_path / "data", "--host", "0.0.0.0", "--feed", "none")
+    done = spawn("serve", *where, "--port", "0")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    for told in ("0.0.0.0", "auth.required=true", "tickplant keys create", "auth.open=true"):
+        assert told in done.stderr
+    assert not (tmp_path / "data").exists()
+    with serve("serve", *where, "--set", "auth.open=true") as one:
         assert one.url.startswith("http://127.0.0.1:")
         assert httpx.get(f"{one.url}/ready").status_code == 200
         assert one.stop() == 0
-        assert one.process.stderr is not None
-        assert "no authentication" in one.process.stderr.read()
 
 
 def test_a_folder_has_one_plant(tmp_path: Path) -> None:

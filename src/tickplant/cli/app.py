@@ -12,6 +12,7 @@ from tickplant.cli import (
     follow,
     gaps,
     indicators,
+    keys,
     load,
     read,
     replay,
@@ -63,6 +64,7 @@ for group in (
     books,
     gaps,
     tail,
+    keys,
     doctor,
     about,
 ):

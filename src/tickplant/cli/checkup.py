@@ -18,6 +18,7 @@ import httpx
 import pyarrow.compute as pc
 
 from tickplant.cli.about import versions
+from tickplant.client.credentials import key_headers
 from tickplant.compose import open_folder
 from tickplant.config import Settings
 from tickplant.log.folder import JournalTrimmed
@@ -234,10 +235,11 @@ def _check_contents(path: Path) -> Iterator[Finding]:
         yield Finding("gaps", NOTE, f"not all is covered: {listed}", todo)
 
 
-def check_plant(url: str) -> Iterator[Finding]:
+def check_plant(url: str, key: str | None = None) -> Iterator[Finding]:
     """Look at a running plant: health, readiness, its clock and ours."""
+    headers = key_headers(key)
     try:
-        with httpx.Client(base_url=url, timeout=HTTP_TIMEOUT_S) as http:
+        with httpx.Client(base_url=url, timeout=HTTP_TIMEOUT_S, headers=headers) as http:
             health, ready = _document(http, "/health"), _document(http, "/ready")
             asked = time.time()
             status = _document(http, "/v1/status")
@@ -267,7 +269,10 @@ def check_plant(url: str) -> Iterator[Finding]:
 
 
 def _document(http: httpx.Client, path: str) -> dict[str, Any]:
-    found = http.get(path).json()
+    answer = http.get(path)
+    if answer.status_code in (401, 403):
+        raise ValueError(f"{path} needs a key with the scope read: --key, or TICKPLANT_KEY")
+    found = answer.json()
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no document of a plant")
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -46,6 +46,20 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
                 rich_help_panel=_PANEL,
                 show_default=False,
                 help="A running plant to ask instead of a folder.",
+            ),
+        ],
+        None,
+    ),
+    "key": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--key",
+                metavar="KEY",
+                rich_help_panel=_PANEL,
+                show_default=False,
+                help="The key for a running plant. Better in TICKPLANT_KEY: other users of this "
+                "machine see what a command was started with.",
             ),
         ],
         None,
@@ -90,9 +104,9 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
 }
 
-DATA_OR_URL = ("data", "url", "config", "set", "json")
+DATA_OR_URL = ("data", "url", "key", "config", "set", "json")
 FOLDER = ("data", "config", "set", "json")
-URL_ONLY = ("url", "json")
+URL_ONLY = ("url", "key", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,7 @@ class Common:
 
     data: str | None = None
     url: str | None = None
+    key: str | None = field(default=None, repr=False)
     config: str | None = None
     set: tuple[str, ...] = ()
     json: bool = False
@@ -118,6 +133,12 @@ class Common:
         if self.config is not None:
             return Path(self.config)
         return CONFIG_FILE if CONFIG_FILE.is_file() else None
+
+    def plant_key(self) -> str | None:
+        """Return the key for a running plant: `--key`, else TICKPLANT_KEY; None where none is."""
+        from tickplant.config import KEY_VARIABLE  # noqa: PLC0415 - heavy
+
+        return self.key or os.environ.get(KEY_VARIABLE) or None
 
     def folder(self) -> Path:
         """Return the data folder."""

@@ -80,7 +80,7 @@ def _all(common: Common, *, quick: bool) -> Iterator[Finding]:
         owner = read_owner(folder).url
         url = url or (owner if isinstance(owner, str) else None)
     if url is not None:
-        yield from checkup.check_plant(url)
+        yield from checkup.check_plant(url, common.plant_key())
 
 
 def _print(finding: Finding) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from tickplant.cli.common import FOLDER, Common, check_choice, command
 from tickplant.cli.memory import keep_freed_memory
-from tickplant.cli.serve import LOG_FORMATS, warn_open
+from tickplant.cli.serve import LOG_FORMATS, check_open
 from tickplant.version import VERSION
 
 
@@ -65,8 +65,7 @@ def follow(
     set_up_logs(style=cast(Any, style))
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with server.open_socket(settings.server.host, settings.server.port) as bound:
-        if not server.is_loopback(bound):
-            warn_open(settings.server.host)
+        check_open(settings, loopback=server.is_loopback(bound))
         follower = open_follower(settings)
         try:
             server.serve_reads(follower, bound, on_ready=lambda url: _announce(common, url))

@@ -149,7 +149,7 @@ def _open_sink(common: Common) -> Iterator[tuple[Sink, Declare, str]]:
     if common.url is not None:
         from tickplant.cli.remote import RemoteSink  # noqa: PLC0415 - heavy
 
-        with RemoteSink(common.url) as remote:
+        with RemoteSink(common.url, common.plant_key()) as remote:
             yield remote, remote.declare, common.settings().push.venue
         return
     from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy

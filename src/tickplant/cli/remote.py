@@ -25,11 +25,11 @@ class RemoteSink:
     its quarantine: `not_sent` says how many there are, `first_not_sent` has the first of them.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self.not_sent = 0
         self.first_not_sent: list[Reject] = []
         self._lock = Lock()
-        self._client = Client(url)
+        self._client = Client(url, key=key)
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="send")
 
     def __enter__(self) -> Self:

@@ -217,15 +217,14 @@ def _serve(common: Common, settings: Settings, make: MakeFeed, linger_s: float) 
     import asyncio  # noqa: PLC0415 - heavy
 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
-    from tickplant.cli.serve import warn_open  # noqa: PLC0415 - heavy
+    from tickplant.cli.serve import check_open  # noqa: PLC0415 - heavy
     from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy
     from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
 
     set_up_logs("WARNING")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with server.open_socket(settings.server.host, settings.server.port) as bound:
-        if not server.is_loopback(bound):
-            warn_open(settings.server.host)
+        check_open(settings, loopback=server.is_loopback(bound))
         with OpenPlant(settings) as opened:
             plant = opened.plant
             feed = make(plant.clock, lambda: plant.hub.status().listeners)

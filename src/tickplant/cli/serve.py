@@ -13,7 +13,7 @@ import typer
 
 from tickplant.cli.common import FOLDER, Common, check_choice, command
 from tickplant.cli.memory import keep_freed_memory
-from tickplant.model.errors import InvalidParameter
+from tickplant.model.errors import InvalidParameter, UserError
 from tickplant.version import VERSION
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def serve(
     set_up_logs(style=cast(Any, style))
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with server.open_socket(settings.server.host, settings.server.port) as bound:
-        if not server.is_loopback(bound):
-            warn_open(settings.server.host)
+        check_open(settings, loopback=server.is_loopback(bound))
         with OpenPlant(settings) as opened:
             feeds: list[Feed] = [
                 build_synthetic(name, plan.synthetic) for name, plan in plans.items()
@@ -190,14 +189,23 @@ def _feed_options(spec: str, options: str) -> list[tuple[str, Any]]:
     return pairs
 
 
-def warn_open(host: str) -> None:
-    """Say that everybody who reaches the address may read and write."""
-    print(
-        f"warning: listening on {host}, which other machines can reach. There is no authentication "
-        "yet: whoever reaches this port can read and write everything.",
-        file=sys.stderr,
-        flush=True,
-    )
+def check_open(settings: Settings, *, loopback: bool) -> None:
+    """Refuse to be open to other machines unasked; raises `UserError`, says what is to be known."""
+    auth, host = settings.auth, settings.server.host
+    if not auth.required and not loopback and not auth.open:
+        raise UserError(
+            f"--host: other machines can reach {host}, and without keys all of them could read and "
+            "write everything. Ask for keys with `--set auth.required=true`; `tickplant keys "
+            "create` makes one. Or say with `--set auth.open=true` that something before the plant "
+            "checks who may"
+        )
+    if auth.required and not auth.jwt_key:
+        from tickplant.gateway.keys.file import KeyFile  # noqa: PLC0415 - heavy
+
+        if not any(key.revoked is None for key in KeyFile(Path(settings.data)).read()):
+            said = "no key is valid yet, so nothing can be read or written"
+            todo = f"`tickplant keys create --data {settings.data}` makes one"
+            print(f"warning: {said}; {todo}", file=sys.stderr, flush=True)
 
 
 def _announcer(common: Common, settings: Settings, feeds: list[str]) -> Any:

@@ -56,7 +56,7 @@ def open_source(common: Common) -> Any:
     """Return the folder or the running plant that the common options name."""
     common.check_one_source()
     if common.url is not None:
-        return Remote(common.url)
+        return Remote(common.url, key=common.plant_key())
     from tickplant.library import open_data  # noqa: PLC0415 - heavy
 
     return open_data(common.folder(), config=common.config_file())

@@ -126,7 +126,7 @@ def tail(
 
     from tickplant.client import Client  # noqa: PLC0415 - heavy
 
-    with Client(find_url(common)) as client:
+    with Client(find_url(common), key=common.plant_key()) as client:
         stream = client.stream(
             channel,
             symbols or "*",

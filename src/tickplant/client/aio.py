@@ -13,13 +13,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
 from tickplant.client import calls
+from tickplant.client.credentials import key_headers
 from tickplant.client.follow import (
     SUBPROTOCOL,
     Backoff,
     ConnectionEnded,
     Event,
     Follower,
-    check_close,
+    check_ended,
     stream_url,
 )
 from tickplant.client.outbox import PATH as INGEST_PATH
@@ -36,6 +37,7 @@ FRAME_BYTES_MAX = 16 * 1024 * 1024
 class AsyncClient:
     """Reads, writes and follows the plant at `url`; an async context manager.
 
+    `key` is a key or a token for a plant that wants one; it travels in a header and never shows.
     Errors are those of `tickplant.model.errors`. Used on one event loop.
     """
 
@@ -43,11 +45,12 @@ class AsyncClient:
         self,
         url: str = "http://127.0.0.1:8000",
         *,
+        key: str | None = None,
         timeout_s: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._headers = dict(headers or {})
+        self._headers = {**key_headers(key), **(headers or {})}
         self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_s, headers=self._headers)
 
     async def __aenter__(self) -> Self:
@@ -520,10 +523,7 @@ class AsyncStream:
             except ConnectionClosed as fault:
                 if self._closed.is_set():
                     return
-                received = fault.rcvd
-                check_close(
-                    received.code if received else None, received.reason if received else ""
-                )
+                check_ended(fault)
                 await self._lose()
             except (ConnectionEnded, TimeoutError, OSError, InvalidHandshake):
                 await self._lose()
@@ -545,6 +545,8 @@ class AsyncStream:
             )
             await self._socket.send(self._follower.hello())
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as fault:
+            if first and isinstance(fault, ConnectionClosed):
+                check_ended(fault)
             if first:
                 raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
             raise

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from websockets.exceptions import ConnectionClosed
 
 from tickplant.client.problems import stream_error
 from tickplant.model.errors import TickplantError
@@ -198,6 +199,12 @@ def check_close(code: int | None, reason: str, what: str = "stream") -> None:
     """Raise where the plant closed the connection for a reason that a new one does not mend."""
     if code in _REFUSED:
         raise TickplantError(f"the plant closed the {what}: {reason or code} ({code})")
+
+
+def check_ended(fault: ConnectionClosed, what: str = "stream") -> None:
+    """Raise where the plant ended a connection for a reason that a new one does not mend."""
+    received = fault.rcvd
+    check_close(received.code if received else None, received.reason if received else "", what)
 
 
 def stream_url(url: str, path: str = PATH) -> str:

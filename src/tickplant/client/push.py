@@ -13,13 +13,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tickplant.client.follow import Backoff, check_close
+from tickplant.client.follow import Backoff, check_ended
 from tickplant.client.outbox import SUBPROTOCOL, Outbox, say
 from tickplant.client.problems import Unreachable
 from tickplant.client.rows import Receipt
 from tickplant.model.errors import UserError
 
 LOST = (TimeoutError, OSError, InvalidHandshake)
+SOCKET = "ingest socket"
 CLOSED = "the ingest is closed"
 
 
@@ -64,6 +65,8 @@ class Ingest:
             self._connect()
         except (ConnectionClosed, *LOST) as fault:
             self.close()
+            if isinstance(fault, ConnectionClosed):
+                check_ended(fault, SOCKET)
             raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
         self._work(lambda: self._outbox.ready)
         return self
@@ -144,7 +147,7 @@ class Ingest:
                 if self._turn(enough):
                     return
             except ConnectionClosed as fault:
-                check_ended(fault)
+                check_ended(fault, SOCKET)
                 self._lose()
             except LOST:
                 self._lose()
@@ -206,13 +209,6 @@ class Ingest:
     def _hang_up(self) -> None:
         self._socket = None
         self._opened.close()
-
-
-def check_ended(fault: ConnectionClosed) -> None:
-    """Raise where the plant ended the connection for a reason that a new one does not mend."""
-    received = fault.rcvd
-    code, reason = (received.code, received.reason) if received else (None, "")
-    check_close(code, reason, "ingest socket")
 
 
 def unanswered(url: str, timeout_s: float) -> Unreachable:

@@ -13,10 +13,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tickplant.client.follow import Backoff
+from tickplant.client.follow import Backoff, check_ended
 from tickplant.client.outbox import SUBPROTOCOL, Outbox, say
 from tickplant.client.problems import Unreachable
-from tickplant.client.push import CLOSED, LOST, check_ended, unanswered
+from tickplant.client.push import CLOSED, LOST, SOCKET, unanswered
 from tickplant.client.rows import Receipt
 from tickplant.model.errors import UserError
 
@@ -61,6 +61,8 @@ class AsyncIngest:
             await self._connect()
         except (ConnectionClosed, *LOST) as fault:
             await self.close()
+            if isinstance(fault, ConnectionClosed):
+                check_ended(fault, SOCKET)
             raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
         await self._work(lambda: self._outbox.ready)
         return self
@@ -142,7 +144,7 @@ class AsyncIngest:
                 if await self._turn(enough):
                     return
             except ConnectionClosed as fault:
-                check_ended(fault)
+                check_ended(fault, SOCKET)
                 await self._lose()
             except LOST:
                 await self._lose()

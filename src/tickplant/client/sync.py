@@ -13,13 +13,14 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tickplant.client import calls
+from tickplant.client.credentials import key_headers
 from tickplant.client.follow import (
     SUBPROTOCOL,
     Backoff,
     ConnectionEnded,
     Event,
     Follower,
-    check_close,
+    check_ended,
     stream_url,
 )
 from tickplant.client.outbox import PATH as INGEST_PATH
@@ -36,6 +37,7 @@ FRAME_BYTES_MAX = 16 * 1024 * 1024
 class Client:
     """Reads, writes and follows the plant at `url`; a context manager.
 
+    `key` is a key or a token for a plant that wants one; it travels in a header and never shows.
     Errors are those of `tickplant.model.errors`. Safe from several threads.
     """
 
@@ -43,11 +45,12 @@ class Client:
         self,
         url: str = "http://127.0.0.1:8000",
         *,
+        key: str | None = None,
         timeout_s: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._headers = dict(headers or {})
+        self._headers = {**key_headers(key), **(headers or {})}
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=self._headers)
 
     def __enter__(self) -> Self:
@@ -508,10 +511,7 @@ class Stream:
             except ConnectionClosed as fault:
                 if self._closed.is_set():
                     return
-                received = fault.rcvd
-                check_close(
-                    received.code if received else None, received.reason if received else ""
-                )
+                check_ended(fault)
                 self._lose()
             except (ConnectionEnded, TimeoutError, OSError, InvalidHandshake):
                 self._lose()
@@ -534,6 +534,8 @@ class Stream:
             self._socket = self._opened.enter_context(opening)
             self._socket.send(self._follower.hello())
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as fault:
+            if first and isinstance(fault, ConnectionClosed):
+                check_ended(fault)
             if first:
                 raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
             raise

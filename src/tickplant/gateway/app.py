@@ -13,6 +13,7 @@ from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
+from tickplant.gateway.keys.install import guard, make_access
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.readers import Readers
@@ -37,7 +38,7 @@ from tickplant.gateway.rest import (
 from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
-from tickplant.gateway.seeds.sockets import SeedSockets
+from tickplant.gateway.seeds.sockets import STATS_PATH, SeedSockets
 from tickplant.gateway.site import page_routes
 from tickplant.gateway.stream.routes import router as stream_router
 from tickplant.gateway.stream.routes import streams_of
@@ -80,7 +81,8 @@ def create_app(plant: Plant) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with access.watching():
+            yield
         await ingest.close()
         await streams_of(app).close()
         readers.close()
@@ -107,14 +109,24 @@ def create_app(plant: Plant) -> FastAPI:
     # Routes are tried in turn, so the ones that producers hammer come first.
     ordered = sorted(DOORS, key=lambda door: door.method != "POST")
     app.router.routes.extend(route_of(door, gate) for door in ordered)
-    app.router.routes.extend(page_routes(document))
+    pages = page_routes(document)
+    app.router.routes.extend(pages)
     app.include_router(stream_router)
     app.router.routes.extend(SeedSockets().routes())
     app.router.routes.append(ingest_route(ingest))
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    access = make_access(
+        settings,
+        DOORS,
+        clock=plant.clock,
+        refused=plant.metrics.refused,
+        pages=[page.path for page in pages],
+        reads=[STATS_PATH],
+    )
     app.add_middleware(ShortWay, doors=write.DOORS, gate=gate)
+    guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
     app.add_middleware(Envelope, metrics=plant.metrics)
     return app

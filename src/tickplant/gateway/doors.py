@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tickplant.gateway.keys.grants import READ, WRITE
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.params import Params, read_query
@@ -64,6 +65,7 @@ class Door:
 
     Exactly one of `read` (blocking, run in a thread) and `serve` (run on the event loop) is given.
     `model` documents the JSON answer, `rows` says that the other three formats are served too.
+    `needs` is the scope of a key that opens it, where it is not the usual one of its method.
     """
 
     method: str
@@ -80,8 +82,14 @@ class Door:
     media_type: str = "application/json"
     body: Mapping[str, Any] | None = None
     refusals: tuple[int, ...] = (400,)
+    needs: str | None = None
     read: Callable[[Call], Response] | None = None
     serve: Callable[[Request, Gate, Mapping[str, Any]], Awaitable[Response]] | None = None
+
+    @property
+    def needed(self) -> str:
+        """The scope of a key that opens it: `read`, `write`, `admin`, or `open` for none."""
+        return self.needs or (READ if self.method == "GET" else WRITE)
 
 
 def route_of(door: Door, gate: Gate) -> Route:

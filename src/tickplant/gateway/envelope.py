@@ -26,6 +26,14 @@ _LOG = logging.getLogger(__name__)
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}\Z")
 
 
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""What every answer says to a browser, where the answer has not its own word on it, as pages do."""
+
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 
 
@@ -59,11 +67,13 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 took = f"{(time.perf_counter() - began) * 1e3:.3f}".encode()
+                headers = message.get("headers", ())
+                own = {name for name, _ in headers}
                 message["headers"] = [
-                    *message.get("headers", ()),
+                    *headers,
                     (b"x-request-id", request_id),
                     (b"x-response-time-ms", took),
-                    (b"x-content-type-options", b"nosniff"),
+                    *(pair for pair in _SECURITY if pair[0] not in own),
                 ]
             elif silent and message["type"] == "http.response.body":
                 message = {**message, "body": b""}

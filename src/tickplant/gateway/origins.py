@@ -1,9 +1,11 @@
-"""Which web pages may write to the plant and listen to its stream.
+"""Which web pages may read from the plant, write to it and listen to its stream.
 
 A browser lets any page send a plain POST or open a WebSocket to 127.0.0.1, and says in `Origin`
 which page it was. A page that the plant did not serve itself is refused, unless the setting
 `server.origins` names its origin. Programs that are no browsers send no `Origin` and are not
-concerned; reads are kept from foreign pages by the browser itself, because no answer allows them.
+concerned; reads are kept from foreign pages by the browser itself, unless the answer allows them,
+which it does for the origins of the setting alone (CORS, as the Fetch standard has it). No answer
+allows credentials: keys travel in headers that the page sets itself, never as cookies.
 """
 
 from __future__ import annotations
@@ -11,13 +13,22 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tickplant.gateway.rest.problems import http_problem
 from tickplant.model.errors import shorten
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ANY = "*"
+PREFLIGHT_S = 600
+_METHODS = "GET, HEAD, POST, PUT, DELETE"
+_ALLOWED = "Authorization, Content-Encoding, Content-Type, X-API-Key, X-Request-Id"
+_WISH = "access-control-request-method"
+_EXPOSED = (
+    b"RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, "
+    b"X-Next-Page-Token, X-Request-Id, X-Response-Time-Ms"
+)
 
 
 class OriginGuard:
@@ -29,12 +40,19 @@ class OriginGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] not in ("http", "websocket") or scope.get("method") in SAFE_METHODS:
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        if origin is None or self._may(origin, headers.get("host", "")):
+        if scope["type"] == "http" and self._allowed:
+            named = origin is not None and self._is_named(origin)
+            if named and scope["method"] == "OPTIONS" and _WISH in headers:
+                await _preflight()(scope, receive, self._allowing(send, origin))
+                return
+            send = self._allowing(send, origin if named else None)
+        safe = scope.get("method") in SAFE_METHODS
+        if safe or origin is None or self._may(origin, headers.get("host", "")):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             detail = f"Origin: {shorten(origin)} is not allowed; allowed are this plant's own pages"
@@ -43,10 +61,38 @@ class OriginGuard:
         else:
             await send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
 
+    def _is_named(self, origin: str) -> bool:
+        return ANY in self._allowed or origin.lower() in self._allowed
+
     def _may(self, origin: str, host: str) -> bool:
-        if ANY in self._allowed or origin.lower() in self._allowed:
-            return True
-        return urlsplit(origin).netloc.lower() == host.lower()
+        return self._is_named(origin) or urlsplit(origin).netloc.lower() == host.lower()
+
+    def _allowing(self, send: Send, origin: str | None) -> Send:
+        """Return a `send` whose answers a page of `origin` may read; None is any other."""
+        told: list[tuple[bytes, bytes]] = []
+        if ANY not in self._allowed:
+            told.append((b"vary", b"Origin"))  # or a cache would hand one page the other's answer
+        if origin is not None:
+            allowed = b"*" if ANY in self._allowed else origin.encode("latin-1")
+            told.append((b"access-control-allow-origin", allowed))
+            told.append((b"access-control-expose-headers", _EXPOSED))
+
+        async def send_allowed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *told]}
+            await send(message)
+
+        return send_allowed
+
+
+def _preflight() -> Response:
+    """Return the answer to what a browser asks before a request that is no plain one."""
+    headers = {
+        "Access-Control-Allow-Methods": _METHODS,
+        "Access-Control-Allow-Headers": _ALLOWED,
+        "Access-Control-Max-Age": str(PREFLIGHT_S),
+    }
+    return Response(status_code=204, headers=headers)
 
 
 def read_origins(setting: str) -> frozenset[str]:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from tickplant.gateway.doors import MARK, Door, reading_route
 from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.keys.install import guard, make_access
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     candles,
@@ -48,17 +49,27 @@ def create_reader_app(follower: Follower) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with access.watching():
+            yield
         readers.close()
 
     # Of a plant these doors use what a follower has too, which the tests see to.
     plant = cast(Plant, follower)
     routes = [reading_route(door, plant, readers, follower.catch_up) for door in DOORS]
     routes += [_ready_route(follower), _metrics_route(follower, readers)]
+    access = make_access(
+        follower.settings,
+        DOORS,
+        clock=follower.clock,
+        refused=follower.metrics.refused,
+        pages=["/ready"],
+        reads=["/metrics"],
+    )
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    guard(app, access)
     app.add_middleware(Envelope, metrics=follower.metrics)
     return app
 

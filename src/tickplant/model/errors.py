@@ -4,6 +4,8 @@
     ├── UserError                 the caller can mend it; HTTP 4xx, exit code 2
     │   ├── InvalidParameter      400: a parameter's value is not allowed
     │   ├── InvalidBody           422: the body cannot be read or, when strict, has bad rows
+    │   ├── Unauthorized          401: no key, or one that is not known, expired or revoked
+    │   ├── Forbidden             403: the key has not the scope; the page is of another site
     │   ├── UnsupportedMedia      415: rows are not read in this format; names those that are
     │   ├── NotFound              404: no such symbol, trade, route, file
     │   │   ├── UnknownSymbol
@@ -16,6 +18,7 @@
     ├── PassingError              try again after `retry_after_s`; HTTP 503
     │   ├── LogUnavailable        the disk refuses; nothing is acknowledged until it takes again
     │   ├── Overloaded            a bounded queue is full
+    │   ├── TooManyRequests       429: more than a limit allows
     │   └── Stopping              the plant is shutting down or not ready yet
     └── FatalError                the operator must act
         └── CorruptData           a checksum does not hold; names the file and the offset
@@ -77,6 +80,20 @@ class InvalidBody(UserError):
 
     status = 422
     title = "Invalid body"
+
+
+class Unauthorized(UserError):
+    """There is no key, or it is not known, expired or revoked; which of them is not told."""
+
+    status = 401
+    title = "Unauthorized"
+
+
+class Forbidden(UserError):
+    """The key has not the scope that this needs, or a page of another site asked."""
+
+    status = 403
+    title = "Forbidden"
 
 
 class UnsupportedMedia(UserError):
@@ -196,6 +213,13 @@ class Overloaded(PassingError):
     """A bounded queue is full; its policy is to refuse."""
 
     title = "Overloaded"
+
+
+class TooManyRequests(PassingError):
+    """More requests than the settings under `limits` allow; says when the next is answered."""
+
+    status = 429
+    title = "Too Many Requests"
 
 
 class Stopping(PassingError):

@@ -23,6 +23,7 @@ from tickplant.formats.parse_influx import PRECISIONS, InfluxBody, InfluxRules, 
 from tickplant.formats.parsed import incoming_batch
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.influx.keys import keyed_rows
+from tickplant.gateway.keys.grants import WRITE
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
 from tickplant.gateway.rest.params import Param
@@ -246,6 +247,7 @@ def _query_door(method: str) -> Door:
             _any("rp", _IGNORED),
             *_USER,
         ),
+        needs=WRITE,  # those who ask are about to write
         serve=answer_query,
     )
 
@@ -275,6 +277,7 @@ DOORS = (
         doc="204, as InfluxDB answers; with `verbose=true` 200 and the version that is spoken.",
         params=(_any("verbose", "`true` for an answer with a body."),),
         status=204,
+        needs=WRITE,
         serve=ping,
     ),
     _query_door("GET"),

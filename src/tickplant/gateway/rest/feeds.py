@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
+from tickplant.gateway.keys.grants import ADMIN
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
@@ -132,6 +133,7 @@ DOORS = (
         path_params=_PATH,
         body=_BODY,
         refusals=(400, 404, 409, 413, 415, 422, 503),
+        needs=ADMIN,
         serve=post_symbols,
     ),
     Door(
@@ -145,6 +147,7 @@ DOORS = (
         path_params=_PATH,
         params=(_SYMBOLS, _CHANNELS),
         refusals=(400, 404, 409, 503),
+        needs=ADMIN,
         serve=delete_symbols,
     ),
 )

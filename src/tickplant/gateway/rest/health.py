@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
+from tickplant.gateway.keys.grants import OPEN
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.plant.health import Probe, probe_all
@@ -90,6 +91,7 @@ DOORS = (
         "else 503 with the probe that failed; one that does not answer within 2 s has failed.",
         model=models.HealthModel,
         refusals=(400,),
+        needs=OPEN,
         serve=get_health,
     ),
     Door(
@@ -101,6 +103,7 @@ DOORS = (
         "the disk refuses).",
         model=models.ReadyModel,
         refusals=(400,),
+        needs=OPEN,
         serve=get_ready,
     ),
     Door(

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
+from tickplant.gateway.keys.grants import ADMIN
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.model.errors import Complaint, InvalidBody, Stopping
@@ -132,6 +133,7 @@ DOORS = (
         status=202,
         body=_BODY,
         refusals=(400, 413, 415, 422, 503),
+        needs=ADMIN,
         serve=post_job,
     ),
     Door(
@@ -165,6 +167,7 @@ DOORS = (
         model=PollJobModel,
         path_params=_PATH,
         refusals=(400, 404, 503),
+        needs=ADMIN,
         serve=delete_job,
     ),
 )

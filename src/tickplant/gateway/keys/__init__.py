@@ -1,0 +1,1 @@
+"""Who may ask for what, and how often: keys, tokens, scopes and limits before every route."""
