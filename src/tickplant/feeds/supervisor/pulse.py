@@ -47,6 +47,14 @@ class Offset:
         """Return a time of ours as one of the venue's, no later than it was there."""
         return at - self.lag
 
+    def start_time(self, at: int) -> int:
+        """Return a time of ours as one of the venue's, no earlier than it was there.
+
+        What comes first on a connection may be old, a snapshot of what happened long ago, and says
+        little about the lag: so that only counts where the venue's clock is ahead of ours.
+        """
+        return max(at, self.venue_time(at))
+
 
 class Pulse:
     """What is known of one connection's life. `heard_at` is our time of the last sign, ns.
@@ -66,7 +74,7 @@ class Pulse:
     def begin(self, at: int) -> None:
         """Note that everything is delivered from `at` on, our time."""
         self.heard(at)
-        self._prove(self._offset.venue_time(at))
+        self._prove(self._offset.start_time(at))
 
     def event(self, ts: int, at: int) -> None:
         """Note that it delivered what happened at `ts`, the venue's time, `at` our time."""

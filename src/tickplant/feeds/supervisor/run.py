@@ -223,7 +223,7 @@ class Run:
         for stream in streams:
             self._retries.pop(stream, None)
         self._board.set(streams, "live", None, at)
-        await self.cover.confirmed(link, streams, self._wiring.offset.venue_time(at))
+        await self.cover.confirmed(link, streams, self._wiring.offset.start_time(at))
         books = [stream.symbol for stream in streams if stream.channel == "book"]
         if books:
             await self._delivery.begin_books(link, books)
