@@ -97,7 +97,11 @@ def test_a_torn_or_damaged_file_is_read_up_to_there(tmp_path: Path) -> None:
             assert place < 400
 
 
-@pytest.mark.parametrize("content", [b"", b"x", gzip.compress(b"[1]\n"), gzip.compress(b"{}\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", gzip.compress(b"[1]\n", mtime=0), gzip.compress(b"{}\n", mtime=0)],
+    ids=["nothing", "text", "list", "object"],
+)
 def test_what_is_no_capture_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
