@@ -315,22 +315,23 @@ class CoverageBook:
         begins = rows.filter(pc.equal(rows.column("kind"), "begin"))
         names = ("feed", "instrument", "start")
         for feed, number, start in zip(*(begins.column(n).to_pylist() for n in names), strict=True):
-            if number and feed in self.wide and self._is_known(number, but=feed):
-                # The gaps of the feed touch an instrument from the moment that it serves it.
+            reached = self._reached(number, but=feed)
+            if number and feed in self.wide and reached != INT64_MIN:
+                # The gaps of the feed touch an instrument from the moment that it serves it, and
+                # nothing is known of the time up to there from where others had come.
                 touches = self.ledger.touches(feed, number, whole=True)
-                low = min([start, *touches.starts.tolist()])
+                low = min([start, reached, *touches.starts.tolist()])
                 high = max([self.wide[feed].reach, *touches.ends.tolist()])
                 found.append(Touched(np.array([number], np.int64), low, high))
         return found
 
-    def _is_known(self, number: int, *, but: int) -> bool:
-        """Say whether another feed covers an instrument."""
+    def _reached(self, number: int, *, but: int) -> int:
+        """Return how far another feed, or the own evidence of this one, covers an instrument."""
         one = np.array([number], np.int64)
-        return any(
-            part.reached(one)[0] != INT64_MIN
-            for feed, part in self.parts()
-            if feed != but or isinstance(part, OwnCoverage)
+        others = (
+            part for feed, part in self.parts() if feed != but or isinstance(part, OwnCoverage)
         )
+        return max((int(part.reached(one)[0]) for part in others), default=INT64_MIN)
 
     def _touched(self, touch: Touch) -> Touched:
         if touch.instrument:
