@@ -31,6 +31,7 @@ class Site:
 
     def __init__(self, server: Served, clock: Clock) -> None:
         self.url, self.ws, self.clock = server.url, server.ws, clock
+        self.app = server.app
         self.http = httpx.Client(base_url=server.url, timeout=WAIT_S)
 
     def get(self, path: str, **query: Any) -> Json:

@@ -56,11 +56,54 @@ def test_a_foreign_page_cannot_listen(served: Served) -> None:
         assert "pong" in socket.recv(5)
 
 
-def test_the_document_says_so_of_every_door_that_writes(served: Served) -> None:
+def test_the_document_says_so_of_every_door_but_those_that_are_open(served: Served) -> None:
     paths = httpx.get(f"{served.url}/openapi.json").json()["paths"]
-    said = {
-        (method, "403" in operation["responses"])
-        for operations in paths.values()
-        for method, operation in operations.items()
+    silent = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if not {"401", "403", "429"} <= set(operation["responses"])
     }
-    assert said == {("get", False), ("post", True), ("put", True), ("delete", True)}
+    assert silent == {"/health", "/ready"}
+
+
+def test_a_preflight_of_a_named_origin_allows_what_the_routes_take(served: Served) -> None:
+    asked = {
+        "Origin": FRIEND,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    answer = httpx.options(f"{served.url}/v1/trades", headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == FRIEND
+    assert answer.headers["vary"] == "Origin"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert {"authorization", "x-api-key", "content-type"} <= set(allowed.split(", "))
+    foreign = httpx.options(f"{served.url}/v1/trades", headers={**asked, "Origin": EVIL})
+    assert not [name for name in foreign.headers if name.startswith("access-control")]
+
+
+def test_a_named_origin_may_read_and_no_other(served: Served) -> None:
+    def allowed(origin: str | None) -> str | None:
+        headers = {} if origin is None else {"Origin": origin}
+        answer = httpx.get(f"{served.url}/v1/status", headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["vary"] == "Origin"
+        assert "access-control-allow-credentials" not in answer.headers
+        return answer.headers.get("access-control-allow-origin")
+
+    assert allowed(FRIEND) == FRIEND
+    assert [allowed(origin) for origin in (None, EVIL, "null", FRIEND + ".example.com")] == [
+        None
+    ] * 4
+
+
+def test_every_answer_tells_a_browser_to_be_careful(served: Served) -> None:
+    for path in ("/v1/status", "/nothing", "/metrics", "/"):
+        headers = httpx.get(f"{served.url}{path}").headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]

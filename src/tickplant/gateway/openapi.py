@@ -11,11 +11,21 @@ from pydantic.json_schema import models_json_schema
 
 from tickplant.formats.encode import ARROW, CSV, MEDIA_TYPES, PARQUET
 from tickplant.gateway.doors import Door
-from tickplant.gateway.origins import SAFE_METHODS
+from tickplant.gateway.keys.grants import OPEN
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.problems import MEDIA_TYPE as PROBLEM_TYPE
 from tickplant.version import VERSION
 
+_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `tickplant keys create`, or a JSON Web Token, where the plant "
+        "asks for one.",
+    },
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_NONE: dict[str, list[str]] = {}
 _REF = "#/components/schemas/{model}"
 _ABOUT = (
     "A market data plant: ticks in, durable, exact candles out.\n\n"
@@ -26,7 +36,9 @@ _ABOUT = (
     "`next_page_token` (in the other formats the header `X-Next-Page-Token`) goes back in as "
     "`page_token`.\n\n"
     "**Errors** are RFC 9457 problems on every route.\n\n"
-    "**Stream**: WebSocket at `/v1/stream`."
+    "**Stream**: WebSocket at `/v1/stream`.\n\n"
+    "**Keys**: with `auth.required` every route but `/health` and `/ready` needs a key with its "
+    "scope (401, 403); with `limits` a caller who asks too often is told to wait (429)."
 )
 
 
@@ -46,7 +58,7 @@ def openapi_document(doors: Iterable[Door]) -> dict[str, Any]:
         },
         "tags": [{"name": name} for name in dict.fromkeys(door.tag for door in listed)],
         "paths": paths,
-        "components": {"schemas": _schemas(listed)},
+        "components": {"schemas": _schemas(listed), "securitySchemes": _SCHEMES},
     }
 
 
@@ -69,6 +81,10 @@ def _operation(door: Door) -> dict[str, Any]:
         "parameters": [*_path_parameters(door), *(param.openapi() for param in door.params)],
         "responses": _responses(door),
     }
+    if door.needed != OPEN:
+        shown["description"] += f" Needs the scope `{door.needed}`."
+        # The first stands for a plant that asks for no key.
+        shown["security"] = [_NONE, *({name: [door.needed]} for name in _SCHEMES)]
     if door.body is not None:
         shown["requestBody"] = dict(door.body)
     return shown
@@ -106,8 +122,8 @@ def _responses(door: Door) -> dict[str, Any]:
     refusals = {*door.refusals, 500}
     if door.read:
         refusals.add(503)
-    if door.method not in SAFE_METHODS:
-        refusals.add(403)  # the guard of foreign pages stands before every door that writes
+    if door.needed != OPEN:
+        refusals |= {401, 403, 429}  # the guards of keys and of foreign pages stand before it
     for status in sorted(refusals):
         answers[str(status)] = _problem(status)
     if door.path in {"/health", "/ready"}:

@@ -17,7 +17,6 @@ from tickplant.gateway.keys.grants import SCOPES, Grant
 from tickplant.model.errors import ConfigError, NotInstalled
 
 ENV = "env:"
-SECRET_BYTES_MIN = 32
 TOKEN_CHARS_MAX = 8_192
 KEPT_MAX = 4_096
 NS_PER_S = 1_000_000_000
@@ -121,8 +120,9 @@ def _resolve(text: str, environ: Mapping[str, str]) -> str:
 def _prepare(key: str, algorithm: str, jwt: Any) -> Any:
     """Return the key as the algorithm takes it; a bad one is found at the start, not at a token."""
     if algorithm.startswith("HS"):
-        if len(key.encode()) < SECRET_BYTES_MIN:
-            raise ConfigError(f"auth.jwt_key: is shorter than {SECRET_BYTES_MIN} bytes")
+        least = int(algorithm[2:]) // 8  # as long as the hash (RFC 7518, 3.2)
+        if len(key.encode()) < least:
+            raise ConfigError(f"auth.jwt_key: is shorter than {least} bytes, for {algorithm}")
         if "-----BEGIN" in key:  # a public key is no secret
             raise ConfigError(f"auth.jwt_key: is a PEM key, which {algorithm} does not take")
         return key
