@@ -14,6 +14,7 @@ PYTHON ?=
 WORKERS ?= 2
 ARGS ?=
 ROUNDS ?= 100
+FAULTS ?= 1000
 CASES ?= 100000
 SEED ?= 1000000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -21,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test crash truth check docs docs-test bench bench-smoke format lock clean
+.PHONY: help setup run test crash faults truth check docs docs-test bench bench-smoke format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -41,6 +42,10 @@ test: $(VENV)/.dev.stamp ## Run all tests.
 crash: $(VENV)/.dev.stamp ## Kill a plant under load ROUNDS times (100) and see that nothing is lost.
 	$(call say,crash: $(ROUNDS) kills at random moments)
 	@$(BIN)/python -m pytest -q -s tests/crash --crash-rounds $(ROUNDS) $(ARGS)
+
+faults: $(VENV)/.dev.stamp ## Play FAULTS (1000) random sequences of faults at fake venues; SEED sets the first.
+	$(call say,faults: $(FAULTS) sequences from seed $(SEED) on)
+	@PYTHONPATH=tests $(BIN)/python -m venues.fault_sequences --cases $(FAULTS) --seed $(SEED) $(ARGS)
 
 truth: $(VENV)/.dev.stamp ## Compare CASES (100000) random candles with the oracle; SEED sets the first world.
 	$(call say,truth: $(CASES) cases from seed $(SEED) on)
