@@ -12,7 +12,7 @@ import typer
 from docs_files import NAMES, ROOT, blocks, read, spans
 
 from tickplant.cli.app import app
-from tickplant.config import KNOWN, load
+from tickplant.config import KEY_VARIABLE, KNOWN, load
 from tickplant.gateway.app import DOORS
 
 SHELL = {"sh", "console"}
@@ -91,7 +91,7 @@ def test_settings_exist(name: str) -> None:
         key = re.split(r"[ =]", span)[0]
         if re.fullmatch(rf"({'|'.join(SECTIONS)})\.[a-z_]+", key) and not key.endswith("_"):
             assert key in KNOWN or not is_setting(key), span
-    known = {setting.env for setting in KNOWN.values()}
+    known = {KEY_VARIABLE, *(setting.env for setting in KNOWN.values())}
     assert set(re.findall(r"\bTICKPLANT_[A-Z_]*[A-Z]\b", text)) <= known
 
 

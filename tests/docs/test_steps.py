@@ -24,6 +24,7 @@ GUIDES = (
     "import-files",
     "push-ticks",
     "push-over-a-socket",
+    "keys",
     "influx",
     "correct-and-cancel",
     "trade-conditions",

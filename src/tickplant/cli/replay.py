@@ -147,7 +147,7 @@ def replay(
                 wait=_waiter(subscribers) if wait else None,
             )
 
-        _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger_s)
+        _serve(common, _moved(settings, Path(temporary) / "plant"), make, linger_s)
     return 0
 
 
@@ -165,7 +165,7 @@ def _replay_captures(
         return build_capture(paths, clock=clock, speed=speed, books=settings.books)
 
     with tempfile.TemporaryDirectory(prefix="tickplant-replay-") as temporary:
-        _serve(common, replace(settings, data=str(Path(temporary) / "plant")), make, linger_s)
+        _serve(common, _moved(settings, Path(temporary) / "plant"), make, linger_s)
     return 0
 
 
@@ -211,6 +211,16 @@ def _waiter(subscribers: Callable[[], int]) -> Callable[[], Awaitable[None]]:
             await asyncio.sleep(WAIT_EVERY_S)
 
     return wait
+
+
+def _moved(settings: Settings, folder: Path) -> Settings:
+    """Return the settings of a plant on a folder of its own, for which the same keys are good."""
+    if settings.auth.required:
+        from tickplant.gateway.keys.file import KeyFile  # noqa: PLC0415 - heavy
+
+        folder.mkdir()
+        KeyFile(folder).path.symlink_to(KeyFile(Path(settings.data).absolute()).path)
+    return replace(settings, data=str(folder))
 
 
 def _serve(common: Common, settings: Settings, make: MakeFeed, linger_s: float) -> None:
