@@ -85,6 +85,7 @@ class Scraped(Collector):
             ("market", self.sources.market, outward.market),
         ):
             if read is not None:
+                self._errors[name] += 0  # there before it counts: a rate sees the first step, too
                 yield from self._read(name, read, shape)
         for name, read_number in self.sources.numbers.items():
             yield from self._read(name, read_number, _number(name))

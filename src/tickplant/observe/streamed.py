@@ -33,7 +33,8 @@ class StreamCounts:
         self.send_s = 0.0
         self.sent_events: Counter[str] = Counter()
         self.dropped_events: Counter[tuple[str, str]] = Counter()
-        self.disconnects: Counter[str] = Counter()
+        # Counters that are there before they count: a rate sees the first step, too.
+        self.disconnects = Counter(dict.fromkeys(("slow", "stalled", "full"), 0))
 
     def opened(self) -> None:
         """Count a connection that was accepted."""
