@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tickplant.client import Client
+from tickplant.client import AsyncClient, Client
 from tickplant.gateway.app import DOORS
 from tickplant.gateway.doors import Door
 from tickplant.gateway.keys.file import KeyFile
@@ -301,6 +301,19 @@ def test_the_client_says_what_is_wrong_with_its_key(plant: Guarded) -> None:
             pass
     with Client(plant.site.url, key=plant.keys["read"]) as client, pytest.raises(Forbidden):
         client.post_trades([TRADE])
+
+
+async def test_the_client_of_event_loops_shows_it_too(plant: Guarded) -> None:
+    async with AsyncClient(plant.site.url, key=plant.keys["both"]) as client:
+        assert (await client.status())["ready"]
+        async with client.ingest() as ingest:
+            await ingest.send("trades", [{**TRADE, "id": "pushed-too"}])
+            assert (await ingest.flush()).accepted == 1
+        async with client.stream("trades", "EURUSD", from_=1) as stream:
+            assert (await anext(stream))["symbol"] == "EURUSD"
+    async with AsyncClient(plant.site.url, key="tp_x") as client:
+        with pytest.raises(Unauthorized):
+            await client.status()
 
 
 def test_no_key_is_logged(plant: Guarded, caplog: pytest.LogCaptureFixture) -> None:

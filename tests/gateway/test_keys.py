@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
@@ -11,19 +12,28 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plant_kit import Clock
+from plant_kit import Clock, open_plant, submit
+from tickplant.compose import open_follower
 from tickplant.config import AuthSettings, LimitSettings, load
+from tickplant.gateway.app import DOORS
+from tickplant.gateway.keys import guard
 from tickplant.gateway.keys.file import KeyFile
 from tickplant.gateway.keys.grants import Grant, make_key, split_key
+from tickplant.gateway.keys.guard import Access
+from tickplant.gateway.keys.install import make_access
 from tickplant.gateway.keys.offers import credential_of
 from tickplant.gateway.keys.rates import caller_of, make_rates
 from tickplant.gateway.keys.ring import KeyRing
 from tickplant.gateway.keys.rules import Rule
 from tickplant.gateway.keys.tokens import KEPT_MAX, Tokens, make_tokens
+from tickplant.gateway.reader import DOORS as READER_DOORS
+from tickplant.gateway.reader import create_reader_app
+from tickplant.gateway.stream.routes import STALLED
 from tickplant.model.errors import ConfigError, NotFound
 
 SECRET = "s3cret-that-is-long-enough-to-sign-with"
@@ -139,6 +149,110 @@ def test_a_plant_does_not_start_on_damaged_keys(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_where_a_key_is_looked_for(headers: list[tuple[str, str]], found: str | None) -> None:
     assert credential_of([(n.encode(), v.encode()) for n, v in headers]) == found
+
+
+# -- the guard ------------------------------------------------------------------------------------
+
+
+def access_of(folder: Path, **given: Any) -> tuple[Access, list[str]]:
+    refused: list[str] = []
+    flags = {"data": str(folder), "auth.required": True, **given}
+    return make_access(load(flags=flags), DOORS, clock=Clock(5), refused=refused.append), refused
+
+
+async def test_a_client_that_reads_nothing_is_dropped_when_its_key_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "CLOSE_S_MAX", 0.01)
+    file = KeyFile(tmp_path)
+    key, kept = file.create(["read"], now=1)
+    access, refused = access_of(tmp_path)
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        await never.wait()
+
+    async def send(message: Any) -> None:
+        await never.wait()
+
+    scope = {
+        "type": "websocket", "path": "/v1/stream", "root_path": "", "subprotocols": [],
+        "headers": [(b"x-api-key", key.encode())], "client": ("10.0.0.7", 1),
+    }  # fmt: skip
+    serving = asyncio.create_task(guard.KeyGuard(app, access)(scope, never.wait, send))
+    await begun.wait()
+    await access.look()
+    assert not serving.done()
+    file.revoke(kept.id, now=2)
+    await access.look()
+    await serving
+    assert scope[STALLED]
+    assert refused == ["cut"]
+    assert not access.connections
+
+
+async def test_a_server_that_stops_a_connection_is_not_held_up(tmp_path: Path) -> None:
+    key, _ = KeyFile(tmp_path).create(["read"], now=1)
+    access, refused = access_of(tmp_path)
+    never = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await never.wait()
+
+    scope = {
+        "type": "websocket", "path": "/ws", "subprotocols": [f"tickplant.key.{key}"],
+        "headers": [],
+    }  # fmt: skip
+    serving = asyncio.create_task(guard.KeyGuard(app, access)(scope, never.wait, never.wait))
+    await asyncio.sleep(0)
+    assert len(access.connections) == 1
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert not access.connections
+    assert not refused
+
+
+async def test_a_fault_of_the_watch_does_not_end_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    access, _ = access_of(tmp_path)
+    looks = []
+
+    async def look() -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise ValueError("odd")
+        raise asyncio.CancelledError
+
+    async def pause(seconds: float) -> None:
+        assert seconds <= 0.5  # a revoked key is to be noticed within a second
+
+    access._sleep, access.look = pause, look  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await access._watch()
+    assert len(looks) == 2
+    assert "odd" in caplog.text
+
+
+async def test_a_reader_asks_for_the_same_keys(tmp_path: Path) -> None:
+    key, _ = KeyFile(tmp_path).create(["read"], now=1)
+    with open_plant(tmp_path, log__sync="none") as plant:
+        submit(plant, symbol=["EURUSD"], price=[1.0])
+        flags = {"data": str(tmp_path), "auth.required": True}
+        follower = open_follower(load(flags=flags), Clock())
+        try:
+            transport = httpx.ASGITransport(app=create_reader_app(follower))
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as reader:
+                for path in [door.path.replace("{symbol}", "EURUSD") for door in READER_DOORS]:
+                    assert (await reader.get(path)).status_code == 401
+                    answer = await reader.get(path, headers={"X-API-Key": key})
+                    assert answer.status_code in (200, 400), path
+                assert (await reader.get("/metrics")).status_code == 401
+                assert (await reader.get("/ready")).status_code == 200
+        finally:
+            follower.stop()
 
 
 # -- tokens ---------------------------------------------------------------------------------------
@@ -326,6 +440,17 @@ def test_a_route_has_a_limit_besides_that_of_its_class() -> None:
     assert rates.take(READ, "GET", "b").remaining == 2
     assert rates.take(Rule("/v1/status", "write", "write"), "POST", "b").limit == 1
     assert rates.take(Rule("/v1/status", "write", "write"), "PUT", "b") is None
+
+
+def test_each_limit_counts_a_request_once() -> None:
+    rates = limited(
+        Ticking(), routes="/v1/status=9/minute, GET /v1/status=9/minute", stream="9/day"
+    )
+    assert rates.take(READ, "GET", "a").remaining == 8
+    assert rates.take(READ, "GET", "a").remaining == 7
+    socket = limited(Ticking(), routes="/prices/latest=3/minute")
+    assert socket.take(Rule("/prices/latest", "read", "stream"), "", "a").remaining == 2
+    assert rates.take(Rule("", "read", "stream"), "", "a").limit == 9
 
 
 def test_callers_are_counted_within_a_bound() -> None:

@@ -64,7 +64,8 @@ class Rates:
         waits as long as he is told is answered.
         """
         over = [(rule.rate, self._classes.get(rule.rate))]
-        over += [(rule.path, self._routes.get((name, rule.path))) for name in ("", method)]
+        for name in dict.fromkeys(("", method)):  # a socket has no method
+            over.append((f"{name} {rule.path}", self._routes.get((name, rule.path))))
         found = [self._hit(item, what, who) for what, item in over if item is not None]
         if not found:
             return None
