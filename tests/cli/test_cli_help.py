@@ -13,8 +13,8 @@ COMMANDS = sorted(info.name for info in app.registered_commands if info.name)
 
 def test_the_commands_of_the_contract_are_there() -> None:
     assert {
-        "serve", "follow", "capture", "import", "replay", "export", "candles", "indicators", "stats",
-        "book", "gaps", "tail", "sql", "keys",
+        "serve", "follow", "capture", "import", "replay", "export", "candles", "indicators",
+        "stats", "book", "gaps", "tail", "sql", "keys",
         "doctor", "bench", "version",
     } == set(COMMANDS)  # fmt: skip
 

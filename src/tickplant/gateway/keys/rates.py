@@ -64,8 +64,8 @@ class Rates:
         waits as long as he is told is answered.
         """
         over = [(rule.rate, self._classes.get(rule.rate))]
-        for name in dict.fromkeys(("", method)):  # a socket has no method
-            over.append((f"{name} {rule.path}", self._routes.get((name, rule.path))))
+        names = dict.fromkeys(("", method))  # a socket has no method
+        over += [(f"{name} {rule.path}", self._routes.get((name, rule.path))) for name in names]
         found = [self._hit(item, what, who) for what, item in over if item is not None]
         if not found:
             return None
