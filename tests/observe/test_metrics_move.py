@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
+import sys
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from websockets.sync.client import connect
 from book_kit import message, updates
 from fault_kit import Rig, outcome, send, until
 from plant_kit import NOW, open_plant, submit
+from prom_kit import judge
 from stream_fakes import Served
 from supervisor_kit import Scene, play, streams_of
 from tickplant.client import Client
@@ -39,7 +43,13 @@ from tickplant.plant.inbox import new_future
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Submission
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import dashboards  # noqa: E402
+from dashboard_panels import BOARDS, WINDOW, Board  # noqa: E402
+
+REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
 CONSTANT = {
     "tickplant_info": "the release",
     "tickplant_batch_rows_max": "a setting",
@@ -64,16 +74,36 @@ class Seen:
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, ...], set[float]] = defaultdict(set)
-        self._scrapes = 0
+        self._scrapes: list[tuple[Metrics, dict[str, float]]] = []
 
     def scrape(self, metrics: Metrics) -> None:
-        self._scrapes += 1
+        found: dict[str, float] = {}
+        self._scrapes.append((metrics, found))
         for family in text_string_to_metric_families(metrics.render()[0].decode()):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             for sample in family.samples:
                 if not sample.name.endswith("_created"):
                     labels = [f"{key}={value}" for key, value in sorted(sample.labels.items())]
                     self._values[name, sample.name, *labels].add(sample.value)
+                    quoted = ",".join(f'{k}="{v}"' for k, v in sample.labels.items())
+                    found[f"{sample.name}{{{quoted}}}"] = sample.value
+
+    def histories(self) -> Iterator[tuple[str, str]]:
+        """Yield each series of each plant with its samples, all scrapes of all plants at once."""
+        plants = list(dict.fromkeys(metrics for metrics, _ in self._scrapes))
+        for number, plant in enumerate(plants):
+            mine = [found for metrics, found in self._scrapes if metrics is plant]
+            mine = [{}] * (self.longest - len(mine)) + mine
+            for series in dict.fromkeys(key for found in mine for key in found):
+                head, _, labels = series.partition("{")
+                values = (f"{found[series]:g}" if series in found else "_" for found in mine)
+                rest = labels if labels == "}" else f",{labels}"
+                yield f'{head}{{instance="plant-{number}"{rest}', " ".join(values)
+
+    @property
+    def longest(self) -> int:
+        """Scrapes of the plant that was scraped most often."""
+        return max(Counter(id(metrics) for metrics, _ in self._scrapes).values())
 
     def changed(self) -> set[str]:
         """Return the families of which a series had more than one value."""
@@ -155,6 +185,7 @@ def serve(folder: Path, seen: Seen) -> None:
             talk(served, client, rig, seen)
             asyncio.run(too_slow(plant))
             seen.scrape(plant.metrics)
+            client.candles("A", "1m").arrow()  # what is asked now is a rate of what was there
             hurt(rig, seen)
     finally:
         rig.log.refusing.clear()
@@ -264,3 +295,43 @@ def test_every_declared_metric_is_moved(seen: Seen) -> None:
 
 def test_what_is_called_constant_is(seen: Seen) -> None:
     assert set(CONSTANT) & seen.changed() == set()
+
+
+def test_every_panel_of_every_dashboard_has_data(seen: Seen, tmp_path: Path) -> None:
+    """The queries are asked of what the plants showed, by Prometheus' own engine."""
+    last_s = (seen.longest - 1) * 15
+    asked = [
+        (board.title, panel.title, query)
+        for board in BOARDS
+        for panels in board.rows.values()
+        for panel in panels
+        for query in panel.queries.values()
+    ]
+    tests = [
+        {
+            "expr": f"count(({query.replace(WINDOW, '5m')}) > -1e300) > bool 0",
+            "eval_time": f"{last_s}s",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for _, _, query in asked
+    ]
+    series = [{"series": name, "values": values} for name, values in seen.histories()]
+    one = {"interval": "15s", "input_series": series, "promql_expr_test": tests}
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"evaluation_interval": "15s", "tests": [one]}), "utf-8")
+    ran = judge(file)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
+def test_the_dashboards_are_what_the_tool_writes(board: Board) -> None:
+    written = (dashboards.FOLDER / f"{board.uid}.json").read_text("utf-8")
+    assert written == dashboards.page(board), "run `python tools/dashboards.py`"
+
+
+def test_the_dashboards_have_the_panels_that_were_promised() -> None:
+    panels = {board.uid: sum(map(len, board.rows.values())) for board in BOARDS}
+    assert panels == {
+        "tickplant-operations": 21, "tickplant-market": 17, "tickplant-fx": 5,
+        "tickplant-capacity": 11,
+    }  # fmt: skip
