@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plant_kit import open_plant, submit
-from tickplant.plant.feed_notes import Begun, Lost
+from tickplant.plant.feed_notes import Alive, Begun, Lost
 
 NOW = 1_699_995_600_000_000_000
 MINUTE = 60_000_000_000
@@ -24,3 +24,21 @@ def test_rows_before_the_subscription_do_not_end_a_gap(tmp_path: Path) -> None:
         plant.tell(Begun("venue", start=NOW + 3 * MINUTE, symbols=NAMED)).result(20)
         (gap,) = plant.history.gaps().to_pylist()
         assert (gap["start"], gap["end"]) == (NOW + MINUTE, NOW + 3 * MINUTE)
+
+
+def test_rows_before_the_subscription_open_no_gap_after_a_restart(tmp_path: Path) -> None:
+    """The feed's own gap tells of the restart, from where the feed had come to where it begins."""
+    for run in (0, 10):
+        with open_plant(tmp_path) as plant:
+            ahead = [NOW + run * MINUTE]
+            submit(plant, symbol=["A"], ts_event=ahead, price=[1.0], feed="venue")
+            begun = NOW + (run + 1) * MINUTE
+            plant.tell(Begun("venue", start=begun, symbols=NAMED)).result(20)
+            lost = begun + MINUTE
+            plant.tell(Lost("venue", "disconnect", start=lost)).result(20)
+            plant.tell(Begun("venue", start=lost + MINUTE, symbols=NAMED)).result(20)
+            plant.tell(Alive("venue", lost + 2 * MINUTE)).result(20)
+            gaps = plant.history.gaps().to_pylist()
+    cut = ("disconnect", 2, 3), ("restart", 4, 11), ("disconnect", 12, 13)
+    shown = [(g["cause"], *((g[t] - NOW) // MINUTE for t in ("start", "end"))) for g in gaps]
+    assert (shown, {gap["instrument"] for gap in gaps}) == ([*cut], {0})
