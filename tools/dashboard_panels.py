@@ -11,6 +11,10 @@ from typing import NamedTuple
 WINDOW = "$__rate_interval"
 
 
+OR_ZERO = " or vector(0)"
+"""What is added to a query of what does not happen on a good day."""
+
+
 class Panel(NamedTuple):
     """One panel: its queries with their legends; `kind` is a sort of panel of Grafana's."""
 
@@ -33,6 +37,11 @@ def _rate(metric: str, *by: str) -> str:
     return f"sum by ({', '.join(by)}) {rate}" if by else f"sum{rate}"
 
 
+def _or_none(query: str) -> str:
+    """Return a query that answers 0 where nothing of it has happened yet."""
+    return f"{query}{OR_ZERO}"
+
+
 def _parts(metric: str, *parts: float) -> dict[str, str]:
     return {
         f"p{part * 100:g}": f"histogram_quantile({part}, {_rate(metric + '_bucket', 'le')})"
@@ -51,7 +60,7 @@ OPERATIONS = Board("tickplant-operations", "Tickplant: operations", {
     "Overview": [
         _stat("Ticks a second", "cps", _rate("ticks_ingested_total")),
         _stat("Feeds connected", "short", "sum(tickplant_feed_up)"),
-        _stat("Rows that failed a second", "cps", _rate("tickplant_events_failed_total")),
+        _stat("Rows that failed a second", "cps", _or_none(_rate("tickplant_events_failed_total"))),
         _stat("Healthy", "bool_yes_no", "min(tickplant_probe_up)"),
         _stat("Ready", "bool_yes_no", "min(tickplant_ready)"),
         Panel("Mid prices", "short", {"{{exchange}}:{{symbol}}": "tickplant_market_mid_price"}),
@@ -71,18 +80,19 @@ OPERATIONS = Board("tickplant-operations", "Tickplant: operations", {
     ],
     "Errors": [
         Panel("Refused by the checks", "cps",
-              {"{{reason}}": _rate("tickplant_events_rejected_total", "reason")}),
-        Panel("Failed", "cps", {"{{error}}": _rate("tickplant_events_failed_total", "error")}),
-        Panel("Refused, by reason", "short", {"{{reason}}":
-              "sum by (reason) (increase(tickplant_events_rejected_total[1h]))"}, "piechart"),
+              {"{{reason}}": _or_none(_rate("tickplant_events_rejected_total", "reason"))}),
+        Panel("Failed", "cps",
+              {"{{error}}": _or_none(_rate("tickplant_events_failed_total", "error"))}),
+        Panel("Refused, by reason", "short", {"{{reason}}": _or_none(
+              "sum by (reason) (increase(tickplant_events_rejected_total[1h]))")}, "piechart"),
         _stat("Refused in the last hour", "short",
-              "sum(increase(tickplant_events_rejected_total[1h]))"),
+              _or_none("sum(increase(tickplant_events_rejected_total[1h]))")),
     ],
     "What is stored": [
         Panel("Rows by table", "cps",
               {"{{table}}": _rate("tickplant_events_accepted_total", "table")}),
         Panel("Updates of candles", "cps",
-              {"{{interval}}": _rate("tickplant_candle_updates_total", "interval")}),
+              {"{{interval}}": _or_none(_rate("tickplant_candle_updates_total", "interval"))}),
         Panel("Order books", "short", {"{{state}}": "sum by (state) (tickplant_books)"}),
         _stat("Gaps open", "short", "sum(tickplant_gaps_open)"),
     ],
@@ -93,7 +103,7 @@ MARKET = Board("tickplant-market", "Tickplant: market", {
         Panel("Requests a second", "reqps",
               {"{{route}}": _rate("tickplant_http_requests_total", "route")}),
         Panel("Latency (p95)", "s", _parts("tickplant_http_request_seconds", 0.95)),
-        _stat("Faults a second", "reqps", f"{_rate(FIVE_XX)} or vector(0)"),
+        _stat("Faults a second", "reqps", _or_none(_rate(FIVE_XX))),
         Panel("Latency by route (p95)", "s", {"{{route}}":
               "histogram_quantile(0.95, "
               + _rate("tickplant_http_request_seconds_bucket", "route", "le") + ")"}),
@@ -120,7 +130,7 @@ MARKET = Board("tickplant-market", "Tickplant: market", {
     "Books": [
         Panel("Levels", "short", {"{{instance}}": "tickplant_book_levels"}),
         Panel("Books made anew", "cps",
-              {"{{reason}}": _rate("tickplant_book_rebuilds_total", "reason")}),
+              {"{{reason}}": _or_none(_rate("tickplant_book_rebuilds_total", "reason"))}),
     ],
 })  # fmt: skip
 
@@ -132,7 +142,7 @@ FX = Board("tickplant-fx", "Tickplant: FX", {
         Panel("Ticks a second", "cps", {"ticks": _rate("ticks_ingested_total")}),
         Panel("Bars: latency (p95)", "s", _parts("ohlc_query_duration_seconds", 0.95)),
         Panel("Open connections", "short", {"{{instance}}": "websocket_connections_active"}),
-        Panel("Faults a second", "reqps", {"5xx": f"{_rate(FIVE_XX)} or vector(0)"}),
+        Panel("Faults a second", "reqps", {"5xx": _or_none(_rate(FIVE_XX))}),
     ],
 })  # fmt: skip
 
@@ -152,9 +162,9 @@ CAPACITY = Board("tickplant-capacity", "Tickplant: capacity", {
     "The stream": [
         Panel("Subscribers", "short", {"{{instance}}": "tickplant_stream_subscribers"}),
         Panel("Events sent", "cps",
-              {"{{channel}}": _rate("tickplant_stream_events_sent_total", "channel")}),
+              {"{{channel}}": _or_none(_rate("tickplant_stream_events_sent_total", "channel"))}),
         Panel("Events left out", "cps",
-              {"{{channel}}": _rate("tickplant_stream_events_dropped_total", "channel")}),
+              {"{{channel}}": _or_none(_rate("tickplant_stream_events_dropped_total", "channel"))}),
         Panel("Sending", "s", _parts("tickplant_stream_send_seconds", 0.5, 0.99)),
         Panel("Cut off", "cps",
               {"{{reason}}": _rate("tickplant_stream_disconnects_total", "reason")}),

@@ -13,7 +13,6 @@ from tickplant.plant.served import ServedStatus
 @dataclass
 class Rows:
     num_rows: int
-    nbytes: int = 100
 
 
 @dataclass

@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import dashboards  # noqa: E402
-from dashboard_panels import BOARDS, WINDOW, Board  # noqa: E402
+from dashboard_panels import BOARDS, FIVE_XX, OR_ZERO, WINDOW, Board  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
 CONSTANT = {
@@ -297,6 +297,12 @@ def test_what_is_called_constant_is(seen: Seen) -> None:
     assert set(CONSTANT) & seen.changed() == set()
 
 
+def what_moves(query: str) -> str:
+    """Return the query without what hides that nothing moves; of faults there are none here."""
+    bare = query if FIVE_XX in query else query.replace(OR_ZERO, "")
+    return bare.replace(WINDOW, "5m")
+
+
 def test_every_panel_of_every_dashboard_has_data(seen: Seen, tmp_path: Path) -> None:
     """The queries are asked of what the plants showed, by Prometheus' own engine."""
     last_s = (seen.longest - 1) * 15
@@ -309,7 +315,7 @@ def test_every_panel_of_every_dashboard_has_data(seen: Seen, tmp_path: Path) -> 
     ]
     tests = [
         {
-            "expr": f"count(({query.replace(WINDOW, '5m')}) > -1e300) > bool 0",
+            "expr": f"count(({what_moves(query)}) > -1e300) > bool 0",
             "eval_time": f"{last_s}s",
             "exp_samples": [{"labels": "{}", "value": 1}],
         }

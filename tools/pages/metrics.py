@@ -51,7 +51,7 @@ def families() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
 def _moved() -> Metrics:
     """Return metrics in which every family has a sample, so that its labels show."""
     metrics = Metrics()
-    rows = SimpleNamespace(num_rows=1, nbytes=1)
+    rows = SimpleNamespace(num_rows=1)
     submission: Any = SimpleNamespace(table="trades", feed="push")
     batch = SimpleNamespace(table="trades", rows=rows)
     reject = SimpleNamespace(reason="price_missing")
@@ -59,6 +59,7 @@ def _moved() -> Metrics:
     metrics.acknowledged(1)
     metrics.failed(OSError(), 1)
     metrics.appended(1)
+    metrics.logged("trades", 1)
     metrics.flushed(1)
     metrics.candles_published("1m", "trade", "events", 1, 1)
     metrics.book_broken("venue", "gap")

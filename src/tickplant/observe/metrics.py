@@ -34,8 +34,6 @@ _ROWS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 class _Rows(Protocol):
     @property
     def num_rows(self) -> int: ...
-    @property
-    def nbytes(self) -> int: ...
 
 
 class _Submission(Protocol):
@@ -81,7 +79,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._accepted = self._counter("events_accepted", "Rows stored.", "table", "feed")
-        self._bytes = self._counter("events_bytes", "Bytes of rows stored, as columns.", "table")
+        self._bytes = self._counter("events_bytes", "Bytes of rows as the log has them.", "table")
         self._failed = self._counter(
             "events_failed", "Rows that were handed in and not taken, by the error.", "error"
         )
@@ -136,7 +134,6 @@ class Metrics:
         for batch in accepted.batches:
             if batch.table == table:
                 self._accepted.labels(table, feed).inc(batch.rows.num_rows)
-                self._bytes.labels(table).inc(batch.rows.nbytes)
                 self._batch_rows.observe(batch.rows.num_rows)
         if accepted.duplicates:
             self._duplicates.labels(table, feed).inc(accepted.duplicates)
@@ -151,6 +148,10 @@ class Metrics:
     def failed(self, fault: BaseException, rows: int) -> None:
         """Count rows whose producer was told of a fault instead of what became of them."""
         self._failed.labels(type(fault).__name__).inc(rows)
+
+    def logged(self, table: str, size: int) -> None:
+        """Count the bytes of a batch that the log took."""
+        self._bytes.labels(table).inc(size)
 
     def appended(self, took_ns: int) -> None:
         """Note how long the log took to take a batch; it holds back while too much waits."""

@@ -688,6 +688,8 @@ class Plant:
         try:
             self.log.append(records, on_durable)
             self.metrics.appended(self.clock() - began)
+            for batch, record in zip(batches, records[len(records) - len(batches) :], strict=True):
+                self.metrics.logged(batch.table, len(record.payload))
         except BaseException:
             if entries is not None:
                 self.catalog.give_back(entries)
