@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from plant_kit import open_plant, submit
+from tickplant.candles.grid import Grid
+from tickplant.candles.interval import parse_interval
+from tickplant.compose import open_folder
 from tickplant.plant.feed_notes import Alive, Begun, Lost
+from tickplant.plant.history import History
+from tickplant.store.contract import NOW as TODAY
+from tickplant.store.contract import AsOf
 
 NOW = 1_699_995_600_000_000_000
 MINUTE = 60_000_000_000
@@ -42,3 +48,32 @@ def test_rows_before_the_subscription_open_no_gap_after_a_restart(tmp_path: Path
     cut = ("disconnect", 2, 3), ("restart", 4, 11), ("disconnect", 12, 13)
     shown = [(g["cause"], *((g[t] - NOW) // MINUTE for t in ("start", "end"))) for g in gaps]
     assert (shown, {gap["instrument"] for gap in gaps}) == ([*cut], {0})
+
+
+def test_what_comes_ahead_of_a_subscription_covers_nothing(tmp_path: Path) -> None:
+    """Venues begin with the last trades there were, which may lie before a restart."""
+    shown = []
+    for run in (0, 10):
+        with open_plant(tmp_path) as plant:
+            if run:
+                ahead = [NOW + minute * MINUTE for minute in (1, run)]
+                submit(plant, symbol=["A"] * 2, ts_event=ahead, price=[1.0] * 2, feed="venue")
+                shown.append(states(plant.history))
+            plant.tell(Begun("venue", start=NOW + run * MINUTE, symbols=NAMED)).result(20)
+            plant.tell(Alive("venue", NOW + (run + 3) * MINUTE)).result(20)
+            plant.drain()
+            shown.append(states(plant.history))
+            seq = plant.seq_last
+    history = open_folder(tmp_path).history
+    shown.append(states(history, AsOf(seq_max=seq)))
+    history.store.close()
+    assert shown[0] == ["quiet"] * 3
+    assert shown[1] == ["quiet", "complete", "quiet", *["gap"] * 7]
+    assert shown[2] == shown[3] == [*shown[1], "complete", "quiet", "quiet"]
+
+
+def states(history: History, as_of: AsOf = TODAY) -> list[str]:
+    grid, of = Grid(parse_interval("1m")), history.registry.resolve("A")
+    span = {"start": NOW, "end": NOW + 20 * MINUTE, "as_of": as_of}
+    bars = history.candles(of, grid, fill="null", basis="trade", **span).table
+    return [state for state in bars["state"].to_pylist() if state != "forming"]

@@ -180,16 +180,18 @@ class CoverageBook:
     def note(self, feed: int, instrument: Ints, ts: Ints) -> Widened:
         """Take events of one feed that no row `reach` tells of yet, shape (n,), not none.
 
-        Returns what its spans by own evidence have gained.
+        What a whole feed sends between its sessions, say of its instruments' past while it is being
+        subscribed, proves nothing. Returns what spans by own evidence have gained.
         """
         with self.lock:
             self.version += 1
             self.rows_behind += len(ts)
             wide = self.wide.get(feed)
-            if wide is not None and wide.began is not None:
+            if wide is None:
+                return self.note_own(feed, instrument.astype(np.int64), ts)
+            if wide.began is not None:
                 wide.note(int(ts.max()))
-                return NOT_WIDENED
-            return self.note_own(feed, instrument.astype(np.int64), ts)
+            return NOT_WIDENED
 
     def note_own(self, feed: int, numbers: Ints, ts: Ints) -> Widened:
         """Take events as evidence of what a feed covers of their own instruments alone."""
@@ -439,7 +441,7 @@ class _Extents:
         return [(_KINDS[kind], *rest) for kind, *rest in found]
 
     def own(self) -> _Extents:
-        """Return what a whole feed was seen to cover by its events alone, between its sessions."""
+        """Return what a whole feed was seen to cover by its events alone, before it first began."""
         mine = ((self.number != 0) & (self.kind == _REACH)) | (
             (self.number == 0) & (self.kind == _END)
         )

@@ -213,8 +213,7 @@ class CoverageKeeper:
             new = np.unique(instrument[~wide.serves(instrument)]).tolist()
             self._write([_row(feed, "begin", number, start=wide.began) for number in new])
         widened = self.book.note(feed, instrument, ts)
-        # A whole feed that has not begun again makes its gap when it does, from where it had come.
-        if len(widened.numbers) and wide is None:
+        if len(widened.numbers):
             self._note_restart(feed, widened)
         dirty = sum(own.dirty for own in self.book.own.values())
         if self.book.rows_behind >= max(WRITE_ROWS, ROWS_A_SPAN * dirty):

@@ -26,6 +26,7 @@ class WideCoverage:
         self.began: int | None = None
         self.reach = self.before = INT64_MIN
         self._from_seq = 0
+        self._first_seq = INT64_MAX
         self._past: list[tuple[int, int]] = []
         self._past_sessions = NOTHING
         self._since = np.empty(0, np.int64)
@@ -41,6 +42,7 @@ class WideCoverage:
         """Begin a session, of events from number `seq` on."""
         self._close()
         self._from_seq = seq
+        self._first_seq = min(self._first_seq, seq)
         self.began = start
         self.note(start)
 
@@ -57,12 +59,12 @@ class WideCoverage:
         self.began = None
 
     def in_session(self, seqs: Ints) -> tuple[Flags, Flags]:
-        """Say which events belong to the open session, and which to none, by their numbers."""
+        """Say which events belong to the open session, and which came before the first one."""
         now = seqs >= self._from_seq if self.began is not None else np.zeros(seqs.shape, np.bool_)
         before = np.zeros(seqs.shape, np.bool_)
         for first, last in self._past:
             before |= (seqs >= first) & (seqs <= last)
-        return now & ~before, ~now & ~before
+        return now & ~before, seqs < self._first_seq
 
     def _close(self) -> None:
         if self.began is not None:
