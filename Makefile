@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test crash faults truth check docs docs-test bench bench-smoke format lock clean
+.PHONY: help setup run test crash faults truth check docs docs-test bench bench-smoke install-tools format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -66,9 +66,14 @@ docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 	$(call say,docs-test: every command and setting and route that the documentation names)
 	@$(BIN)/python -m pytest -q tests/docs
 
-docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference.
+install-tools: ## Install what tests of alerts and dashboards use (promtool), where apt and root are there.
+	@bash ops/install-tools.sh
+
+docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference, the alert rules and the dashboards.
 	$(call say,docs: writing the pages that are generated from the code)
 	@$(BIN)/python tools/reference.py
+	@$(BIN)/python tools/alerts.py
+	@$(BIN)/python tools/dashboards.py
 
 bench: $(VENV)/.bench.stamp ## Run the benchmarks with their peers; results go to bench/results.
 	$(call say,bench: all benchmarks and their peers)
