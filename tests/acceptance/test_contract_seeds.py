@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from contract_kit import NOW, Json, Site, problem, site
 
+from tickplant.gateway.rest import books
 from tickplant.gateway.seeds import DOORS
 from tickplant.model.times import format_time
 
@@ -367,7 +368,7 @@ def test_a_day_of_currencies_begins_at_22(plant: Site, name: str) -> None:
 def test_every_answer_is_as_the_document_says(plant: Site, name: str) -> None:
     plant.post("/v1/trades", [trade(name, NOW, 1)])
     plant.post("/v1/quotes", [{"symbol": name, "ts_event": NOW, "bid_price": 1, "ask_price": 2}])
-    for door in DOORS:
+    for door in (*DOORS, *books.DOORS):
         if door.method == "GET" and door.model is not None:
             path = door.path.replace("{symbol}", name)
             query = {"symbol": name} if any(one.name == "symbol" for one in door.params) else None

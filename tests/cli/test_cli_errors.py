@@ -44,7 +44,7 @@ BAD = [
     (["replay", "--speed", "fast"], ["--speed", "fast", "max"]),
     (["replay", "--start", "now"], ["--start", "now", "RFC 3339"]),
     (["replay", "--symbol", "NOPE"], ["symbol", "NOPE"]),
-    (["serve", "--feed", "binance"], ["--feed", "binance", "synthetic", "push"]),
+    (["serve", "--feed", "binance"], ["--feed", "binance", "synthetic", "VENUE:SYMBOL"]),
     (["serve", "--feed", "none", "--feed", "synthetic"], ["--feed", "none by itself"]),
     (["serve", "--feed", "synthetic:rate"], ["--feed", "synthetic:rate", "key=value"]),
     (["serve", "--feed", "synthetic:rat=1"], ["synthetic.rat", "synthetic.rate"]),

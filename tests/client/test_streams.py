@@ -39,8 +39,8 @@ async def test_bad_subscriptions_raise_the_errors_of_the_tree() -> None:
             async with client.stream("trades", symbol) as stream:
                 with pytest.raises(kind):
                     await anext(stream)
-        async with client.stream("books") as stream:
-            with pytest.raises(UserError, match="books"):
+        async with client.stream("bookz") as stream:
+            with pytest.raises(UserError, match="bookz"):
                 await anext(stream)
     async with AsyncClient(served.url) as client, client.stream("trades") as stream:
         with pytest.raises(Unreachable):

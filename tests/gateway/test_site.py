@@ -96,7 +96,13 @@ async def test_examples_of_the_document_fit_their_schemas(client: Client, plant:
     }  # fmt: skip
     for path, model in paths.items():
         model.model_validate((await client.get(path)).json())
-    ours = [door for door in DOORS if door.path.startswith(("/v1/", "/health", "/ready"))]
+    # Those that the plain plant here has nothing for are checked where a whole one answers.
+    left = {"/v1/books/{symbol}", "/v1/feeds/{id}"}
+    ours = [
+        door
+        for door in DOORS
+        if door.path.startswith(("/v1/", "/health", "/ready")) and door.path not in left
+    ]
     assert len(paths) == sum(door.method == "GET" and door.model is not None for door in ours)
 
 
