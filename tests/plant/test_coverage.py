@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plant_kit import NOW, WAIT_S, Clock, open_plant, submit
@@ -544,6 +544,14 @@ def every_bar(history: History, one: Any, as_of: AsOf = TODAY) -> list[dict[str,
 @pytest.mark.timeout(300)
 @settings(max_examples=14, deadline=None)
 @given(steps=st.lists(moves, min_size=1, max_size=14))
+@example([
+    ("tick", 0.0, "B", "venue"), ("begun", "venue"), ("tick", 0.25, "A", "venue"),
+    ("delivered", 0.0, "B", False),
+])  # fmt: skip
+@example([
+    ("tick", 1.0, "A", "venue"), ("begun", "venue"), ("hole", 0.0, 1.0, None),
+    ("tick", 0.0, "A", "venue"),
+])  # fmt: skip
 def test_live_history_as_of_and_what_a_folder_says_agree(steps: list[tuple[Any, ...]]) -> None:
     seen: list[tuple[int, Any, Any]] = []
     with tempfile.TemporaryDirectory() as folder:

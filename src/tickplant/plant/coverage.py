@@ -294,13 +294,16 @@ class CoverageBook:
                 lows, highs = np.full((2, len(ahead)), ((wide.before,), (wide.reach,)), np.int64)
                 yield Grown(ahead, lows, highs, np.zeros(len(ahead), np.bool_))
 
-    def declared_by(self, rows: pa.RecordBatch) -> Iterator[tuple[int, Ints]]:
-        """Yield the feeds that made declarations in these rows, and of which instruments."""
-        feeds = rows.column("feed").to_numpy()
-        is_cover = np.asarray(pc.equal(rows.column("kind"), "cover"), np.bool_)
-        for feed in np.unique(feeds[is_cover]).tolist():
-            numbers = rows.column("instrument").to_numpy()[is_cover & (feeds == feed)]
-            yield feed, numbers.astype(np.int64)
+    def named_by(self, rows: pa.RecordBatch) -> Iterator[tuple[int, Ints]]:
+        """Yield the feeds that declare, or begin to serve, instruments in these rows, and which.
+
+        Their watermarks may have moved with that, though the feed has come no further.
+        """
+        feeds, numbers = rows.column("feed").to_numpy(), rows.column("instrument").to_numpy()
+        about = pc.is_in(rows.column("kind"), pa.array(["cover", "begin"]))
+        named = np.asarray(about, np.bool_) & (numbers > 0)
+        for feed in np.unique(feeds[named]).tolist():
+            yield feed, numbers[named & (feeds == feed)].astype(np.int64)
 
     def touched_by(self, rows: pa.RecordBatch) -> list[Touched]:
         """Return where these rows of `coverage`, which were taken, changed what is covered."""

@@ -206,7 +206,7 @@ class LiveCandles:
             self._watermarks.advance(feed, nothing.astype(np.int32), nothing, seq)
             for feed in self._book.moved_by(rows)
         ]
-        for feed, numbers in self._book.declared_by(rows):
+        for feed, numbers in self._book.named_by(rows):
             none = np.full(numbers.shape, NO_EVENT, np.int64)
             moves.append(self._watermarks.advance(feed, numbers.astype(np.int32), none, seq))
         touched = self._book.touched_by(rows)
