@@ -549,6 +549,14 @@ def every_bar(history: History, one: Any, as_of: AsOf = TODAY) -> list[dict[str,
     ("delivered", 0.0, "B", False),
 ])  # fmt: skip
 @example([
+    ("begun", "venue"), ("tick", 0.0, "A", "venue"), ("tick", 0.25, "A", "venue"),
+    ("delivered", 0.0, "A", True),
+])  # fmt: skip
+@example([
+    ("begun", "venue"), ("tick", 3.0, "A", "venue"), ("tick", 5.0, "B", "venue"),
+    ("delivered", 3.25, "A", True),
+])  # fmt: skip
+@example([
     ("tick", 1.0, "A", "venue"), ("begun", "venue"), ("hole", 0.0, 1.0, None),
     ("tick", 0.0, "A", "venue"),
 ])  # fmt: skip

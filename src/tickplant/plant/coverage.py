@@ -328,6 +328,8 @@ class CoverageBook:
                 low = min([start, reached, *touches.starts.tolist()])
                 high = max([self.wide[feed].reach, *touches.ends.tolist()])
                 found.append(Touched(np.array([number], np.int64), low, high))
+        for feed, number, end in self.ended_by(rows):
+            found.append(Touched(np.array([number], np.int64), end, self.wide[feed].reach))
         return found
 
     def _reached(self, number: int, *, but: int) -> int:
@@ -345,6 +347,17 @@ class CoverageBook:
             wide = self.wide.get(touch.feed)
             numbers = wide.served if wide is not None else np.empty(0, np.int64)
         return Touched(numbers, touch.start, touch.end)
+
+    def ended_by(self, rows: pa.RecordBatch) -> list[tuple[int, int, int]]:
+        """Return (feed, instrument, end) of the subscriptions that end with these rows.
+
+        What the feed had come to cover of the instrument behind that is not covered any more, and
+        its watermark may be lower than it was.
+        """
+        ends = rows.filter(pc.equal(rows.column("kind"), "end"))
+        columns = (ends.column(name).to_pylist() for name in ("feed", "instrument", "end"))
+        found = zip(*columns, strict=True)
+        return [(feed, one, end) for feed, one, end in found if one and feed in self.wide]
 
     def moved_by(self, rows: pa.RecordBatch) -> list[int]:
         """Return the whole feeds that these rows of `coverage` have brought on."""

@@ -202,6 +202,7 @@ class LiveCandles:
             return updates
         nothing = np.empty(0, np.int64)
         seq = rows.column("seq")[0].as_py()
+        self._watermarks.renew([number for _, number, _ in self._book.ended_by(rows)])
         moves = [
             self._watermarks.advance(feed, nothing.astype(np.int32), nothing, seq)
             for feed in self._book.moved_by(rows)

@@ -7,6 +7,7 @@ asks for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,14 @@ class Watermarks:
         unknown = numbers[self._last[numbers] == _UNKNOWN]
         if len(unknown):
             self._look_up(unknown, NOW, None)
+
+    def renew(self, numbers: Sequence[int]) -> None:
+        """Look up the watermarks again of instruments, where they are known: they may have fallen,
+        because a feed serves them no more."""
+        found = np.unique(np.array(numbers, np.int64))
+        found = found[looked_up(self._last, found, _UNKNOWN) != _UNKNOWN]
+        if len(found):
+            self._look_up(found, NOW, None)
 
     def advance(self, feed: int, instrument: NDArray[np.int32], ts: Ints, seq_first: int) -> Moved:
         """Move on to where a stored batch of one feed, which begins with `seq_first`, brings them.
