@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from plant_kit import open_plant, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.compose import open_folder
-from tickplant.plant.feed_notes import Alive, Begun, Lost
+from tickplant.plant.feed_notes import Alive, Begun, Lost, Subscribed
 from tickplant.plant.history import History
 from tickplant.store.contract import NOW as TODAY
 from tickplant.store.contract import AsOf
@@ -70,6 +72,25 @@ def test_what_comes_ahead_of_a_subscription_covers_nothing(tmp_path: Path) -> No
     assert shown[0] == ["quiet"] * 3
     assert shown[1] == ["quiet", "complete", "quiet", *["gap"] * 7]
     assert shown[2] == shown[3] == [*shown[1], "complete", "quiet", "quiet"]
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_subscription_changes_what_is_known_though_the_feed_comes_no_further(
+    tmp_path: Path, ends: bool
+) -> None:
+    with open_plant(tmp_path) as plant:
+        plant.tell(Begun("venue", start=NOW, symbols=NAMED)).result(20)
+        plant.tell(Alive("venue", NOW + 3 * MINUTE)).result(20)
+        other = [("A" if ends else "B", "ORIGIN")]
+        seq = plant.seq_last
+        plant.tell(Subscribed("venue", other, NOW + MINUTE, ends)).result(20)
+        plant.drain()
+        changes = plant.history.coverage_changes(seq, plant.seq_last)
+        number = plant.registry.resolve(other[0][0]).number
+        assert changes.numbers() == [number]
+        before, now = changes.of(number)
+        passed = [(NOW + MINUTE, NOW + 3 * MINUTE)] if ends else []
+        assert before.changed(now, seq) == passed
 
 
 def states(history: History, as_of: AsOf = TODAY) -> list[str]:

@@ -143,6 +143,8 @@ class CoverageChanges:
             was = self._before.wide.get(feed)
             if was is None or was.reach != wide.reach:
                 found.append(wide.served)
+            else:
+                found.append(wide.subscribed_since(was))
         rows = self._now.ledger.rows
         for touch in rows[rows["touched"] > self._after]:
             feed = int(touch["feed"])

@@ -101,6 +101,13 @@ class WideCoverage:
             self._served = np.flatnonzero(self._since != INT64_MAX)
         return self._served
 
+    def subscribed_since(self, was: WideCoverage) -> Ints:
+        """Return the instruments, rising, whose subscriptions are not what they were before."""
+        numbers = np.arange(self._since.size)
+        same = looked_up(was._since, numbers, INT64_MAX) == self._since
+        same &= looked_up(was._until, numbers, INT64_MAX) == self._until
+        return np.flatnonzero(~same)
+
     def spans_of(self, instrument: int) -> Spans:
         """Return what the sessions cover of an instrument, gaps not yet taken out."""
         if instrument >= self._since.size or self._since[instrument] == INT64_MAX:
