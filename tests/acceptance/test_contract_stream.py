@@ -147,7 +147,7 @@ def test_messagepack_by_subprotocol(plant: Site) -> None:
 @pytest.mark.parametrize(("message", "code"), [
     ("{", "bad_json"), ("[]", "bad_message"), ("null", "bad_message"), (b"\x80", "bad_frame"),
     ({"op": "jump"}, "unknown_op"), ({}, "unknown_op"), ({"id": {}}, "bad_message"),
-    ({"channel": "news"}, "bad_channel"), ({"channel": "books"}, "channel_not_available"),
+    ({"channel": "news"}, "bad_channel"),
     ({"symbols": ["NOPE"]}, "unknown_symbol"), ({"symbols": []}, "bad_symbols"),
     ({"symbols": [7]}, "bad_message"), ({"symbols": ["BTC-USDT"]}, "ambiguous_symbol"),
     ({"from": "2014-05-07T00:00:00"}, "bad_from"), ({"from": -1}, "bad_from"),

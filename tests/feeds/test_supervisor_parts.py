@@ -449,18 +449,3 @@ async def test_a_refused_connection_tells_its_status_and_no_secret() -> None:
     assert "hidden" not in str(lost.value)
     with pytest.raises(ConnectionLost, match="no connection to ws://"):
         await WebSocketConnector().connect(Dial(f"ws://127.0.0.1:{port}/s?token=hidden"))
-
-
-async def test_what_cannot_wait_is_spent_at_once_and_others_wait_for_longer() -> None:
-    now, slept = [0.0], []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    window = Window(Rate(2, 1.0), sleep=sleep, now=lambda: now[0])
-    for _ in range(3):
-        window.spend()
-    assert slept == []
-    await window.take()
-    assert sum(slept) >= 1.0

@@ -110,8 +110,8 @@ def test_messagepack_is_read_as_json_is(rows: list[dict[str, Any]]) -> None:
     found = parse_msgpack("trades", body)
     assert found.rows.equals(expected.rows)
     assert found.indexes == expected.indexes
-    assert [(one.index, one.reason, one.symbol) for one in found.unreadable] == [
-        (one.index, one.reason, one.symbol) for one in expected.unreadable
+    assert [(one.index, one.reason, one.symbol or None) for one in found.unreadable] == [
+        (one.index, one.reason, one.symbol or None) for one in expected.unreadable
     ]
 
 

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from journal_cases import FOLDER, flush, make_records, open_journal, plain
 
@@ -22,6 +22,7 @@ SHAPE = st.tuples(st.integers(1, 9), st.integers(0, 3), st.binary(max_size=300))
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(SHAPE, max_size=6), max_size=8), st.integers(1, 12), st.booleans())
+@example([[(1, 0, b""), (1, 0, b""), (1, 0, b"\0")], [(1, 0, b"")] * 5 + [(1, 0, b"\0")]], 1, False)
 def test_each_record_comes_once_and_at_once(
     batches: list[list[tuple[int, int, bytes]]], from_seq: int, again: bool
 ) -> None:

@@ -1,4 +1,4 @@
-"""The pages: `/`, `/docs`, and those of other systems, `/dashboard` and `/ws-test`: files of ours and of the Swagger UI bundle.
+"""The pages and their files: `/`, `/docs`, and of other systems `/dashboard` and `/ws-test`.
 
 Everything is served from here; no page refers to another host.
 """

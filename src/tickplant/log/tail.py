@@ -51,7 +51,10 @@ class JournalTail:
         if self._file < 0:
             return True
         try:
-            return self._disk.pread(self._file, len(_NOTHING), self._offset) != _NOTHING
+            ahead = self._disk.pread(self._file, len(_NOTHING), self._offset)
+            if len(ahead) < len(_NOTHING):  # the segment is full: what follows is in a later one
+                return self._later() is not None
+            return ahead != _NOTHING
         except OSError:
             return True
 

@@ -52,12 +52,6 @@ class Window:
                 self._taken.append((self._now(), units))
                 self._used += units
 
-    def spend(self, units: int = 1) -> None:
-        """Take units that cannot wait, allowed or not; who comes next waits for longer."""
-        if self._rate is not None:
-            self._taken.append((self._now(), units))
-            self._used += units
-
     def close_for(self, seconds: float) -> None:
         """Allow nothing for so long: the venue has said so."""
         self._closed_until = max(self._closed_until, self._now() + seconds)

@@ -268,8 +268,8 @@ class Link:
                 case Heartbeat(ts) if ts is not None:
                     self.pulse.event(ts, at)
                 case Reply(frame):
-                    # What the venue asks for goes at once: to wait would be to stop listening.
-                    self._messages.spend()
+                    # What the venue asks for goes at once: to wait would be to stop listening. It
+                    # takes none of the messages that are allowed, or many would hold up the others.
                     await self._send_now(connection, frame)
                 case Leaving(reason):
                     self.leaving = reason
