@@ -178,3 +178,5 @@ def test_what_collectors_ask_before_they_write(client: httpx.Client) -> None:
     for q in ("SELECT * FROM trades", "DROP DATABASE x", ""):
         answer = client.post("/query", params={"q": q})
         assert (answer.status_code, "/v1" in answer.json()["error"]) == (400, True)
+    answer = client.post("/query", content=b"q=" + b"x" * 70_000)
+    assert (answer.status_code, "allowed" in answer.json()["error"]) == (413, True)

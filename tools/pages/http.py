@@ -116,11 +116,10 @@ def _body(body: Json) -> str:
 def _answers(responses: Json) -> str:
     lines = []
     for status, answer in responses.items():
-        shapes = [_shape(media, one["schema"]) for media, one in answer["content"].items()]
-        if "application/problem+json" in answer["content"]:
-            lines.append((status, f"{answer['description']}: [Problem](#problem)"))
-        else:
-            lines.append((status, f"{answer['description']}: {', '.join(shapes)}"))
+        content = answer.get("content", {})
+        shapes = ", ".join(_shape(media, one["schema"]) for media, one in content.items())
+        said = answer["description"]
+        lines.append((status, f"{said}: {shapes}" if shapes else said))
     return table(("status", "answer"), lines)
 
 

@@ -65,6 +65,8 @@ class Door:
 
     Exactly one of `read` (blocking, run in a thread) and `serve` (run on the event loop) is given.
     `model` documents the JSON answer, `rows` says that the other three formats are served too.
+    `also` documents answers of other statuses, `fault` refusals that are no problems but the JSON
+    of a protocol that is not ours.
     `needs` is the scope of a key that opens it, where it is not the usual one of its method.
     """
 
@@ -82,6 +84,8 @@ class Door:
     media_type: str = "application/json"
     body: Mapping[str, Any] | None = None
     refusals: tuple[int, ...] = (400,)
+    also: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    fault: type[BaseModel] | None = None
     needs: str | None = None
     read: Callable[[Call], Response] | None = None
     serve: Callable[[Request, Gate, Mapping[str, Any]], Awaitable[Response]] | None = None

@@ -64,7 +64,8 @@ def openapi_document(doors: Iterable[Door]) -> dict[str, Any]:
 
 def _schemas(doors: tuple[Door, ...]) -> dict[str, Any]:
     wanted: list[type[BaseModel]] = [models.Problem]
-    wanted += [door.model for door in doors if door.model is not None]
+    for door in doors:
+        wanted += [one for one in (door.model, *door.also.values(), door.fault) if one is not None]
     _, document = models_json_schema(
         [(model, "serialization") for model in dict.fromkeys(wanted)], ref_template=_REF
     )
@@ -110,7 +111,9 @@ def _path_parameters(door: Door) -> list[dict[str, Any]]:
 
 
 def _responses(door: Door) -> dict[str, Any]:
-    done = {"description": HTTPStatus(door.status).phrase, "content": _content(door)}
+    done: dict[str, Any] = {"description": HTTPStatus(door.status).phrase}
+    if door.status != HTTPStatus.NO_CONTENT:
+        done["content"] = _content(door)
     if door.rows and any(param.name == "page_token" for param in door.params):
         done["headers"] = {
             "X-Next-Page-Token": {
@@ -124,8 +127,11 @@ def _responses(door: Door) -> dict[str, Any]:
         refusals.add(503)
     if door.needed != OPEN:
         refusals |= {401, 403, 429}  # the guards of keys and of foreign pages stand before it
+    for status, model in door.also.items():
+        content = {"application/json": _schema_of(model)}
+        answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
     for status in sorted(refusals):
-        answers[str(status)] = _problem(status)
+        answers[str(status)] = _refusal(door, status)
     if door.path in {"/health", "/ready"}:
         answers["503"] = {"description": "Not so; says why", "content": _content(door)}
     return answers
@@ -134,9 +140,7 @@ def _responses(door: Door) -> dict[str, Any]:
 def _content(door: Door) -> dict[str, Any]:
     if door.model is None:
         return {door.media_type: {"schema": {"type": "string"}}}
-    content: dict[str, Any] = {
-        "application/json": {"schema": {"$ref": _REF.format(model=door.model.__name__)}}
-    }
+    content: dict[str, Any] = {"application/json": _schema_of(door.model)}
     if door.rows:
         for form in (CSV, ARROW, PARQUET):
             schema = {"type": "string"} if form == CSV else {"type": "string", "format": "binary"}
@@ -144,8 +148,12 @@ def _content(door: Door) -> dict[str, Any]:
     return content
 
 
-def _problem(status: int) -> dict[str, Any]:
-    return {
-        "description": HTTPStatus(status).phrase,
-        "content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
-    }
+def _refusal(door: Door, status: int) -> dict[str, Any]:
+    content = {PROBLEM_TYPE: _schema_of(models.Problem)}
+    if door.fault is not None and status in door.refusals:
+        content["application/json"] = _schema_of(door.fault)
+    return {"description": HTTPStatus(status).phrase, "content": content}
+
+
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(model=model.__name__)}}

@@ -23,6 +23,12 @@ from tickplant.formats.parse_influx import PRECISIONS, InfluxBody, InfluxRules, 
 from tickplant.formats.parsed import incoming_batch
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.influx.keys import keyed_rows
+from tickplant.gateway.influx.models import (
+    InfluxFault,
+    InfluxFault2,
+    InfluxResults,
+    InfluxVersion,
+)
 from tickplant.gateway.keys.grants import WRITE
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
@@ -185,7 +191,10 @@ async def answer_query(request: Request, gate: Gate, query: Mapping[str, Any]) -
     """Answer what collectors ask before they write; there is nothing to create."""
     text = query["q"]
     if text is None and request.method == "POST":
-        body = await read_body(request, _QUERY_BYTES_MAX)
+        try:
+            body = await read_body(request, _QUERY_BYTES_MAX)
+        except UserError as fault:
+            return _refused(_Refusal(fault.status, fault.detail), 1)
         text = "".join(parse_qs(body.decode("utf-8", "replace")).get("q", ()))
     text = text or ""
     if _HARMLESS.match(text):
@@ -228,6 +237,7 @@ def _write_door(path: str, version: int, params: tuple[Param, ...]) -> Door:
         body=_BODY,
         status=204,
         refusals=(400, 413, 415, 422, 503),
+        fault=InfluxFault if version == 1 else InfluxFault2,
         serve=partial(write, version=version),
     )
 
@@ -247,6 +257,9 @@ def _query_door(method: str) -> Door:
             _any("rp", _IGNORED),
             *_USER,
         ),
+        model=InfluxResults,
+        refusals=(400, 413, 415, 422) if method == "POST" else (400,),
+        fault=InfluxFault,
         needs=WRITE,  # those who ask are about to write
         serve=answer_query,
     )
@@ -277,6 +290,7 @@ DOORS = (
         doc="204, as InfluxDB answers; with `verbose=true` 200 and the version that is spoken.",
         params=(_any("verbose", "`true` for an answer with a body."),),
         status=204,
+        also={200: InfluxVersion},
         needs=WRITE,
         serve=ping,
     ),
