@@ -98,3 +98,17 @@ def states(history: History, as_of: AsOf = TODAY) -> list[str]:
     span = {"start": NOW, "end": NOW + 20 * MINUTE, "as_of": as_of}
     bars = history.candles(of, grid, fill="null", basis="trade", **span).table
     return [state for state in bars["state"].to_pylist() if state != "forming"]
+
+
+@pytest.mark.parametrize("cause", ["disconnect", "stall"])
+def test_what_comes_back_later_was_missed_for_the_same_cause(tmp_path: Path, cause: str) -> None:
+    both, a, b = (("A", "ORIGIN"), ("B", "ORIGIN")), NAMED, (("B", "ORIGIN"),)
+    with open_plant(tmp_path) as plant:
+        plant.tell(Begun("venue", start=NOW, symbols=both)).result(20)
+        plant.tell(Alive("venue", NOW + MINUTE)).result(20)
+        plant.tell(Lost("venue", cause, start=NOW + MINUTE)).result(20)
+        plant.tell(Begun("venue", start=NOW + 2 * MINUTE, symbols=a, waiting=b)).result(20)
+        plant.tell(Subscribed("venue", b, NOW + 3 * MINUTE)).result(20)
+        gaps = plant.history.gaps().to_pylist()
+    shown = [(g["cause"], *((g[t] - NOW) // MINUTE for t in ("start", "end"))) for g in gaps]
+    assert shown == [(cause, 1, 2), (cause, 2, 3)]

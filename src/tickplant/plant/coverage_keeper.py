@@ -249,16 +249,20 @@ class CoverageKeeper:
             rows.append(_gap(feed, 0, reach, start, "restart"))
         if begun is not None and begun.symbols is not None:
             self._naming.add(feed)
-            rows += self._begin_named(feed, begun, start, reach)
+            cause = "restart" if gap is None else gap.cause
+            rows += self._begin_named(feed, begun, start, reach, cause)
         elif begun is not None:
             self._naming.discard(feed)
         self._write(rows)
         self._begun.pop(feed, None)
 
-    def _begin_named(self, feed: int, begun: Begun, start: int, reach: int) -> list[Row]:
+    def _begin_named(
+        self, feed: int, begun: Begun, start: int, reach: int, cause: str
+    ) -> list[Row]:
         """Return the rows of the subscriptions with which a feed begins at `start`.
 
-        What it served before and does not name ends where it had come.
+        What it served before and does not name ends where it had come. What is still to come back
+        is missed for the same `cause` as the whole feed was.
         """
         named = [self._number(*symbol) for symbol in begun.symbols or ()]
         waiting = [self._number(*symbol) for symbol in begun.waiting]
@@ -269,7 +273,7 @@ class CoverageKeeper:
         late = np.array(waiting, np.int64)
         lasting = self.book.ledger.lasting_of(feed)
         rows += [
-            _gap(feed, number, start, None, "restart")
+            _gap(feed, number, start, None, cause)
             for number in late[wide.serves(late)].tolist()
             if number not in lasting
         ]
