@@ -175,7 +175,7 @@ def test_what_collectors_ask_before_they_write(client: httpx.Client) -> None:
     assert (created.status_code, created.json()) == (200, {"results": [{"statement_id": 0}]})
     shown = client.get("/query", params={"q": "SHOW DATABASES", "db": ""}).json()
     assert shown["results"][0]["series"][0]["values"] == [["tickplant"]]
-    for q in ("SELECT * FROM trades", "DROP DATABASE x", ""):
+    for q in ("SELECT * FROM trades", "DROP DATABASE x", "", "a\r\nb\x00\x7fé"):
         answer = client.post("/query", params={"q": q})
         assert (answer.status_code, "/v1" in answer.json()["error"]) == (400, True)
     answer = client.post("/query", content=b"q=" + b"x" * 70_000)

@@ -109,7 +109,7 @@ def _refused(fault: _Refusal, version: int) -> Response:
 
 
 def _header_text(message: str) -> str:
-    return shorten(message, 200).encode("ascii", "replace").decode().replace("\n", " ")
+    return re.sub(r"[^ -~]", "?", shorten(message, 200))
 
 
 async def _write(request: Request, gate: Gate, precision: str) -> None:
