@@ -553,6 +553,10 @@ def every_bar(history: History, one: Any, as_of: AsOf = TODAY) -> list[dict[str,
     ("delivered", 0.0, "A", True),
 ])  # fmt: skip
 @example([
+    ("begun-named", 0.0, ("A",)), ("tick", 0.25, "A", "venue"), ("lost", "venue"),
+    ("begun-named", 0.0, ("A",)),
+])  # fmt: skip
+@example([
     ("begun", "venue"), ("tick", 3.0, "A", "venue"), ("tick", 5.0, "B", "venue"),
     ("delivered", 3.25, "A", True),
 ])  # fmt: skip

@@ -346,7 +346,8 @@ class CoverageBook:
         else:
             wide = self.wide.get(touch.feed)
             numbers = wide.served if wide is not None else np.empty(0, np.int64)
-        return Touched(numbers, touch.start, touch.end)
+        # A gap of which nothing is left has changed the revision of the bar that it lay in.
+        return Touched(numbers, touch.start, max(touch.end, touch.start + 1))
 
     def ended_by(self, rows: pa.RecordBatch) -> list[tuple[int, int, int]]:
         """Return (feed, instrument, end) of the subscriptions that end with these rows.
