@@ -45,8 +45,8 @@ async function look() {
   show("heartbeat", beat === null ? "nothing stored yet" : `stored ${span(beat)} ago`);
   show("trade", span(ingestion.seconds_since_last_trade));
   show("trades", count.format(status.store.tables.trades.rows));
-  const bars = metric(metrics, "tickplant_served_bars") ?? status.served.bars;
-  show("candles", bars === null || bars === undefined ? "–" : count.format(bars));
+  const kept = metric(metrics, "tickplant_served_bytes") ?? status.served.bytes;
+  show("candles", `${(kept / 1048576).toFixed(1)} MiB`);
   show("store", ingestion.db_healthy ? "healthy" : "failing", ingestion.db_healthy ? "good" : "bad");
   show("uptime", span(ingestion.uptime_seconds));
   show("started", ingestion.process_started_at.slice(0, 19).replace("T", " ") + " UTC");
