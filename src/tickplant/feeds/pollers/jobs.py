@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,11 +177,6 @@ class PollJobs:
     def list(self) -> list[dict[str, Any]]:
         """Return all jobs in the order of their creation."""
         return [self._shown(job) for job in self._jobs.values()]
-
-    @property
-    def provider_names(self) -> Sequence[str]:
-        """Who can be asked."""
-        return tuple(self._makers)
 
     def _find(self, job_id: str) -> _Job:
         if job_id not in self._jobs:

@@ -47,10 +47,6 @@ class Cover:
         for stream in streams:
             self._wanted.setdefault(stream.symbol, set()).add(stream)
 
-    def delivered(self, symbol: str) -> bool:
-        """Say whether a symbol is delivered now."""
-        return symbol in self._delivered
-
     # -- what happens ------------------------------------------------------------------------------
 
     async def confirmed(self, link: Link, streams: Iterable[Stream], ts: int) -> None:

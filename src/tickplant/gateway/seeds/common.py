@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from tickplant.gateway.doors import Call
 from tickplant.gateway.rest.params import Param, said_in_query, text
 from tickplant.model.errors import InvalidParameter, UserError
-from tickplant.model.instruments import Instrument
+from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import NS_PER_S, format_time
 
 TAG = "Other systems' routes"
@@ -24,11 +24,15 @@ class SeedModel(BaseModel):
 
 def wanted(call: Call) -> Instrument:
     """Return the instrument that the query names. Raises `UserError`: 400, or 404 for none."""
-    symbol = call.query["symbol"]
+    return named(call.plant.registry, call.query["symbol"])
+
+
+def named(registry: Registry, symbol: str | None) -> Instrument:
+    """Return the instrument that `symbol` of a query names. Raises `UserError`, as `wanted`."""
     if symbol is None:
         raise InvalidParameter("symbol", "", "SYMBOL or VENUE:SYMBOL; it must be given")
     try:
-        return call.plant.registry.resolve(symbol)
+        return registry.resolve(symbol)
     except UserError as fault:
         raise said_in_query(fault, "symbol") from None
 

@@ -20,7 +20,7 @@ from tickplant.gateway.doors import Call, Door, Gate
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.gateway.rest.params import END, LIMIT, ORDER, START, check_range, moment
-from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, time_text, wanted
+from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, named, time_text, wanted
 from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import (
     Complaint,
@@ -28,7 +28,6 @@ from tickplant.model.errors import (
     InvalidBody,
     InvalidParameter,
     NotFound,
-    UserError,
 )
 from tickplant.model.events import TRADES, Flag
 from tickplant.model.instruments import Instrument
@@ -115,7 +114,7 @@ async def put_tick(request: Request, gate: Gate, query: Mapping[str, Any]) -> Re
     time = query["time"]
     if time is None:
         raise InvalidParameter("time", "", "the time of a tick; it must be given")
-    instrument = _resolve(gate, query["symbol"])
+    instrument = named(gate.plant.registry, query["symbol"])
     row = _only(instrument, await _standing(gate, instrument, time, time + 1), time)
     await outcome(gate.plant.amend(instrument.number, row["ref_seq"] or row["seq"], changes))
     found = await _standing(gate, instrument, time, time + 1)
@@ -236,18 +235,6 @@ def _only(instrument: Instrument, rows: list[dict[str, Any]], time: int) -> dict
             "PUT and DELETE /v1/trades/{symbol}/{seq} name one by its number"
         )
     return rows[0]
-
-
-def _resolve(gate: Gate, symbol: str | None) -> Instrument:
-    if symbol is None:
-        raise InvalidParameter("symbol", "", "SYMBOL or VENUE:SYMBOL; it must be given")
-    try:
-        return gate.plant.registry.resolve(symbol)
-    except UserError as fault:
-        fault.complaints = tuple(
-            Complaint(("query", "symbol"), one.msg, one.value) for one in fault.complaints
-        )
-        raise
 
 
 def _exists(tick: Tick) -> Conflict:
