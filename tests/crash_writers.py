@@ -148,6 +148,7 @@ class Watcher(threading.Thread):
         self.ledger = ledger
         self.seen: dict[int, tuple[object, ...]] = {}
         self.doubled = self.taken_back = self.reconnects = 0
+        self.subscribed = threading.Event()  # the client retries every connection but the first
         follower = Follower("trades", "*", 0, on_notice=self.note)
         self.stream = Stream(
             stream_url(url),
@@ -161,6 +162,7 @@ class Watcher(threading.Thread):
     def note(self, message: dict[str, Any]) -> None:
         if message["op"] == "subscribed":
             self.reconnects += 1
+            self.subscribed.set()
             gone = [seq for seq in self.seen if seq > message["seq"]]
             self.taken_back += len(gone)
             for seq in gone:

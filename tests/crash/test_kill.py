@@ -103,6 +103,7 @@ def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path, crash_rounds: i
     try:
         wait_ready(url, process, folder)
         watcher.start()
+        assert watcher.subscribed.wait(START_S_MAX), "the watcher was never subscribed"
         for writer in writers:
             writer.start()
         for _ in range(crash_rounds):
