@@ -173,7 +173,7 @@ def test_a_trade_out_of_turn_shows_a_hole_of_trades_and_book() -> None:
     (said,) = session.receive(frames).said
     assert isinstance(said, Skipped)
     assert (said.streams, said.first, said.last) == ((TRADES, BOOK), 9, 10)
-    assert (said.start, said.end) == (START + 2 * SECOND, START + 5 * SECOND)
+    assert (said.start, said.end) == (START + 2 * SECOND - 1, START + 5 * SECOND + 1)
 
 
 def test_a_heartbeat_tells_of_a_trade_that_has_not_come_by_the_next_one() -> None:
@@ -184,7 +184,7 @@ def test_a_heartbeat_tells_of_a_trade_that_has_not_come_by_the_next_one() -> Non
     assert len(session.receive(frames).said) == 1
     said, _ = session.receive([older("heartbeat", 4, last_trade_id=9, sequence=1)]).said
     assert isinstance(said, Skipped)
-    assert (said.first, said.last, said.end) == (9, 9, START + 4 * SECOND)
+    assert (said.first, said.last, said.end) == (9, 9, START + 4 * SECOND + 1)
     assert len(session.receive([older("heartbeat", 5, last_trade_id=9, sequence=1)]).said) == 1
 
 

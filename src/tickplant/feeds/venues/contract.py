@@ -227,6 +227,40 @@ class Session(Protocol):
         ...
 
 
+Mark = tuple[int, int]
+"""An event by its number and its time, ns UTC."""
+
+
+class Numbers(Protocol):
+    """The numbers of streams, as far as one connection knows them."""
+
+    def lasts(self) -> Mapping[Stream, Mark]:
+        """Return the last event of each stream."""
+        ...
+
+    def take_over(self, lasts: Mapping[Stream, Mark]) -> Sequence[Skipped]:
+        """Take what the connection had last that this one replaces; return what neither delivered.
+
+        A stream that has begun is judged by the first event that this connection delivered, any
+        other by the one that will be its first.
+        """
+        ...
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """A session of streams whose numbers go on from one connection to the next.
+
+    Only so is it known what was left out while one connection took over from another. Where a
+    venue numbers the messages of a connection, each has to tell its holes alone.
+    """
+
+    @property
+    def numbers(self) -> Numbers:
+        """The numbers as they are now."""
+        ...
+
+
 @runtime_checkable
 class NotesEnd(Protocol):
     """A session that wants to know how its connection ended, such as to give an account back."""

@@ -4,7 +4,7 @@
          └─► what is left: answers to SUBSCRIBE and UNSUBSCRIBE, the notice of a shutdown
 
 The numbers of aggregate trades of a symbol follow one another without a hole: one that is missing
-was not delivered. What is older than the last came late or twice.
+was not delivered.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from tickplant.feeds.venues.contract import (
     Received,
     Refused,
     Said,
-    Skipped,
     Stream,
 )
+from tickplant.feeds.venues.numbers import TradeNumbers
 from tickplant.model.events import BOOK, QUOTES, STATS, TRADES
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class BinanceSession:
         self._learn(streams)
         self._ids = count(1)
         self._open: dict[int, _Request] = {}
-        self._last: dict[str, tuple[int, int]] = {}  # number and time of each symbol's last trade
+        self.numbers = TradeNumbers()
 
     def dial(self) -> Dial:
         """Return where to connect."""
@@ -87,7 +87,7 @@ class BinanceSession:
         books = self._read(parse.read_books, groups[BOOK], bad)
         said = [one for frame in groups[parse.OTHER] for one in self._hear(frame.data)]
         if trades is not None:
-            said += self._follow(trades)
+            said += self.numbers.follow(trades.symbols, trades.ids, trades.ts.tolist())
         return Received(
             {t: rows for t, rows in found.items() if rows is not None}, books, said, bad
         )
@@ -146,7 +146,7 @@ class BinanceSession:
             return []
         for symbol, channel in request.streams if request.ends else ():
             if channel == TRADES:
-                self._last.pop(symbol, None)
+                self.numbers.forget(symbol)
         return [Confirmed(request.streams, request.ends)]
 
     def _refused(self, request: _Request | None, fault: wire.Fault) -> list[Said]:
@@ -156,38 +156,10 @@ class BinanceSession:
         reason = f"{fault.msg} (code {fault.code})"
         return [Refused(streams, reason, passing="too many" in fault.msg.lower())]
 
-    # -- what does not come -------------------------------------------------------------------
-
-    def _follow(self, trades: parse.TradesRead) -> list[Skipped]:
-        """Return the holes in the numbers of trades, symbol by symbol."""
-        holes: list[Skipped] = []
-        last = self._last
-        for symbol, number, ts in zip(trades.symbols, trades.ids, trades.ts.tolist(), strict=True):
-            before = last.get(symbol)
-            if before is None:
-                last[symbol] = number, ts
-            elif number > before[0]:
-                if number > before[0] + 1:
-                    holes.append(_hole(symbol, before, (number, ts)))
-                last[symbol] = number, ts
-        return holes
-
 
 def stream_name(native: str, channel: Channel) -> str:
     """Return what the venue calls a channel of an instrument."""
     return f"{native.lower()}@{parse.STREAMS[channel]}"
-
-
-def _hole(symbol: str, before: tuple[int, int], after: tuple[int, int]) -> Skipped:
-    """Return the hole between two trades, each by number and time.
-
-    What is missing may have happened in the same millisecond as its neighbours, which therefore
-    lie inside; that they are fetched again does no harm.
-    """
-    first, last = before[0] + 1, after[0] - 1
-    start, end = sorted((before[1], after[1]))
-    detail = f"aggregate trades {first} to {last} were not delivered"
-    return Skipped((Stream(symbol, "trades"),), start - 1, end + 1, detail, first, last)
 
 
 def _table_at_leisure(frames: Sequence[Frame]) -> str | None:

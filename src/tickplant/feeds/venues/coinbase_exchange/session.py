@@ -9,7 +9,7 @@ numbers: with a hole in the trades, or a frame that cannot be read, the book is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import msgspec
 
@@ -27,7 +27,9 @@ from tickplant.feeds.venues.contract import (
     Skipped,
     Stream,
 )
+from tickplant.feeds.venues.numbers import TradeNumbers
 from tickplant.feeds.venues.pending import Pending
+from tickplant.model.events import TRADES
 
 NATIVE_CHANNELS: dict[Channel, str] = {
     "trades": "matches",
@@ -45,15 +47,6 @@ BATCHED_NS = 100_000_000
 """How much older than a heartbeat what comes after it may be: books are sent every 50 ms."""
 
 
-@dataclass(slots=True)
-class _Trades:
-    """The last trade of a product that came, its time, and what its last heartbeat told."""
-
-    number: int
-    time: str
-    told: int | None = None
-
-
 class ExchangeSession:
     """A `Session` of Coinbase Exchange."""
 
@@ -63,7 +56,8 @@ class ExchangeSession:
         self._url = url
         self._native = native
         self._pending = Pending(streams)
-        self._trades: dict[str, _Trades] = {}
+        self.numbers = TradeNumbers()
+        self._told: dict[str, int] = {}  # the last trade by the last heartbeat of a product
 
     def dial(self) -> Dial:
         """Return where to connect."""
@@ -93,7 +87,8 @@ class ExchangeSession:
                 asked.append(Outgoing(msgspec.json.encode(request).decode()))
             if channel == "trades" and kind == "unsubscribe":
                 for stream in these:
-                    self._trades.pop(stream.symbol, None)
+                    self.numbers.forget(stream.symbol)
+                    self._told.pop(stream.symbol, None)
         return asked
 
     def receive(self, frames: Sequence[Frame]) -> Received:
@@ -102,10 +97,12 @@ class ExchangeSession:
         said: list[Said] = []
         if bad:
             self._doubt(bad, frames[-1].ts_recv, said)
+        trades = parsed.rows.get(TRADES)
+        times = iter(() if trades is None else trades.column("ts_event").to_pylist())
         beat: wire.Heartbeat | None = None
         for message in parsed.messages:
             if isinstance(message, wire.Match):
-                self._match(message, said)
+                self._match(message, next(times), said)
             elif isinstance(message, wire.Heartbeat):
                 beat = message
                 self._beat(message, said)
@@ -117,35 +114,31 @@ class ExchangeSession:
             said.append(Heartbeat(int(read_times([beat.time])[0]) - BATCHED_NS))
         return Received(parsed.rows, parsed.books, said, bad)
 
-    def _match(self, match: wire.Match, said: list[Said]) -> None:
+    def _match(self, match: wire.Match, ts: int, said: list[Said]) -> None:
         symbol = match.product_id.upper()
-        known = self._trades.get(symbol)
-        if known is None:
-            self._trades[symbol] = _Trades(match.trade_id, match.time)
-            return
-        if match.trade_id > known.number + 1:
-            self._skip(symbol, known, match.trade_id - 1, match.time, said)
-        if match.trade_id > known.number:
-            known.number, known.time = match.trade_id, match.time
+        said += self._held(self.numbers.follow([symbol], [match.trade_id], [ts]))
 
     def _beat(self, beat: wire.Heartbeat, said: list[Said]) -> None:
         symbol = beat.product_id.upper()
         if Stream(symbol, "trades") not in self._pending.wanted:
             return
-        known = self._trades.setdefault(symbol, _Trades(beat.last_trade_id, beat.time))
-        if known.told is not None and known.told > known.number:
-            self._skip(symbol, known, known.told, beat.time, said)
-            known.number, known.time = known.told, beat.time
-        known.told = beat.last_trade_id
+        is_new = self.numbers.last(symbol) is None
+        told = beat.last_trade_id if is_new else self._told.get(symbol)
+        if told is not None:
+            ts = int(read_times([beat.time])[0])
+            said += self._held(self.numbers.reach(symbol, (told, ts)))
+        self._told[symbol] = beat.last_trade_id
 
-    def _skip(self, symbol: str, known: _Trades, last: int, time: str, said: list[Said]) -> None:
+    def _held(self, holes: Sequence[Skipped]) -> list[Skipped]:
+        """Return holes in trades as holes of the books as well, which have no numbers."""
         wanted = self._pending.wanted
-        streams = tuple(s for s in wanted if s.symbol == symbol and s.channel != "quotes")
-        if streams:
-            start, end = read_times([known.time, time]).tolist()
-            detail = f"trades {known.number + 1} to {last} did not come"
-            end = max(end, start + 2)
-            said.append(Skipped(streams, start, end, detail, known.number + 1, last))
+        found = []
+        for one in holes:
+            symbol = one.streams[0].symbol
+            streams = tuple(s for s in wanted if s.symbol == symbol and s.channel != "quotes")
+            if streams:
+                found.append(replace(one, streams=streams))
+        return found
 
     def _doubt(self, bad: Sequence[BadFrame], received: int, said: list[Said]) -> None:
         """Hold the books for wrong of which a frame could not be read; all, where it says none."""

@@ -26,10 +26,10 @@ from tickplant.feeds.venues.contract import (
     Refused,
     Reply,
     Said,
-    Skipped,
     Stream,
 )
 from tickplant.feeds.venues.deribit import parse, wire
+from tickplant.feeds.venues.numbers import TradeNumbers
 from tickplant.feeds.venues.options import Account
 from tickplant.model.events import QUOTES, STATS
 from tickplant.model.times import NS_PER_MS
@@ -77,7 +77,7 @@ class DeribitSession:
         self._wanted: dict[Stream, None] = dict.fromkeys(streams)
         self._requests: dict[int, _Request] = {}
         self._next_id = FIRST_ID
-        self._trades: dict[str, wire.Trade] = {}  # the last one of each instrument
+        self.numbers = TradeNumbers()
         self._told: dict[tuple[str, str], float] = {}
 
     def dial(self) -> Dial:
@@ -103,7 +103,7 @@ class DeribitSession:
         for stream in streams:
             self._wanted.pop(stream, None)
             if stream.channel == "trades":
-                self._trades.pop(stream.symbol, None)
+                self.numbers.forget(stream.symbol)
             elif stream.channel == "stats":
                 self._told = {key: v for key, v in self._told.items() if key[0] != stream.symbol}
         return self._ask("public/unsubscribe", self._by_channel(streams), ends=True)
@@ -129,9 +129,14 @@ class DeribitSession:
     def receive(self, frames: Sequence[Frame]) -> Received:
         """Return what frames came to."""
         parsed, _, bad = sift(frames, parse.read, parse.table_of)
-        said: list[Said] = []
-        for trade in parsed.trades:
-            self._count(trade, said)
+        trades = parsed.trades
+        said: list[Said] = [
+            *self.numbers.follow(
+                [trade.instrument_name.upper() for trade in trades],
+                [trade.trade_seq for trade in trades],
+                [trade.timestamp * NS_PER_MS for trade in trades],
+            )
+        ]
         for message in parsed.messages:
             self._hear(message, said)
         return Received(self._rows(parsed), parsed.books, said, bad)
@@ -160,18 +165,6 @@ class DeribitSession:
                     self._told[symbol, name] = value
                     found.append((symbol, ticker.timestamp, name, value))
         return parse.stat_rows(found)
-
-    def _count(self, trade: wire.Trade, said: list[Said]) -> None:
-        symbol = trade.instrument_name.upper()
-        last = self._trades.get(symbol)
-        if last is not None and trade.trade_seq > last.trade_seq + 1:
-            start, end = last.timestamp * NS_PER_MS - 1, (trade.timestamp + 1) * NS_PER_MS
-            first, until = last.trade_seq + 1, trade.trade_seq - 1
-            detail = f"trades {first} to {until} did not come"
-            streams = (Stream(symbol, "trades"),)
-            said.append(Skipped(streams, min(start, end - 2), end, detail, first, until))
-        if last is None or trade.trade_seq > last.trade_seq:
-            self._trades[symbol] = trade
 
     def _hear(self, message: wire.Message, said: list[Said]) -> None:
         if message.method == "heartbeat":

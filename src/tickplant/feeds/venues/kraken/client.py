@@ -38,14 +38,14 @@ from tickplant.feeds.venues.contract import (
     Refused,
     Said,
     Session,
-    Skipped,
     Stream,
     VitalSigns,
 )
 from tickplant.feeds.venues.kraken import names, wire
 from tickplant.feeds.venues.kraken.history import KrakenHistory, read_listings
 from tickplant.feeds.venues.kraken.pairs import Pairs
-from tickplant.feeds.venues.kraken.parse import TradesRead, read, table_of
+from tickplant.feeds.venues.kraken.parse import read, table_of
+from tickplant.feeds.venues.numbers import TradeNumbers
 from tickplant.feeds.venues.options import VenueOptions
 from tickplant.model.errors import ConfigError
 
@@ -123,7 +123,7 @@ class KrakenSession:
         self._numbers = count(1)
         self._asked: dict[int, dict[str, Stream]] = {}
         self._asked_instruments = False
-        self._last: dict[str, tuple[int, int]] = {}
+        self.numbers = TradeNumbers()
         self._read = partial(read, decimals=pairs.decimals, depth=depth)
 
     def dial(self) -> Dial:
@@ -154,7 +154,8 @@ class KrakenSession:
         for other in found.others:
             said += self._hear(other)
         if found.trades is not None:
-            said += self._missing(found.trades)
+            trades = found.trades
+            said += self.numbers.follow(trades.symbols, trades.ids, trades.ts.tolist())
         return Received(found.rows, found.books, said, bad)
 
     # -- requests --------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ class KrakenSession:
         if ends:
             for stream in streams:
                 if stream.channel == "trades":
-                    self._last.pop(stream.symbol, None)
+                    self.numbers.forget(stream.symbol)
         return [Confirmed(streams, ends)]
 
     def _answered(self, answer: wire.Acknowledgement) -> tuple[Stream, ...]:
@@ -240,23 +241,6 @@ class KrakenSession:
         if not asked:
             del self._asked[answer.req_id or 0]
         return streams
-
-    def _missing(self, trades: TradesRead) -> list[Said]:
-        """Return what the numbers of trades show to be missing.
-
-        The hole is widened by 1 ns at both sides: trades of one order have the same time.
-        """
-        said: list[Said] = []
-        for symbol, number, ts in zip(trades.symbols, trades.ids, trades.ts.tolist(), strict=True):
-            last, last_ts = self._last.get(symbol, (number - 1, ts))
-            if number > last + 1:
-                stream = (Stream(symbol, "trades"),)
-                first, end = last + 1, max(ts, last_ts) + 1
-                detail = f"trades {first} to {number - 1} are missing"
-                said.append(Skipped(stream, last_ts - 1, end, detail, first, number - 1))
-            if number > last:
-                self._last[symbol] = number, ts
-        return said
 
 
 def _is_so_already(method: str | None, reason: str) -> bool:
