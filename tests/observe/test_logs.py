@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tickplant.observe.logs import mask, set_up_logs
+from tickplant.observe.logs import set_up_logs
+from tickplant.observe.redact import mask
 
 
 @pytest.fixture(autouse=True)
