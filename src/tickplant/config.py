@@ -164,7 +164,7 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """The journal."""
+    """The journal, and the lines that tell what the plant does."""
 
     segment_mb: int = _setting(
         64, "Size of a preallocated segment, MiB: about a second at full rate.", low=1, high=4096
@@ -181,6 +181,17 @@ class LogSettings:
     ack_timeout_s: float = _setting(
         10.0, "How long a producer waits for the disk before it is told to retry, s.", low=0.1
     )
+    level: str = _setting(
+        "info",
+        "Least level of the lines that are written.",
+        choices=("debug", "info", "warning", "error", "critical"),
+    )
+    format: str = _setting(
+        "auto",
+        "Lines as JSON or for people; `auto` is for people on a terminal.",
+        choices=("auto", "human", "json"),
+    )
+    access: bool = _setting(False, "Write a line for every request that was answered.")
 
 
 @dataclass(frozen=True, slots=True)
