@@ -42,15 +42,15 @@ MEDIA: dict[str, tuple[str, Callable[[pa.RecordBatch], bytes]]] = {
 
 
 def in_process(
-    batches: Sequence[pa.RecordBatch], rate: float = 0.0, served: str | None = None
+    batches: Sequence[pa.RecordBatch], rate: float = 0.0, *, kept_up: bool = False
 ) -> Done:
     """Submit to a plant in this process.
 
-    With a window of unacknowledged batches, or so many batches a second. `served` are the candles
-    that the plant keeps up meanwhile, None for those of the default settings.
+    With a window of unacknowledged batches, or so many batches a second. With `kept_up` the plant
+    keeps candles of all served intervals up meanwhile, as if somebody had asked for each.
     """
     folder = tempfile.mkdtemp(prefix="tickplant-bench-")
-    flags = {"data": folder} | ({} if served is None else {"candles.served": served})
+    flags = {"data": folder} | ({"candles.kept_s": 0} if kept_up else {})
     settings = load_settings(flags=flags)
     try:
         with OpenPlant(settings) as opened:
@@ -218,9 +218,9 @@ def run(
                 "tickplant, ids deduplicated", lambda w=work: in_process(w), "ack after fdatasync"
             ),
             Side(
-                "tickplant, no ids, rows alone",
-                lambda w=plain: in_process(w, served="none"),
-                "ack after fdatasync, candles.served = none: like the peers, no candles kept",
+                "tickplant, no ids, candles kept up",
+                lambda w=plain: in_process(w, kept_up=True),
+                "ack after fdatasync, candles.kept_s = 0: five intervals of each instrument",
             ),
         ]
         postgres = None

@@ -100,7 +100,7 @@ class Engine:
     def __init__(self, folder: Path, instruments: int) -> None:
         self.served = ServedCandles(
             TieredStore.open(folder, StoreSettings()),
-            read_served(CandleSettings(served=",".join(INTERVALS))),
+            read_served(CandleSettings(served=",".join(INTERVALS), kept_s=0)),
             EVERY_TRADE,
         )
         self.served.begin(0)
@@ -219,7 +219,7 @@ def whole(seconds: float, instruments: int, rate: int, *, apart: bool = False) -
     With `apart` the queries are answered by a reader, and the plant keeps no candles.
     """
     with ExitStack() as stack:
-        options = ("--set", "candles.served=none") if apart else ()
+        options = ("--set", "candles.served=none" if apart else "candles.kept_s=0")
         url, port, folder = stack.enter_context(serving(*options))
         _know(url, instruments)
         pids = [msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]]

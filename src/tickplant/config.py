@@ -332,6 +332,12 @@ class CandleSettings:
     served: str = _setting(
         "1s,1m,5m,1h,1d", "Intervals that are kept, with commas between, or `none`."
     )
+    kept_s: float = _setting(
+        600.0,
+        "Time for which an interval is kept up after somebody last asked for it, s; 0 keeps all of "
+        "them up from the start, asked for or not.",
+        low=0,
+    )
     bases: str = _setting(
         "trade", "Bases that are kept: trade, mid, bid, ask, with commas between."
     )

@@ -55,7 +55,6 @@ CONSTANT = {
     "tickplant_batch_rows_max": "a setting",
     "tickplant_inbox_rows_max": "a setting",
     "tickplant_served_bytes_max": "a setting",
-    "tickplant_served_kinds": "a setting",
     "tickplant_served_instruments_max": "follows from settings",
     "tickplant_disk_needed_bytes": "follows from a setting",
     "tickplant_disk_size_bytes": "the machine's",

@@ -91,6 +91,7 @@ def test_a_follower_answers_as_its_plant(
     shuffle, known = random.Random(seed), []
     monkeypatch.setattr(served_module, "FOLD_ROWS", shuffle.choice([1, 2_000]))
     options = {"log__sync": "none", "candles__served": "1s,1m,1h", "candles__bases": "trade,mid"}
+    options["candles__kept_s"] = shuffle.choice([0, 600])
     with open_plant(tmp_path, **options) as plant:
         for _ in range(shuffle.randrange(0, 4)):
             act(plant, shuffle, known)

@@ -27,6 +27,7 @@ SECOND = 10**9
 BASE = NOW - 100_000 * SECOND
 KINDS = [(text, basis) for text in ("1s", "1m", "1h", "1d") for basis in ("trade", "mid")]
 SERVED = {"candles__served": "1s,1m,1h,1d", "candles__bases": "trade,mid"}
+ALWAYS = {"candles__kept_s": 0}
 
 
 def grid_of(text: str) -> Grid:
@@ -90,15 +91,27 @@ def act(plant: Plant, shuffle: random.Random, known: list[tuple[str, int]]) -> N
 
 @pytest.mark.timeout(300)
 @settings(max_examples=5, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([1, 8, 10**6]), st.sampled_from([64, 8]))
-def test_served_bars_are_those_of_the_store(seed: int, fold: int, memory_mb: int) -> None:
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([1, 8, 10**6]),
+    st.sampled_from([64, 8]),
+    st.sampled_from([0, 600, 1e-6]),  # kept always, once asked for, and let go again at once
+)
+def test_served_bars_are_those_of_the_store(
+    seed: int, fold: int, memory_mb: int, kept_s: float
+) -> None:
     shuffle, known = random.Random(seed), []
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(served_module, "FOLD_ROWS", fold)
         patch.setattr(served_module, "FOLD_ROWS_MAX", fold)
         for _ in range(3):  # runs of one plant
             with open_plant(
-                Path(folder), Clock(), log__sync="none", candles__memory_mb=memory_mb, **SERVED
+                Path(folder),
+                Clock(),
+                log__sync="none",
+                candles__memory_mb=memory_mb,
+                candles__kept_s=kept_s,
+                **SERVED,
             ) as plant:
                 if shuffle.random() < 0.4:
                     plant.watch_candles(grid_of("1m"), "trade")
@@ -134,7 +147,7 @@ def fill(plant: Plant, seconds: range, symbol: str = "A") -> None:
 def test_reading_served_bars_reads_no_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_plant(tmp_path) as plant:
+    with open_plant(tmp_path, **ALWAYS) as plant:
         fill(plant, range(600))
         scans = count_scans(plant, monkeypatch)
         bars = in_memory(plant, "A", "1s", "trade", limit=500)
@@ -147,9 +160,9 @@ def test_reading_served_bars_reads_no_event(
 def test_after_a_restart_the_first_reader_brings_the_bars_back_to_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_plant(tmp_path) as plant:
+    with open_plant(tmp_path, **ALWAYS) as plant:
         fill(plant, range(600))
-    with open_plant(tmp_path) as plant:
+    with open_plant(tmp_path, **ALWAYS) as plant:
         fill(plant, range(600, 620))
         first = in_memory(plant, "A", "1s", "trade", limit=500)
         plant.drain()
@@ -165,9 +178,9 @@ def test_after_a_restart_the_first_reader_brings_the_bars_back_to_memory(
 def test_the_bar_in_progress_at_a_restart_is_kept_although_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_plant(tmp_path) as plant:
+    with open_plant(tmp_path, **ALWAYS) as plant:
         fill(plant, range(10))
-    with open_plant(tmp_path) as plant:
+    with open_plant(tmp_path, **ALWAYS) as plant:
         fill(plant, range(10, 12))
         in_memory(plant, "A", "1d", "trade")
         fill(plant, range(12, 14))  # between the read and the moment when it is kept
@@ -181,7 +194,7 @@ def test_the_bar_in_progress_at_a_restart_is_kept_although_it_goes_on(
 def test_a_corrected_bar_is_read_once_and_then_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_plant(tmp_path) as plant:
+    with open_plant(tmp_path, **ALWAYS) as plant:
         fill(plant, range(100))
         amend(plant, "A", 50, {"price": 99.0})
         amend(plant, "A", 60, None)
@@ -196,7 +209,7 @@ def test_a_corrected_bar_is_read_once_and_then_kept(
 
 
 def test_bars_that_fell_out_of_memory_come_from_the_store(tmp_path: Path) -> None:
-    with open_plant(tmp_path, candles__bars=500) as plant:
+    with open_plant(tmp_path, candles__bars=500, **ALWAYS) as plant:
         for first in range(0, 2_000, 100):
             fill(plant, range(first, first + 100))
         bars = in_memory(plant, "A", "1s", "trade", limit=1_500)
@@ -206,7 +219,7 @@ def test_bars_that_fell_out_of_memory_come_from_the_store(tmp_path: Path) -> Non
 
 def test_memory_stays_within_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served_module, "FOLD_ROWS", 1)
-    with open_plant(tmp_path, candles__memory_mb=8, log__sync="none") as plant:
+    with open_plant(tmp_path, candles__memory_mb=8, log__sync="none", **ALWAYS) as plant:
         names = [f"S{n}" for n in range(400)]
         for at in range(200):
             submit(plant, symbol=names, ts_event=[BASE + at * SECOND] * 400, price=[1.0 + at] * 400)
@@ -223,7 +236,7 @@ def test_more_instruments_than_memory_has_room_for_are_read_from_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_module, "FOLD_ROWS", 1)
-    with open_plant(tmp_path, candles__memory_mb=8) as plant:
+    with open_plant(tmp_path, candles__memory_mb=8, **ALWAYS) as plant:
         names = [f"S{n}" for n in range(2_000)]
         submit(plant, symbol=names, ts_event=[BASE] * 2_000, price=[1.0] * 2_000)
         plant.drain()
@@ -241,7 +254,7 @@ def test_what_was_acknowledged_is_in_the_next_answer(tmp_path: Path) -> None:
     """Readers on other threads, while batches come: never less than was acknowledged before."""
     faults: list[str] = []
     acknowledged, stop = [0], threading.Event()
-    with open_plant(tmp_path, log__sync="none") as plant:
+    with open_plant(tmp_path, log__sync="none", **ALWAYS) as plant:
         fill(plant, range(1))
 
         def read() -> None:
@@ -292,7 +305,7 @@ def test_ticks_that_come_one_by_one_do_not_pile_up_for_readers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_module, "RECENT_ROWS", 1)
-    with open_plant(tmp_path, log__sync="none", **SERVED) as plant:
+    with open_plant(tmp_path, log__sync="none", **SERVED, **ALWAYS) as plant:
         held = []
         for at in range(300):
             fill(plant, range(at, at + 1))
@@ -308,9 +321,55 @@ def test_a_watched_kind_does_not_hold_the_batches_of_the_other_table(
 ) -> None:
     monkeypatch.setattr(served_module, "RECENT_ROWS", 1)
     monkeypatch.setattr(served_module, "FOLD_ROWS", 1)
-    with open_plant(tmp_path, log__sync="none", **SERVED) as plant:
+    with open_plant(tmp_path, log__sync="none", **SERVED, **ALWAYS) as plant:
         plant.watch_candles(grid_of("1m"), "trade")
         for at in range(100):
             submit(plant, "quotes", symbol=["A"], ts_event=[BASE + at * SECOND], bid_price=[1.0])
         plant.drain()
         assert plant.served.status().batches < 10
+
+
+def test_nothing_is_kept_before_somebody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_module, "FOLD_ROWS", 1)
+    with open_plant(tmp_path) as plant:
+        fill(plant, range(100))
+        plant.drain()
+        assert plant.served.status().kinds == 0
+        first = in_memory(plant, "A", "1s", "trade", limit=50)
+        plant.drain()
+        assert plant.served.status().kinds == 1
+        scans = count_scans(plant, monkeypatch)
+        fill(plant, range(99, 110))
+        again = in_memory(plant, "A", "1s", "trade", limit=50)
+        assert scans == []
+        assert first["start"].to_pylist()[10:] == again["start"].to_pylist()[:-10]
+        assert again["count"].to_pylist() == [1] * 39 + [2] + [1] * 10
+
+
+def test_what_nobody_asked_for_lately_is_kept_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_module, "FOLD_ROWS", 1)
+    with open_plant(tmp_path, candles__kept_s=60) as plant:
+        seconds = [0.0]
+        monkeypatch.setattr(plant.served, "_now", lambda: seconds[0])
+        for at, text, kinds in ((0, "1s", 1), (40, "1m", 2), (70, "", 1), (90, "1m", 1)):
+            seconds[0] = at
+            fill(plant, range(at, at + 5))
+            if text:
+                in_memory(plant, "A", text, "trade")
+            plant.drain()
+            fill(plant, range(at + 5, at + 10))
+            plant.drain()
+            assert plant.served.status().kinds == kinds, at
+        seconds[0] = 1_000.0
+        plant.watch_candles(grid_of("1s"), "trade")
+        seconds[0] = 2_000.0
+        fill(plant, range(200, 210))
+        plant.drain()
+        assert plant.served.status().kinds == 1  # somebody watches it
+        again = in_memory(plant, "A", "1s", "trade")
+        assert again.equals(in_store(plant, "A", "1s", "trade"))
+        assert again.num_rows == 50

@@ -131,7 +131,9 @@ class Plant:
         self.list_pushed: Callable[[], list[dict[str, Any]]] = list
         self._acceptor = Acceptor(catalog, store, settings.checks)
         self._inbox = Inbox(settings.plant.inbox_rows_max)
-        self.served = ServedCandles(store, read_served(settings.candles), self.history.rules)
+        self.served = ServedCandles(
+            store, read_served(settings.candles), self.history.rules, self._nudge
+        )
         self.history.serve(self.served, Offers(self._inbox, self.served))
         self.books = self.history.books = LiveBooks()
         self._candles = LiveCandles(store, self.coverage.book, self.history.rules, self.served)
@@ -521,6 +523,11 @@ class Plant:
     def _serve(self) -> None:
         """Keep the served candles from now on."""
         self.served.begin(self.seq_last)
+
+    def _nudge(self) -> None:
+        """Let the plant's thread look at what it owes even if nothing comes in."""
+        with suppress(Stopping):
+            self._inbox.call(lambda: None, new_future())
 
     def _fold(self) -> None:
         """Bring the served candles up to the rows that they lag behind, if there are enough."""

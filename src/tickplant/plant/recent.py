@@ -8,6 +8,7 @@ sees every event that was stored.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +25,16 @@ def cost_of(rows: pa.RecordBatch) -> int:
 
 
 class Noted(NamedTuple):
-    """A stored batch of original rows of one table; `position` rises by one with each."""
+    """A stored batch of original rows of one table; `position` rises by one with each.
+
+    `before` is the latest event time of the table before it, None for none.
+    """
 
     position: int
     table: str
     rows: pa.RecordBatch
     seq_last: int
+    before: int | None
 
 
 class Recent:
@@ -37,13 +42,14 @@ class Recent:
 
     Besides those that something waits for, about `rows_max` rows are kept, each batch counted as
     `cost_of` says; the memory is shared with the store. `seq` is the last number before the first
-    of them.
+    of them, `latest` the latest event time of each table by then.
     """
 
-    def __init__(self, rows_max: int, seq: int) -> None:
+    def __init__(self, rows_max: int, seq: int, latest: Mapping[str, int | None]) -> None:
         self._rows_max = rows_max
         self._batches: deque[Noted] = deque()
         self._cost = 0
+        self._latest = dict(latest)
         self.position = 0
         self.seq_lost = seq
         """The last number of what is here no more."""
@@ -55,12 +61,31 @@ class Recent:
         """Add a batch; what comes after the position `waiting` is not let go."""
         self.position += 1
         seq_last = int(rows.column("seq")[-1].as_py())
-        self._batches.append(Noted(self.position, table, rows, seq_last))
+        before = self._latest[table]
+        self._batches.append(Noted(self.position, table, rows, seq_last, before))
+        latest = int(rows.column("ts_event").to_numpy().max())
+        self._latest[table] = latest if before is None else max(before, latest)
         self._cost += cost_of(rows)
         while self._cost > self._rows_max and self._batches[0].position <= waiting:
             gone = self._batches.popleft()
             self._cost -= cost_of(gone.rows)
             self.seq_lost = gone.seq_last
+
+    def amend(self, table: str, latest: int) -> None:
+        """Take it that amendments, which are not among the batches, touched such a time."""
+        before = self._latest[table]
+        self._latest[table] = latest if before is None else max(before, latest)
+
+    def begin(self, table: str) -> tuple[int, int | None]:
+        """Return the position before the first batch, and the latest event time before it."""
+        for batch in self._batches:
+            if batch.table == table:
+                return batch.position - 1, batch.before
+        return self.end(table)
+
+    def end(self, table: str) -> tuple[int, int | None]:
+        """Return the position of the last batch, and the latest event time up to it."""
+        return self.position, self._latest[table]
 
     def after(self, position: int, table: str) -> list[pa.RecordBatch]:
         """Return the batches of a table that came after a position."""

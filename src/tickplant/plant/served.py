@@ -1,12 +1,14 @@
-"""Served candles: those that the plant keeps in memory whether or not anybody watches them.
+"""Served candles: those that the plant keeps in memory, so that reading them reads no event.
 
     stored batch ──► noted: whoever reads sees it from now on
                        └──► now and then folded into the bars: many rows at once, built on the
                             finest cells and rolled up to each grid
     read ──► the bars of one instrument, and what was noted since, merged ──► a snapshot
 
-What was in the store before is not read when the plant begins. Bars that a reader had to build
-from the store are offered and kept (`Offer`), so that each instrument is read once.
+A kind of bars is kept from the first time that somebody asks for it until nobody has for
+`kept_s` seconds; with 0 all kinds are kept always. It begins with the batches that are remembered;
+what was in the store before them is not read for it. Bars that a reader had to build from the
+store are offered and kept (`Offer`), so that each instrument is read once.
 
 The plant's thread changes it, any thread reads. State is changed and read under one short lock;
 rows may be noted by another thread than the one that folds.
@@ -14,7 +16,8 @@ rows may be noted by another thread than the one that folds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import RLock
 from typing import NamedTuple
@@ -31,6 +34,7 @@ from tickplant.candles.live import LiveBars, row_bytes
 from tickplant.candles.pages import Lock, Pool
 from tickplant.candles.states import States, merge, roll_up
 from tickplant.model.events import MARKET_TABLES, TRADES
+from tickplant.model.times import INT64_MIN
 from tickplant.plant.last_rows import LastRows
 from tickplant.plant.recent import Recent, rows_of_one
 from tickplant.plant.serving import Kind, Served
@@ -45,7 +49,8 @@ FOLD_ROWS_MAX = 65_536
 """Rows that are folded even if others wait: a reader's share stays below a millisecond."""
 
 RECENT_ROWS = 262_144
-"""Rows that are remembered for offers: a read of the store must be over within so many."""
+"""Rows that are remembered, for kinds that begin, and for offers: a read of the store must be over
+within so many."""
 
 
 class Seen(NamedTuple):
@@ -62,8 +67,8 @@ class Seen(NamedTuple):
 class ServedStatus(NamedTuple):
     """What an operator wants to know of what is kept, and in how much memory.
 
-    Kinds of bars; bytes of pages for older bars, and their bound; instruments for whose newest bars
-    there is room; recent batches that are held for readers.
+    Kinds of bars that are kept up now; bytes of pages for older bars, and their bound; instruments
+    for whose newest bars there is room; recent batches that are held for readers.
     """
 
     kinds: int
@@ -105,18 +110,35 @@ class _Kept:
 
 
 class ServedCandles:
-    """The bars of all served kinds. Nothing is kept before `begin`."""
+    """The bars of the served kinds. Nothing is kept before `begin`.
 
-    def __init__(self, store: Store, served: Served, rules: InstrumentRules) -> None:
+    `awaken` is called, on any thread, when a kind is to be kept from now on, which the next `fold`
+    does. `now` gives seconds that only rise, to judge how long nobody has asked for a kind.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        served: Served,
+        rules: InstrumentRules,
+        awaken: Callable[[], object] = lambda: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.lock = RLock()
         self._store = store
         self._served = served
         self._rules = rules
+        self._kinds = frozenset(served.kinds)
         self._tables = {table_of(basis) for _, basis in served.kinds}
         self._numbers_max = _numbers_max(served)
         self._pools = _pools(served, self.lock)
+        self._awaken = awaken
+        self._now = now
+        self._begun = False
+        self._asked: dict[Kind, float] = {}
+        self._awaited: set[Kind] = set()
         self._kept: dict[Kind, _Kept] = {}
-        self._recent = Recent(RECENT_ROWS, 0)
+        self._recent = Recent(RECENT_ROWS, 0, dict.fromkeys(MARKET_TABLES))
         self._seq = 0
         self._amended: dict[int, int] = {}
         self.last_rows = {table: LastRows(table) for table in MARKET_TABLES}
@@ -132,23 +154,62 @@ class ServedCandles:
         for table, span in spans.items():
             self.last_rows[table].begin(span[1] if span else None)
         with self.lock:
-            seq = self._seq if seq is None else seq
+            self._seq = self._seq if seq is None else seq
+            latest = {table: span[1] if span else None for table, span in spans.items()}
+            self._recent = Recent(RECENT_ROWS, self._seq, latest)
+            self._amended.clear()
+            again = [kind for kind in self._served.kinds if self._is_asked(kind)]
             for kept in self._kept.values():
                 kept.bars.close()
-            self._recent = Recent(RECENT_ROWS, seq)
-            self._seq = seq
-            self._amended.clear()
-            for grid, basis in self._served.kinds:
-                span = spans[table_of(basis)]
-                bars = LiveBars(
-                    grid,
-                    horizon=span[1] if span else None,
-                    height=height_of(basis),
-                    keep=SLOTS,
-                    pool=self._pools[height_of(basis)],
-                    bars_max=self._served.bars_max,
-                )
-                self._kept[grid, basis] = _Kept(bars, 0)
+            self._kept.clear()
+            self._begun = True
+            for kind in again:
+                self._keep(kind)
+
+    def _is_asked(self, kind: Kind) -> bool:
+        """Say whether a kind is to be kept: always, or as somebody asked for it lately."""
+        kept_s, asked = self._served.kept_s, self._asked.get(kind)
+        return not kept_s or (asked is not None and self._now() - asked <= kept_s)
+
+    def _keep(self, kind: Kind) -> None:
+        """Keep a kind, from the first batch on that is remembered."""
+        grid, basis = kind
+        with self.lock:
+            position, horizon = self._remembered(basis)
+            bars = LiveBars(
+                grid,
+                horizon=horizon,
+                height=height_of(basis),
+                keep=SLOTS,
+                pool=self._pools[height_of(basis)],
+                bars_max=self._served.bars_max,
+            )
+            self._kept[kind] = _Kept(bars, position)
+
+    def _remembered(self, basis: str) -> tuple[int, int | None]:
+        """Return from which position on batches can be folded, and the horizon of their bars.
+
+        Amendments are not among the batches, so that from one on nothing of before counts.
+        """
+        table = table_of(basis)
+        amended = table == TRADES and max(self._amended.values(), default=0)
+        if amended and amended > self._recent.seq_lost:
+            return self._recent.end(table)
+        return self._recent.begin(table)
+
+    def _begin_awaited(self) -> None:
+        with self.lock:
+            for kind in self._awaited - self._kept.keys():
+                self._keep(kind)
+            self._awaited.clear()
+
+    def _end_unasked(self) -> None:
+        """Let go of the kinds that nobody asked for lately, and watches."""
+        with self.lock:
+            for kind, kept in list(self._kept.items()):
+                if not kept.watched and not self._is_asked(kind):
+                    kept.bars.close()
+                    del self._kept[kind]
 
     def note(self, table: str, rows: pa.RecordBatch) -> None:
         """Take a stored batch of original rows; readers see it on return."""
@@ -156,8 +217,10 @@ class ServedCandles:
             self.last_rows[table].note(rows)
         with self.lock:
             self._seq = rows.column("seq")[-1].as_py()
-            if self._kept and table in self._tables:
-                waiting = min(kept.position for kept in self._kept.values())
+            if table in self._tables:
+                waiting = min(
+                    (kept.position for kept in self._kept.values()), default=self._recent.position
+                )
                 self._recent.add(table, rows, waiting=waiting)
 
     def amend(self, instrument: int, times: Sequence[int], seq: int) -> None:
@@ -168,6 +231,7 @@ class ServedCandles:
         self.last_rows[TRADES].amend(instrument, times)
         with self.lock:
             self._seq = seq
+            self._recent.amend(TRADES, max(times))
             if instrument > self._numbers_max:
                 return
             self._amended[instrument] = seq
@@ -179,6 +243,8 @@ class ServedCandles:
     def is_due(self, *, idle: bool) -> bool:
         """Say whether so many rows wait that they should be folded in; `idle` if nothing else."""
         with self.lock:
+            if self._awaited:
+                return True
             behind = [kept.position for kept in self._kept.values() if not kept.watched]
             waiting = self._recent.cost_after(min(behind)) if behind else 0
         if any(last.is_due for last in self.last_rows.values()):
@@ -189,6 +255,8 @@ class ServedCandles:
         """Bring the bars up to the last batch, except those that a watcher brings up itself."""
         for last in self.last_rows.values():
             last.fold()
+        self._end_unasked()
+        self._begin_awaited()
         with self.lock:  # more may be noted meanwhile
             upto, waiting = self._recent.position, self._waiting()
         for basis, kept, batches in waiting:
@@ -211,7 +279,7 @@ class ServedCandles:
 
     def _built(self, basis: str, batches: list[pa.RecordBatch], grids: list[Grid]) -> list[States]:
         if not batches:
-            return [States(np.empty((height_of(basis), 0), np.int64))] * len(grids)
+            return [_nothing(basis)] * len(grids)
         names = columns_of(basis, conditions=True)
         table = pa.Table.from_batches([rows.select(names) for rows in batches])
         kept = table["instrument"].to_numpy() <= self._numbers_max
@@ -221,10 +289,10 @@ class ServedCandles:
 
     def bars_of(self, kind: Kind) -> LiveBars | None:
         """Return the bars of a kind for a watcher to bring up itself, until `give_back`."""
-        kept = self._kept.get(kind)
-        if kept is None:
+        if not self._ask(kind):
             return None
         self.fold()
+        kept = self._kept[kind]
         kept.watched = True
         return kept.bars
 
@@ -239,9 +307,11 @@ class ServedCandles:
         kept = self._kept.get(kind)
         if kept is not None:
             kept.watched = False
+            self._ask(kind)
 
     def take(self, offer: Offer) -> bool:
         """Keep bars that a reader built, brought up to the last batch; say whether they fit."""
+        self._begin_awaited()
         kept = self._kept.get(offer.kind)
         fresh = offer.seq >= max(self._recent.seq_lost, self._amended.get(offer.instrument, 0))
         if kept is None or not fresh:
@@ -263,18 +333,35 @@ class ServedCandles:
 
     # -- on any thread ---------------------------------------------------------------------------
 
-    def serves(self, grid: Grid, basis: str) -> bool:
-        """Say whether bars of this kind are kept."""
-        return (grid, basis) in self._kept
+    def _ask(self, kind: Kind) -> bool:
+        """Note that somebody wants a kind, to be kept soon; say whether it is one of the served."""
+        with self.lock:
+            if kind not in self._kinds or not self._begun:
+                return False
+            self._asked[kind] = self._now()
+            new = kind not in self._kept and kind not in self._awaited
+            if new:
+                self._awaited.add(kind)
+        if new:
+            self._awaken()
+        return True
 
     def read(self, grid: Grid, basis: str, instrument: int) -> Seen | None:
-        """Return what memory has of an instrument's bars; None for a kind that is not served."""
+        """Return what memory has of an instrument's bars; None for a kind that is not served.
+
+        A kind that is not kept yet is made of what is remembered, and kept from soon on.
+        """
+        if instrument > self._numbers_max or not self._ask((grid, basis)):
+            return None
         with self.lock:
             kept = self._kept.get((grid, basis))
-            if kept is None or instrument > self._numbers_max:
-                return None
-            states, since = kept.bars.read(instrument)
-            batches = self._recent.after(kept.position, table_of(basis))
+            if kept is None:
+                position, horizon = self._remembered(basis)
+                states, since = _nothing(basis), _behind(horizon)
+            else:
+                position = kept.position
+                states, since = kept.bars.read(instrument)
+            batches = self._recent.after(position, table_of(basis))
             seq = self._seq
         later = self._states_of(batches, (grid, basis), instrument)
         if len(later):
@@ -288,13 +375,18 @@ class ServedCandles:
 
         None for a kind that is not served.
         """
+        if not self._ask((grid, basis)):
+            return None
         with self.lock:
             kept = self._kept.get((grid, basis))
             if kept is None:
-                return None
-            states, since = kept.bars.newest()
-            first = kept.bars.complete_at_first
-            batches = self._recent.after(kept.position, table_of(basis))
+                position, horizon = self._remembered(basis)
+                states, since = _nothing(basis), np.empty(0, np.int64)
+                first = _behind(horizon)
+            else:
+                position, first = kept.position, kept.bars.complete_at_first
+                states, since = kept.bars.newest()
+            batches = self._recent.after(position, table_of(basis))
         [later] = self._built(basis, batches, [grid])
         unsure = states.instrument[(states.count == 0) | (states.start < since)]
         floors = np.full(len(later), first, np.int64)
@@ -310,14 +402,14 @@ class ServedCandles:
         conditions = table_of(basis) == TRADES and self._rules.concern(instrument)
         rows = rows_of_one(batches, instrument, columns_of(basis, conditions=conditions))
         if rows is None:
-            return States(np.empty((height_of(basis), 0), np.int64))
+            return _nothing(basis)
         return rows_of(basis, rows, self._rules).build(grid, instrument)
 
     def status(self) -> ServedStatus:
         """Return the present state, at no cost worth mentioning."""
         pools = self._pools.values()
         return ServedStatus(
-            len(self._served.kinds),
+            len(self._kept),
             sum(pool.bytes_used for pool in pools),
             sum(pool.bytes_max for pool in pools),
             self._numbers_max if pools else 0,
@@ -334,6 +426,14 @@ def build_all(
         return [rows.build(grids[0])]
     cells = rows.build(Cells(grids))
     return [roll_up(cells, grid) for grid in grids]
+
+
+def _behind(horizon: int | None) -> int:
+    return INT64_MIN if horizon is None else horizon + 1
+
+
+def _nothing(basis: str) -> States:
+    return States(np.empty((height_of(basis), 0), np.int64))
 
 
 def _join(states: States, later: States) -> States:

@@ -19,11 +19,15 @@ Kind = tuple[Grid, str]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is served: kinds of bars, how many of each instrument, and in how much memory."""
+    """What is served: kinds of bars, how many of each instrument, and in how much memory.
+
+    A kind is kept until nobody has asked for it for `kept_s` seconds; 0 keeps all always.
+    """
 
     kinds: tuple[Kind, ...] = ()
     bars_max: int = 1_000
     bytes_max: int = 64 << 20
+    kept_s: float = 0.0
 
 
 def read_served(settings: CandleSettings) -> Served:
@@ -49,7 +53,7 @@ def read_served(settings: CandleSettings) -> Served:
                 f"candles.bases: {basis} is not allowed; allowed is {', '.join(BASES)}"
             )
     kinds = tuple((grid, basis) for basis in bases for grid in grids)
-    return Served(kinds, settings.bars, settings.memory_mb << 20)
+    return Served(kinds, settings.bars, settings.memory_mb << 20, settings.kept_s)
 
 
 def _listed(text: str) -> list[str]:
