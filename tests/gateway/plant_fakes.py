@@ -327,7 +327,9 @@ class FakePlant:
 
     def status(self) -> Row:
         return {"version": "0", "state": "running", "ready": self.ready[0], "seq_last": self.seq,
-                "feeds": self.feeds()}  # fmt: skip
+                "reason": "accepting", "run": 1, "started_at": "2014-05-06T23:00:00Z",
+                "now": "2014-05-07T00:00:00Z", "uptime_s": 3600.0, "instruments": 1,
+                "rows_waiting": 0, "feeds": self.feeds()}  # fmt: skip
 
     def submit(self, submission: Submission) -> Future[Receipt]:
         if self.refuse is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -97,8 +98,8 @@ def create_app(plant: Plant) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    document = openapi_document(DOORS)
     settings = plant.settings
+    document = cache(lambda: openapi_document(DOORS))
     largest_mb = max(settings.server.body_mb_max, settings.ingest.frame_mb_max)
     bodies = BodyRoom(BODIES_AT_ONCE * largest_mb << 20)
     ingest = Ingest(plant, bodies)
@@ -109,12 +110,12 @@ def create_app(plant: Plant) -> FastAPI:
     # Routes are tried in turn, so the ones that producers hammer come first.
     ordered = sorted(DOORS, key=lambda door: door.method != "POST")
     app.router.routes.extend(route_of(door, gate) for door in ordered)
-    pages = page_routes(document)
+    pages = page_routes({"/openapi.json": document})
     app.router.routes.extend(pages)
     app.include_router(stream_router)
     app.router.routes.extend(SeedSockets().routes())
     app.router.routes.append(ingest_route(ingest))
-    app.openapi = lambda: document  # type: ignore[method-assign]
+    app.openapi = document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
     access = make_access(

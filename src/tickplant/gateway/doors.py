@@ -64,7 +64,8 @@ class Door:
     """A route and its documentation.
 
     Exactly one of `read` (blocking, run in a thread) and `serve` (run on the event loop) is given.
-    `model` documents the JSON answer, `rows` says that the other three formats are served too.
+    `model` documents the JSON answer, `rows` says that the other three formats are served too;
+    `example` is that of an answer that is no JSON.
     `also` documents answers of other statuses, `fault` refusals that are no problems but the JSON
     of a protocol that is not ours.
     `needs` is the scope of a key that opens it, where it is not the usual one of its method.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from http import HTTPStatus
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from tickplant.formats.encode import ARROW, CSV, MEDIA_TYPES, PARQUET
 from tickplant.gateway.doors import Door
 from tickplant.gateway.keys.grants import OPEN
+from tickplant.gateway.links import links_of
+from tickplant.gateway.openapi_answers import HEADERS, REF, answers_of
 from tickplant.gateway.rest import models
-from tickplant.gateway.rest.problems import MEDIA_TYPE as PROBLEM_TYPE
+from tickplant.gateway.rest.params import TIME_EXAMPLE, TIME_SCHEMA
 from tickplant.version import VERSION
 
 _SCHEMES = {
@@ -26,7 +26,16 @@ _SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _NONE: dict[str, list[str]] = {}
-_REF = "#/components/schemas/{model}"
+_NAME = {"type": "string", "pattern": r"^[^/]+$"}
+_PATH_PARAMETERS: Mapping[str, tuple[Mapping[str, Any], Any]] = {
+    "symbol": (_NAME, "EURUSD"),
+    "seq": ({"type": "integer", "minimum": 1}, 1043),
+    "time": (TIME_SCHEMA, TIME_EXAMPLE),
+    "id": (_NAME, "binance"),
+    "job_id": (_NAME, "5f0c9e21a7d4"),
+}
+"""Schema and example of the parameters in paths."""
+
 _ABOUT = (
     "A market data plant: ticks in, durable, exact candles out.\n\n"
     "**Times** in: RFC 3339 with a zone, or integer nanoseconds since 1970; out: RFC 3339 UTC. "
@@ -42,8 +51,8 @@ _ABOUT = (
 )
 
 
-def openapi_document(doors: Iterable[Door]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of these doors."""
+def openapi_document(doors: Iterable[Door], prefix: str = "") -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these doors, which lie under `prefix`."""
     listed = tuple(doors)
     paths: dict[str, dict[str, Any]] = {}
     for door in listed:
@@ -56,9 +65,14 @@ def openapi_document(doors: Iterable[Door]) -> dict[str, Any]:
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": prefix or "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(door.tag for door in listed)],
         "paths": paths,
-        "components": {"schemas": _schemas(listed), "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": _schemas(listed),
+            "headers": dict(HEADERS),
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
@@ -67,7 +81,7 @@ def _schemas(doors: tuple[Door, ...]) -> dict[str, Any]:
     for door in doors:
         wanted += [one for one in (door.model, *door.also.values(), door.fault) if one is not None]
     _, document = models_json_schema(
-        [(model, "serialization") for model in dict.fromkeys(wanted)], ref_template=_REF
+        [(model, "serialization") for model in dict.fromkeys(wanted)], ref_template=REF
     )
     schemas: dict[str, Any] = document["$defs"]
     return schemas
@@ -80,7 +94,7 @@ def _operation(door: Door) -> dict[str, Any]:
         "summary": door.summary,
         "description": door.doc,
         "parameters": [*_path_parameters(door), *(param.openapi() for param in door.params)],
-        "responses": _responses(door),
+        "responses": answers_of(door),
     }
     if door.needed != OPEN:
         shown["description"] += f" Needs the scope `{door.needed}`."
@@ -88,6 +102,8 @@ def _operation(door: Door) -> dict[str, Any]:
         shown["security"] = [_NONE, *({name: [door.needed]} for name in _SCHEMES)]
     if door.body is not None:
         shown["requestBody"] = dict(door.body)
+    if links := links_of(shown["operationId"]):
+        shown["responses"][str(door.status)]["links"] = links
     return shown
 
 
@@ -103,57 +119,8 @@ def _path_parameters(door: Door) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "description": doc,
-            "schema": {"type": "integer", "minimum": 1} if name == "seq" else {"type": "string"},
-            "example": 1043 if name == "seq" else "EURUSD",
+            "schema": dict(_PATH_PARAMETERS[name][0]),
+            "example": _PATH_PARAMETERS[name][1],
         }
         for name, doc in door.path_params.items()
     ]
-
-
-def _responses(door: Door) -> dict[str, Any]:
-    done: dict[str, Any] = {"description": HTTPStatus(door.status).phrase}
-    if door.status != HTTPStatus.NO_CONTENT:
-        done["content"] = _content(door)
-    if door.rows and any(param.name == "page_token" for param in door.params):
-        done["headers"] = {
-            "X-Next-Page-Token": {
-                "description": "The next page's token, where there is one.",
-                "schema": {"type": "string"},
-            }
-        }
-    answers = {str(door.status): done}
-    refusals = {*door.refusals, 500}
-    if door.read:
-        refusals.add(503)
-    if door.needed != OPEN:
-        refusals |= {401, 403, 429}  # the guards of keys and of foreign pages stand before it
-    for status, model in door.also.items():
-        content = {"application/json": _schema_of(model)}
-        answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    for status in sorted(refusals):
-        answers[str(status)] = _refusal(door, status)
-    if door.path in {"/health", "/ready"}:
-        answers["503"] = {"description": "Not so; says why", "content": _content(door)}
-    return answers
-
-
-def _content(door: Door) -> dict[str, Any]:
-    if door.model is None:
-        return {door.media_type: {"schema": {"type": "string"}}}
-    content: dict[str, Any] = {"application/json": _schema_of(door.model)}
-    if door.rows:
-        for form in (CSV, ARROW, PARQUET):
-            schema = {"type": "string"} if form == CSV else {"type": "string", "format": "binary"}
-            content[MEDIA_TYPES[form].partition(";")[0]] = {"schema": schema}
-    return content
-
-
-def _refusal(door: Door, status: int) -> dict[str, Any]:
-    content = {PROBLEM_TYPE: _schema_of(models.Problem)}
-    if door.fault is not None and status in door.refusals:
-        content["application/json"] = _schema_of(door.fault)
-    return {"description": HTTPStatus(status).phrase, "content": content}
-
-
-def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    return {"schema": {"$ref": _REF.format(model=model.__name__)}}

@@ -5,6 +5,8 @@ Everything is served from here; no page refers to another host.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -47,15 +49,29 @@ _ASSETS = (
 )  # fmt: skip
 
 
-def page_routes(document: dict[str, Any]) -> list[Route]:
-    """Return the routes of the pages, their assets and the OpenAPI document."""
+Document = Callable[[], Mapping[str, Any]]
+
+
+def page_routes(documents: Mapping[str, Document]) -> list[Route]:
+    """Return the routes of the pages and their assets, and of documents, made when asked for."""
     routes = [_route(path, WEB / name, docs=path == "/docs") for path, name in _PAGES.items()]
     routes += [_route(f"/web/{name}", WEB / name) for name in _ASSETS]
     routes += [_route(f"/docs/{name}", swagger_ui_path / name) for name in _SWAGGER]
     routes.append(_serve("/favicon.ico", _read(WEB / "icon.svg"), _TYPES["svg"], _SECURITY))
-    text = msgspec.json.encode(document)
-    routes.append(_serve("/openapi.json", text, "application/json", _SECURITY))
+    routes += [_document(path, make) for path, make in documents.items()]
     return routes
+
+
+def _document(path: str, make: Document) -> Route:
+    """Return the route of a document, which takes too long to make for the event loop."""
+    made: list[bytes] = []
+
+    async def endpoint(request: Request) -> Response:
+        if not made:
+            made.append(await asyncio.to_thread(lambda: msgspec.json.encode(make())))
+        return Response(made[0], 200, _SECURITY, "application/json")
+
+    return Route(path, endpoint, methods=["GET"], name=path)
 
 
 def _route(path: str, file: Traversable, *, docs: bool = False) -> Route:

@@ -207,17 +207,20 @@ async def answer_query(request: Request, gate: Gate, query: Mapping[str, Any]) -
     return _refused(_Refusal(400, f"q: {shorten(text)} is not allowed; {said}"), 1)
 
 
-def _any(name: str, doc: str) -> Param:
-    return Param(name, lambda text: text, doc)
+def _any(name: str, doc: str, example: str) -> Param:
+    return Param(name, lambda text: text, doc, example=example)
 
 
 _IGNORED = "Taken and not looked at."
-_PRECISION = _any("precision", "Unit of the times: ns, us, ms, s, m or h; default ns.")
-_USER = (_any("u", _IGNORED), _any("p", _IGNORED))
+_PRECISION = _any("precision", "Unit of the times: ns, us, ms, s, m or h; default ns.", "ns")
+_USER = (_any("u", _IGNORED, "telegraf"), _any("p", _IGNORED, "secret"))
 _LINES = (
     'trades,symbol=EURUSD,exchange=X,side=buy price=1.3928,size=100,id="T-17" 1399467600000000000'
 )
-_BODY = {"required": True, "content": {"text/plain": {"example": _LINES}}}
+_BODY = {
+    "required": False,  # nothing to store is stored
+    "content": {"text/plain": {"schema": {"type": "string"}, "example": _LINES}},
+}
 _WRITE_DOC = (
     "The InfluxDB line protocol. 204 once all rows are on disk; 400 with `partial write: …` where "
     "some lines were refused and the others are stored; 503 to try again. The settings under "
@@ -251,10 +254,10 @@ def _query_door(method: str) -> Door:
         doc="`CREATE DATABASE` and the like succeed and do nothing, `SHOW DATABASES` lists one. "
         "Anything else is refused: rows are read under `/v1`.",
         params=(
-            _any("q", "The statement; in a POST also as a form."),
-            _any("db", _IGNORED),
-            _any("epoch", _IGNORED),
-            _any("rp", _IGNORED),
+            _any("q", "The statement; in a POST also as a form.", "SHOW DATABASES"),
+            _any("db", _IGNORED, "tickplant"),
+            _any("epoch", _IGNORED, "ns"),
+            _any("rp", _IGNORED, "autogen"),
             *_USER,
         ),
         model=InfluxResults,
@@ -271,16 +274,21 @@ DOORS = (
         1,
         (
             _PRECISION,
-            _any("db", _IGNORED),
-            _any("rp", _IGNORED),
-            _any("consistency", _IGNORED),
+            _any("db", _IGNORED, "tickplant"),
+            _any("rp", _IGNORED, "autogen"),
+            _any("consistency", _IGNORED, "one"),
             *_USER,
         ),
     ),
     _write_door(
         "/api/v2/write",
         2,
-        (_PRECISION, _any("org", _IGNORED), _any("orgID", _IGNORED), _any("bucket", _IGNORED)),
+        (
+            _PRECISION,
+            _any("org", _IGNORED, "mine"),
+            _any("orgID", _IGNORED, "1"),
+            _any("bucket", _IGNORED, "ticks"),
+        ),
     ),
     Door(
         method="GET",
@@ -288,7 +296,7 @@ DOORS = (
         tag="Write",
         summary="Is anybody there?",
         doc="204, as InfluxDB answers; with `verbose=true` 200 and the version that is spoken.",
-        params=(_any("verbose", "`true` for an answer with a body."),),
+        params=(_any("verbose", "`true` for an answer with a body.", "true"),),
         status=204,
         also={200: InfluxVersion},
         needs=WRITE,

@@ -28,7 +28,8 @@ class InfluxResults(_Model):
     """What came of a statement."""
 
     results: list[dict[str, Any]] = Field(
-        description="One object, with `statement_id`, and with `series` where there are rows."
+        description="One object, with `statement_id`, and with `series` where there are rows.",
+        examples=[[{"statement_id": 0}]],
     )
 
 

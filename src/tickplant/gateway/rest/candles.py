@@ -150,6 +150,7 @@ DAY_START = Param(
     str.strip,
     "Start of the trading day, HH:MM on `timezone`'s clock. Default: 00:00, or the calendar's.",
     {"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"},
+    example="22:00",
 )
 CALENDAR = Param(
     "calendar",

@@ -105,7 +105,11 @@ _BODY = {
     },
 }
 _SYMBOLS = text(
-    "symbols", "Symbols, with commas between.", length=200_000, example="ETH-USDT,SOL-USDT"
+    "symbols",
+    "Symbols, with commas between.",
+    length=48_000,
+    example="ETH-USDT,SOL-USDT",
+    required=True,
 )
 _CHANNELS = text("channels", "Only these channels of them, with commas between.", example="book")
 

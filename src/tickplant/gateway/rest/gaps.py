@@ -69,7 +69,9 @@ def _instrument(registry: Registry, symbol: str | None) -> int | None:
 
 FEED = text("feed", "Only gaps of this feed.", length=128, example="push")
 SYMBOL = text(
-    "symbol", "Only gaps that touch this instrument: its own, and those of whole feeds of it."
+    "symbol",
+    "Only gaps that touch this instrument: its own, and those of whole feeds of it.",
+    example="EURUSD",
 )
 START = moment("start", "Only gaps that reach beyond this time, or last.")
 END = moment("end", "Only gaps that begin before this time.")

@@ -113,6 +113,7 @@ DOORS = (
         summary="Metrics",
         doc="Prometheus' text format.",
         media_type="text/plain",
+        example="# TYPE tickplant_seq_last gauge\ntickplant_seq_last 5077.0\n",
         refusals=(400,),
         serve=get_metrics,
     ),

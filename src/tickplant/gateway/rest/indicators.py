@@ -113,9 +113,9 @@ def described(indicators: Sequence[Indicator]) -> list[dict[str, Any]]:
     ]
 
 
-def _parameter(name: str, doc: str, schema: Mapping[str, Any]) -> Param:
+def _parameter(name: str, doc: str, schema: Mapping[str, Any], example: Any) -> Param:
     # Read by the indicators themselves, which know what each of them takes.
-    return Param(name, str.strip, doc, schema)
+    return Param(name, str.strip, doc, schema, example=example)
 
 
 _PERIOD_SCHEMA = {"type": "integer", "minimum": PERIOD_MIN, "maximum": PERIOD_MAX}
@@ -127,20 +127,23 @@ NAME = text(
     "`sma:20,ema:50:hlc3,macd:12:26:9`.",
     length=512,
     example="sma:20,macd",
+    required=True,
 )
-PERIOD = _parameter("period", "Bars that are averaged.", _PERIOD_SCHEMA)
-FAST = _parameter("fast", "Bars of the faster average of `macd`, 12.", _PERIOD_SCHEMA)
-SLOW = _parameter("slow", "Bars of the slower average of `macd`, 26.", _PERIOD_SCHEMA)
-SIGNAL = _parameter("signal", "Bars of the signal line of `macd`, 9.", _PERIOD_SCHEMA)
+PERIOD = _parameter("period", "Bars that are averaged.", _PERIOD_SCHEMA, 20)
+FAST = _parameter("fast", "Bars of the faster average of `macd`, 12.", _PERIOD_SCHEMA, 12)
+SLOW = _parameter("slow", "Bars of the slower average of `macd`, 26.", _PERIOD_SCHEMA, 26)
+SIGNAL = _parameter("signal", "Bars of the signal line of `macd`, 9.", _PERIOD_SCHEMA, 9)
 DEVIATIONS = _parameter(
     "deviations",
     "Standard deviations between the middle of `bbands` and the other two, 2.",
     {"type": "number", "exclusiveMinimum": 0, "maximum": DEVIATIONS_MAX},
+    2,
 )
 SOURCE = _parameter(
     "source",
     "What of a bar is averaged, `close` by default; `hl2`, `hlc3` and `ohlc4` are means.",
     {"type": "string", "enum": list(SOURCES)},
+    "close",
 )
 OVER_PARAM = choice(
     "over",

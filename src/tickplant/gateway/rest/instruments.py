@@ -60,7 +60,9 @@ def _is_wanted(instrument: Instrument, query: Mapping[str, Any]) -> bool:
 
 VENUE = text("venue", "Only instruments of this venue.", length=32, example="ORIGIN")
 KIND = text("kind", "Only instruments of this kind.", length=32, example="fx")
-PART = text("q", "Only instruments with this in their symbol, venue or aliases.", length=64)
+PART = text(
+    "q", "Only instruments with this in their symbol, venue or aliases.", length=64, example="eur"
+)
 
 DOORS = (
     Door(

@@ -106,7 +106,12 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 SYMBOLS = Param(
-    "symbols", parse_symbols, f"{_ALLOWED[0].upper()}{_ALLOWED[1:]}.", example="EURUSD,BTC-USDT"
+    "symbols",
+    parse_symbols,
+    f"{_ALLOWED[0].upper()}{_ALLOWED[1:]}.",
+    {"type": "string", "minLength": 1},
+    example="EURUSD,BTC-USDT",
+    required=True,
 )
 
 DOORS = (

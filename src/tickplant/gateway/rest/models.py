@@ -362,7 +362,10 @@ class QuarantineModel(_Model):
     symbol: str | None
     reason: str = Field(examples=["price_not_positive"])
     detail: str = Field(examples=["price: -1 is not allowed; allowed is a number above 0"])
-    row: Any = Field(description="The row as it was sent; JSON text where rows are columns.")
+    row: Any = Field(
+        description="The row as it was sent; JSON text where rows are columns.",
+        examples=[{"symbol": "EURUSD", "price": -1}],
+    )
 
 
 class QuarantinePage(_Model):
@@ -516,9 +519,16 @@ class StatusModel(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    version: str
-    state: str = Field(examples=["running"])
-    ready: bool
+    version: str = Field(examples=["0.1.0"])
+    state: Literal["starting", "running", "stopping", "stopped"] = Field(examples=["running"])
+    ready: bool = Field(examples=[True])
+    reason: str = Field(description="Why it is ready, or is not.", examples=["accepting"])
+    run: int = Field(description="How often this folder has been started.", examples=[3])
+    started_at: str = Field(examples=["2014-05-06T23:00:00Z"])
+    uptime_s: float = Field(examples=[3600.0])
+    now: str = Field(description="The plant's clock.", examples=["2014-05-07T00:00:00Z"])
+    instruments: int = Field(examples=[100])
+    rows_waiting: int = Field(description="Rows that wait to be accepted.", examples=[0])
     seq_last: int = Field(description="The last sequence number that can be read.", examples=[5077])
     feeds: list[FeedModel]
 
@@ -526,7 +536,7 @@ class StatusModel(BaseModel):
 class Probe(_Model):
     """One thing that the process depends on."""
 
-    ok: bool
+    ok: bool = Field(examples=[True])
     detail: str = Field(examples=["ok"])
 
 
@@ -534,11 +544,11 @@ class HealthModel(_Model):
     """Whether the process is up and what it depends on works."""
 
     status: Literal["ok", "failing"]
-    checks: dict[str, Probe]
+    checks: dict[str, Probe] = Field(examples=[{"log": {"ok": True, "detail": "ok"}}])
 
 
 class ReadyModel(_Model):
     """Whether rows are accepted now."""
 
-    ready: bool
+    ready: bool = Field(examples=[True])
     reason: str = Field(examples=["accepting"])

@@ -15,6 +15,14 @@ from tickplant.model.times import format_time, parse_time
 
 LIMIT_MAX = 10_000
 LIMIT_DEFAULT = 1_000
+TIME_EXAMPLE = "2014-05-07T00:00:00Z"
+TIME_SCHEMA: Mapping[str, Any] = {
+    "type": "string",
+    "pattern": r"^\s*([+-]?\d{1,19}|\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?"
+    r"([Zz]|[+ -]\d\d:?\d\d))\s*$",
+}
+"""A time in a query or a path: RFC 3339 with a zone, or integer nanoseconds, from 1678 to 2262."""
+
 _WHOLE = re.compile(r"\d{1,9}\Z", re.ASCII)
 
 
@@ -28,6 +36,7 @@ class Param:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     default: Any = None
     example: Any = None
+    required: bool = False
 
     def openapi(self) -> dict[str, Any]:
         """Return the parameter as an OpenAPI parameter object."""
@@ -38,7 +47,7 @@ class Param:
         shown = {
             "name": self.name,
             "in": "query",
-            "required": False,
+            "required": self.required,
             "description": self.doc,
             "schema": schema,
         }
@@ -104,15 +113,29 @@ def switch(name: str, doc: str) -> Param:
             raise InvalidParameter(name, text, "true or false")
         return word in {"true", "1"}
 
-    return Param(name, parse, doc, {"type": "boolean"})
+    return Param(name, parse, doc, {"type": "boolean"}, example=True)
 
 
-def moment(name: str, doc: str) -> Param:
+def moment(name: str, doc: str, *, required: bool = False) -> Param:
     """Return a parameter that is a time; its value is nanoseconds UTC."""
-    return Param(name, lambda text: parse_time(text, name), doc, example="2014-05-07T00:00:00Z")
+    return Param(
+        name,
+        lambda text: parse_time(text, name),
+        doc,
+        TIME_SCHEMA,
+        example=TIME_EXAMPLE,
+        required=required,
+    )
 
 
-def text(name: str, doc: str, *, length: int = 256, example: str | None = None) -> Param:
+def text(
+    name: str,
+    doc: str,
+    *,
+    length: int = 256,
+    example: str | None = None,
+    required: bool = False,
+) -> Param:
     """Return a parameter that is free text of 1 to `length` characters."""
 
     def parse(given: str) -> str:
@@ -120,9 +143,8 @@ def text(name: str, doc: str, *, length: int = 256, example: str | None = None) 
             raise InvalidParameter(name, given, f"a text of 1 to {length} characters")
         return given.strip()
 
-    return Param(
-        name, parse, doc, {"type": "string", "minLength": 1, "maxLength": length}, example=example
-    )
+    schema = {"type": "string", "minLength": 1, "maxLength": length}
+    return Param(name, parse, doc, schema, example=example, required=required)
 
 
 def said_in_query(fault: UserError, name: str) -> UserError:
@@ -162,11 +184,14 @@ PAGE_TOKEN = text(
     "page_token",
     "`next_page_token` of the page before, with the same other parameters.",
     length=512,
+    example="lM7tvwMgks8Y6icTprsRGALNLQDAugSp6w",
 )
 AS_OF = Param(
     "as_of",
     _parse_as_of,
     "Answer as it was known at this sequence number or time of receipt.",
+    {"type": "string", "minLength": 1, "maxLength": 64},
+    example="5077",
 )
 FORMAT = choice("format", FORMATS, None, "Format of the rows; goes before the `Accept` header.")
 

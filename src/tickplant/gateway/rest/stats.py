@@ -64,13 +64,16 @@ NAME = Param(
     "name",
     parse_stat_names,
     "Only statistics with one of these names, with commas between them.",
+    {"type": "string", "minLength": 1},
     example="open_interest",
 )
 SYMBOLS = Param(
     "symbols",
     partial(parse_symbols, allowed=_ALLOWED),
     f"{_ALLOWED}.",
+    {"type": "string", "minLength": 1},
     example="BTC-USDT,ETH-USDT",
+    required=True,
 )
 
 DOORS = (

@@ -5,6 +5,7 @@ body (bounded) ─► parse ─► Plant.submit ─► durable ─► 201 with w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -76,11 +77,20 @@ _EXAMPLES = {
     QUOTES: {"symbol": "EURUSD", "bid_price": 1.3927, "ask_price": 1.3929},
     STATS: {"symbol": "BTC-USDT", "name": "open_interest", "value": 81450.5},
 }
+_VENUE = {
+    "type": ["string", "null"],
+    "maxLength": 32,
+    "description": "Default: `push.venue`.",
+}
+_TS_EVENT = {
+    "type": ["string", "integer", "null"],
+    "description": "RFC 3339 with a zone, or integer ns. Default: time of receipt.",
+}
 _FIELDS = {
     TRADES: {
         "symbol": {"type": "string"},
-        "venue": {"type": "string"},
-        "ts_event": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "venue": _VENUE,
+        "ts_event": _TS_EVENT,
         "price": {"type": "number"},
         "size": {"type": ["number", "null"]},
         "side": {"enum": ["buy", "sell", None]},
@@ -91,8 +101,8 @@ _FIELDS = {
     },
     QUOTES: {
         "symbol": {"type": "string"},
-        "venue": {"type": "string"},
-        "ts_event": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "venue": _VENUE,
+        "ts_event": _TS_EVENT,
         "bid_price": {"type": ["number", "null"]},
         "bid_size": {"type": ["number", "null"]},
         "ask_price": {"type": ["number", "null"]},
@@ -102,8 +112,8 @@ _FIELDS = {
     },
     STATS: {
         "symbol": {"type": "string"},
-        "venue": {"type": "string"},
-        "ts_event": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "venue": _VENUE,
+        "ts_event": _TS_EVENT,
         "name": {"type": "string", "pattern": "^[a-z0-9_]{1,64}$"},
         "value": {"type": "number"},
         "key": {"type": ["string", "null"], "maxLength": 64},
@@ -121,12 +131,30 @@ def _request_body(table: str) -> dict[str, Any]:
     }
     rows = {"type": "array", "items": row}
     wrapped = {"type": "object", "properties": {table: rows}, "required": [table]}
-    content: dict[str, Any] = {name: {} for name in PARSERS}
-    content["application/json"] = {
-        "schema": {"oneOf": [row, rows, wrapped]},
-        "example": _EXAMPLES[table],
+    one = _EXAMPLES[table]
+    content: dict[str, Any] = {
+        media: {"schema": {"type": "string", "format": "binary"}} for media in PARSERS
     }
+    content["application/json"] = {
+        "schema": {"anyOf": [row, rows, wrapped]},
+        "examples": {
+            "one": {"summary": "One row", "value": one},
+            "list": {"summary": "A list of rows", "value": [one]},
+            "object": {"summary": "A list under its name", "value": {table: [one]}},
+        },
+    }
+    lines = {"application/x-ndjson": _ndjson(one), "text/csv": _csv(one)}
+    for media, example in lines.items():
+        content[media] = {"schema": {"type": "string"}, "example": example}
     return {"required": True, "content": content}
+
+
+def _ndjson(row: dict[str, Any]) -> str:
+    return f"{json.dumps(row)}\n"
+
+
+def _csv(row: dict[str, Any]) -> str:
+    return f"{','.join(row)}\n{','.join(map(str, row.values()))}\n"
 
 
 def _door(table: str) -> Door:

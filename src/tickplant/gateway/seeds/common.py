@@ -13,13 +13,13 @@ from tickplant.model.times import NS_PER_S, format_time
 
 TAG = "Other systems' routes"
 
-SYMBOL = text("symbol", "`SYMBOL` or `VENUE:SYMBOL`, in any case.", example="EURUSD")
+SYMBOL = text("symbol", "`SYMBOL` or `VENUE:SYMBOL`, in any case.", example="EURUSD", required=True)
 
 
 class SeedModel(BaseModel):
     """An answer in another system's words."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="forbid")
 
 
 def wanted(call: Call) -> Instrument:

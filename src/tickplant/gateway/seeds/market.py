@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -208,54 +208,101 @@ def read_symbols(call: Call) -> Response:
     return answer_json({"symbols": symbols, "count": len(symbols)})
 
 
+class OhlcvBarModel(SeedModel):
+    """A 1-minute bar of trades."""
+
+    window_start: str = Field(examples=["2014-05-07T00:00:00Z"])
+    window_end: str = Field(examples=["2014-05-07T00:01:00Z"])
+    open_price: float | None = Field(examples=[1.3928])
+    high_price: float | None = Field(examples=[1.3931])
+    low_price: float | None = Field(examples=[1.3927])
+    close_price: float | None = Field(examples=[1.393])
+    volume: float | None = Field(examples=[1200.0])
+    vwap: float | None = Field(examples=[1.39295])
+    tick_count: int = Field(examples=[42])
+    first_ts: str | None = Field(examples=["2014-05-07T00:00:01Z"])
+    last_ts: str | None = Field(examples=["2014-05-07T00:00:59.5Z"])
+    state: str = Field(examples=["complete"])
+
+
 class OhlcvModel(SeedModel):
     """1-minute bars, the newest first."""
 
-    symbol: str
-    exchange: str
+    symbol: str = Field(examples=["EURUSD"])
+    exchange: str = Field(examples=["ORIGIN"])
     interval: str = Field(examples=["1m"])
-    count: int
-    bars: list[dict[str, Any]]
+    count: int = Field(examples=[1])
+    bars: list[OhlcvBarModel]
 
 
 class SpreadModel(SeedModel):
     """The best bid and ask; null where there is no book."""
 
-    exchange: str
-    symbol: str
-    latest_ts: str | None
-    best_bid_price: float | None
-    best_ask_price: float | None
-    spread: float | None
-    mid_price: float | None
-    spread_bps: float | None
+    exchange: str = Field(examples=["ORIGIN"])
+    symbol: str = Field(examples=["EURUSD"])
+    latest_ts: str | None = Field(examples=["2014-05-07T00:00:01Z"])
+    best_bid_price: float | None = Field(examples=[1.3927])
+    best_ask_price: float | None = Field(examples=[1.3929])
+    spread: float | None = Field(examples=[0.0002])
+    mid_price: float | None = Field(examples=[1.3928])
+    spread_bps: float | None = Field(examples=[1.436])
 
 
 class LiquidityModel(SpreadModel):
     """The spread with sizes, imbalance from 0 to 1, and freshness."""
 
-    best_bid_qty: float | None
-    best_ask_qty: float | None
-    imbalance: float | None
-    market_signal: str | None
-    staleness_seconds: float | None
-    freshness_status: str
+    best_bid_qty: float | None = Field(examples=[1_000_000.0])
+    best_ask_qty: float | None = Field(examples=[2_000_000.0])
+    imbalance: float | None = Field(examples=[0.333])
+    market_signal: Literal["BUY_PRESSURE", "SELL_PRESSURE", "NEUTRAL"] | None = Field(
+        examples=["SELL_PRESSURE"]
+    )
+    staleness_seconds: float | None = Field(examples=[0.25])
+    freshness_status: Literal["FRESH", "WARN", "STALE"]
+
+
+class LagItemModel(SeedModel):
+    """How old the newest data of an instrument is."""
+
+    exchange: str = Field(examples=["ORIGIN"])
+    symbol: str = Field(examples=["EURUSD"])
+    latest_event_ts: str | None = Field(examples=["2014-05-07T00:00:01Z"])
+    latest_ingest_ts: str | None = Field(examples=["2014-05-07T00:00:01.25Z"])
+    staleness_seconds: float | None = Field(examples=[0.5])
+    freshness_status: Literal["FRESH", "WARN", "STALE"]
+    health_score: float = Field(examples=[1.0])
 
 
 class LagModel(SeedModel):
     """How old the newest data of every instrument is."""
 
-    items: list[dict[str, Any]]
-    checked_at: str
-    healthy_count: int
-    total_count: int
+    items: list[LagItemModel]
+    checked_at: str = Field(examples=["2014-05-07T00:00:01.5Z"])
+    healthy_count: int = Field(examples=[1])
+    total_count: int = Field(examples=[1])
+
+
+class SymbolModel(SeedModel):
+    """An instrument and what is known of it."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    exchange: str = Field(examples=["ORIGIN"])
+    status: str = Field(examples=["active"])
+    base: str | None = Field(examples=["EUR"])
+    quote: str | None = Field(examples=["USD"])
+    tick_size: float | None
+    lot_size: float | None
+    expiry: str | None
+    strike: float | None
+    right: Literal["call", "put"] | None
+    underlying: str | None
 
 
 class SymbolsModel(SeedModel):
     """What is known to be traded."""
 
-    symbols: list[dict[str, Any]]
-    count: int
+    symbols: list[SymbolModel]
+    count: int = Field(examples=[1])
 
 
 _PATH = {"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."}

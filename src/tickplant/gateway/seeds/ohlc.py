@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import RootModel
+from pydantic import Field, RootModel
 from starlette.responses import Response
 
 from tickplant.candles.fill import FILLS
@@ -67,14 +67,14 @@ def _number(value: float | None) -> float | None:
 class OhlcBarModel(SeedModel):
     """A bar; `bucket` is its start."""
 
-    bucket: str
-    symbol: str
-    open: float | None
-    high: float | None
-    low: float | None
-    close: float | None
-    tick_count: int
-    state: str
+    bucket: str = Field(examples=["2014-05-07T00:00:00Z"])
+    symbol: str = Field(examples=["EURUSD"])
+    open: float | None = Field(examples=[1.3928])
+    high: float | None = Field(examples=[1.3931])
+    low: float | None = Field(examples=[1.3927])
+    close: float | None = Field(examples=[1.393])
+    tick_count: int = Field(examples=[42])
+    state: str = Field(examples=["complete"])
 
 
 class OhlcModel(RootModel[list[OhlcBarModel]]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Call, Door
@@ -47,10 +48,10 @@ def _instrument(call: Call) -> Instrument:
 class ProvidedPriceModel(SeedModel):
     """The last price of a symbol; `provider` is where it came from."""
 
-    symbol: str
-    price: float | None
-    timestamp: str | None
-    provider: str
+    symbol: str = Field(examples=["EURUSD"])
+    price: float | None = Field(examples=[1.3928])
+    timestamp: str | None = Field(examples=["2014-05-07T00:00:01Z"])
+    provider: str = Field(examples=["yahoo"])
 
 
 DOORS = (

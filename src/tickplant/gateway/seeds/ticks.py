@@ -7,6 +7,7 @@ is a conflict, correcting and deleting are events of the log like any correction
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from tickplant.formats.values import FIELDS, READERS, BadValue
 from tickplant.gateway.doors import Call, Door, Gate
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
+from tickplant.gateway.rest.models import RejectModel
 from tickplant.gateway.rest.params import END, LIMIT, ORDER, START, check_range, moment
 from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, named, time_text, wanted
 from tickplant.gateway.waiting import outcome
@@ -262,9 +264,9 @@ class TickModel(SeedModel):
 
     time: str = Field(examples=["2025-12-05T10:00:00Z"])
     symbol: str = Field(examples=["EURUSD"])
-    price: float
-    size: float | None
-    seq: int
+    price: float = Field(examples=[1.12345])
+    size: float | None = Field(examples=[100.0])
+    seq: int = Field(examples=[1043])
 
 
 class TicksModel(RootModel[list[TickModel]]):
@@ -274,16 +276,17 @@ class TicksModel(RootModel[list[TickModel]]):
 class BulkModel(SeedModel):
     """What became of many ticks."""
 
-    created: int
-    duplicates: int
-    rejected: list[dict[str, Any]]
+    created: int = Field(examples=[1])
+    duplicates: int = Field(examples=[0])
+    rejected: list[RejectModel]
 
 
 class DeletedModel(SeedModel):
     """How many ticks were deleted."""
 
-    deleted: int
-    symbol: str
+    deleted: int = Field(examples=[1])
+    symbol: str = Field(examples=["EURUSD"])
+    time: str | None = Field(default=None, description="Of the one that was named.")
 
 
 _TICK = {
@@ -292,11 +295,16 @@ _TICK = {
     "properties": {
         "symbol": {"type": "string"},
         "price": {"type": "number"},
-        "time": {"type": ["string", "integer"], "description": "Default: time of receipt."},
+        "time": {
+            "type": ["string", "integer", "null"],
+            "description": "RFC 3339 with a zone, or integer ns. Default: time of receipt.",
+        },
         "size": {"type": ["number", "null"]},
         "id": {"type": ["string", "integer", "null"]},
     },
 }
+_TICKS = {"type": "array", "items": _TICK, "minItems": 1, "maxItems": BULK_MAX}
+_WRAPPED = {"type": "object", "required": ["ticks"], "properties": {"ticks": _TICKS}}
 _EXAMPLE = {"symbol": "EURUSD", "price": 1.12345, "time": "2025-12-05T10:00:00Z"}
 
 
@@ -307,7 +315,7 @@ def _body(schema: Any, example: Any) -> dict[str, Any]:
     }
 
 
-_TIME = moment("time", "Time of the tick.")
+_TIME = moment("time", "Time of the tick.", required=True)
 _PATH = {"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."}
 
 DOORS = (
@@ -332,7 +340,7 @@ DOORS = (
         "stand already are counted, bad ones listed.",
         model=BulkModel,
         status=201,
-        body=_body({"type": "array", "items": _TICK}, [_EXAMPLE]),
+        body=_body({"anyOf": [_TICKS, _WRAPPED]}, [_EXAMPLE]),
         refusals=(400, 413, 415, 422, 503),
         serve=post_bulk,
     ),
@@ -385,7 +393,7 @@ DOORS = (
         summary="Delete the ticks of a span",
         doc=f"Deletes those with `start <= time < end`, at most {DELETED_MAX:,} at once.",
         model=DeletedModel,
-        params=(START, END),
+        params=(replace(START, required=True), replace(END, required=True)),
         path_params=_PATH,
         refusals=(400, 404, 409, 503),
         serve=delete_range,

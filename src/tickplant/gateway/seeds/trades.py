@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
@@ -113,35 +113,42 @@ def ingestion_of(call: Call) -> dict[str, Any]:
 class PriceModel(SeedModel):
     """The last price with its age."""
 
-    symbol: str
-    venue: str
-    price: float | None
-    timestamp: str | None
-    age_seconds: float | None
-    freshness: str = Field(examples=["FRESH"])
+    symbol: str = Field(examples=["EURUSD"])
+    venue: str = Field(examples=["ORIGIN"])
+    price: float | None = Field(examples=[1.3928])
+    timestamp: str | None = Field(examples=["2014-05-07T00:00:01Z"])
+    age_seconds: float | None = Field(examples=[0.25])
+    freshness: Literal["FRESH", "WARN", "STALE"]
+
+
+class SeedTradeModel(models.TradeModel):
+    """A trade, with its symbol and its time under another name, too."""
+
+    symbol: str = Field(examples=["EURUSD"])
+    timestamp: str = Field(examples=["2014-05-07T00:00:01Z"])
 
 
 class TradesModel(SeedModel):
     """Trades by event time, then sequence number."""
 
-    symbol: str
-    count: int
-    trades: list[dict[str, Any]]
+    symbol: str = Field(examples=["EURUSD"])
+    count: int = Field(examples=[1])
+    trades: list[SeedTradeModel]
     next_page_token: str | None
 
 
 class IngestionModel(SeedModel):
     """Whether rows are being stored."""
 
-    ingestion_status: str = Field(examples=["alive"])
-    ingestion_alive: bool
-    stale_threshold_seconds: float
-    last_successful_ingestion: str | None
-    seconds_since_last_heartbeat: float | None
-    seconds_since_last_trade: float | None
-    db_healthy: bool
-    uptime_seconds: float
-    process_started_at: str
+    ingestion_status: Literal["alive", "dead"]
+    ingestion_alive: bool = Field(examples=[True])
+    stale_threshold_seconds: float = Field(examples=[30.0])
+    last_successful_ingestion: str | None = Field(examples=["2014-05-07T00:00:01.25Z"])
+    seconds_since_last_heartbeat: float | None = Field(examples=[0.25])
+    seconds_since_last_trade: float | None = Field(examples=[0.5])
+    db_healthy: bool = Field(examples=[True])
+    uptime_seconds: float = Field(examples=[3600.0])
+    process_started_at: str = Field(examples=["2014-05-06T23:00:00Z"])
 
 
 DOORS = (
