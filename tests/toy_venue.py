@@ -40,10 +40,36 @@ URL = "wss://toy.test/stream?token=hidden"
 LATENCY_NS = 1_000
 
 
+class ToyNumbers:
+    """Numbers of each stream, which go on from connection to connection."""
+
+    def __init__(self) -> None:
+        self.first: dict[Stream, tuple[int, int]] = {}
+        self.last: dict[Stream, tuple[int, int]] = {}
+
+    def take(self, stream: Stream, n: int, ts: int) -> list[Skipped]:
+        number, before = self.last.get(stream, (n - 1, ts))
+        self.first.setdefault(stream, (n, ts))
+        self.last[stream] = n, ts
+        return [] if n == number + 1 else [Skipped((stream,), before, ts, f"{n} is not next")]
+
+    def lasts(self) -> dict[Stream, tuple[int, int]]:
+        return dict(self.last)
+
+    def take_over(self, lasts: Mapping[Stream, tuple[int, int]]) -> list[Skipped]:
+        missing = []
+        for stream, (number, before) in lasts.items():
+            if stream not in self.first:
+                self.first[stream] = self.last[stream] = number, before
+            elif self.first[stream][0] > number + 1:
+                n, ts = self.first[stream]
+                missing.append(Skipped((stream,), before, ts, f"{n} is not next to {number}"))
+        return missing
+
+
 class ToySession:
     def __init__(self) -> None:
-        self.next: dict[tuple[str, str], int] = {}
-        self.last: dict[tuple[str, str], int] = {}
+        self.numbers = ToyNumbers()
 
     def dial(self) -> Dial:
         return Dial(URL, {"Authorization": "hidden"})
@@ -85,12 +111,8 @@ class ToySession:
             case "bye":
                 said.append(Leaving("maintenance"))
             case "trades" | "quotes" as table:
-                key = message["symbol"], table
-                n = message.pop("n")
-                if n != self.next.get(key, n):
-                    hole = Stream(*key), self.last[key], message["ts_event"]
-                    said.append(Skipped((hole[0],), hole[1], hole[2], f"{n} is not next"))
-                self.next[key], self.last[key] = n + 1, message["ts_event"]
+                n, stream = message.pop("n"), Stream(message["symbol"], table)
+                said += self.numbers.take(stream, n, message["ts_event"])
                 columns = rows.setdefault(table, {})
                 for name, value in message.items():
                     if name != "op":
@@ -264,10 +286,11 @@ class ToyServer:
         if table == "trades":
             row |= {"id": f"{symbol}-{n}"}
             self.truth.append(row)
+        begun = {one for c in self.connections.values() for one in c.begun}
         for connection in list(self.connections.values()):
             if key in connection.streams:
-                if symbol in self.skips and key in connection.begun:
-                    continue  # what is left out first, on a connection, no number can tell
+                if symbol in self.skips and key in begun:
+                    continue  # what is left out first, on a connection alone, no number can tell
                 connection.begun.add(key)
                 connection.push({"op": table, "n": n, **row})
 

@@ -7,7 +7,8 @@
 A symbol is delivered while each of its streams that bars are made of (trades and quotes, or where
 it has neither all of them) is in force on a link that lives. It is lost from where the last such
 link was proven. A symbol that is lost alone gets a gap of its own; when all that a feed carries is
-lost at once, the feed is.
+lost at once, the feed is. A link that goes on in place of another leaves a hole where it began
+later than the other was proven.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tickplant.feeds.contract import Sink
 from tickplant.feeds.supervisor.link import Link
 from tickplant.feeds.supervisor.names import split_name
 from tickplant.feeds.venues.contract import Stream
-from tickplant.plant.feed_notes import Alive, Begun, Lost, Subscribed
+from tickplant.plant.feed_notes import Alive, Begun, Hole, Lost, Subscribed
 
 BASIS = frozenset({"trades", "quotes"})
 
@@ -32,7 +33,7 @@ class Cover:
         self._feed = feed
         self._venue = venue
         self._sink = sink
-        self._on: dict[Stream, set[Link]] = {}
+        self._on: dict[Stream, dict[Link, int]] = {}  # since when
         self._wanted: dict[str, set[Stream]] = {}
         self._refused: set[Stream] = set()
         self._delivered: set[str] = set()
@@ -54,7 +55,7 @@ class Cover:
         async with self._lock:
             self._links.add(link)
             for stream in streams:
-                self._on.setdefault(stream, set()).add(link)
+                self._on.setdefault(stream, {}).setdefault(link, ts)
                 self._refused.discard(stream)
             await self._gain(self._now_delivered(_symbols(streams)), ts)
 
@@ -62,7 +63,7 @@ class Cover:
         """Note that a venue does not give streams; with what is left, symbols may be complete."""
         async with self._lock:
             for stream in streams:
-                self._on.get(stream, set()).discard(link)
+                self._on.get(stream, {}).pop(link, None)
                 self._refused.add(stream)
             symbols = _symbols(streams)
             gone = [s for s in symbols & self._delivered if not self._is_delivered(s)]
@@ -70,16 +71,21 @@ class Cover:
             await self._gain(self._now_delivered(symbols), ts)
 
     async def ended(self, link: Link, cause: str, reason: str, ts: int) -> None:
-        """Note that a link is over; `ts` is now, the venue's time."""
+        """Note that a link is over; `ts` is now, the venue's time.
+
+        Where another one delivers what it did, nothing is lost but what came before that began.
+        """
         async with self._lock:
             self._links.discard(link)
+            proven = _proven(link, ts)
             touched = set()
             for stream, links in self._on.items():
-                if link in links:
-                    links.discard(link)
+                if links.pop(link, None) is not None:
                     touched.add(stream.symbol)
-            gone = [s for s in touched & self._delivered if not self._is_delivered(s)]
-            await self._lose(gone, _proven(link, ts), cause, reason)
+            touched &= self._delivered
+            gone = [symbol for symbol in touched if not self._is_delivered(symbol)]
+            await self._miss(touched - set(gone), proven, cause, reason)
+            await self._lose(gone, proven, cause, reason)
 
     async def dropped(self, streams: Sequence[Stream], ts: int) -> None:
         """Note that streams are not wanted any more, from `ts` on, the venue's time."""
@@ -137,6 +143,17 @@ class Cover:
             self._apart.update(symbols)
             names = self._names(sorted(symbols))
             await self._sink.say(Lost(self._feed, cause, reason, names, ts))
+
+    async def _miss(self, symbols: Iterable[str], proven: int, cause: str, reason: str) -> None:
+        """Say what lies between a proof and the time at which what delivers now began."""
+        since: dict[int, list[str]] = {}
+        for symbol in sorted(symbols):
+            began = max(min(self._on[stream].values()) for stream in self.basis(symbol))
+            since.setdefault(began, []).append(symbol)
+        for began, missed in since.items():
+            if began > proven:
+                names = self._names(missed)
+                await self._sink.say(Hole(self._feed, proven, began, cause, names, reason))
 
     def _names(self, symbols: Sequence[str]) -> tuple[tuple[str, str], ...]:
         return tuple(split_name(symbol, self._venue) for symbol in symbols)

@@ -62,16 +62,21 @@ class Delivery:
 
     def open(self, link: Link, old: Link | None) -> None:
         """Take a new link, which overlaps with an old one of its line if there is one."""
+        self._overlaps.pop(link.line, None)
         if old is not None:
             self._overlaps[link.line] = Overlap(old.number, link.number)
 
     async def close(self, link: Link) -> None:
         """Let a link go: the books that nobody else tells are lost."""
         overlap = self._overlaps.pop(link.line, None)
+        handed: set[str] = set()
+        if overlap is not None and overlap.old == link.number:
+            handed, overlap.until = overlap.handed, link.pulse.proven
+            if overlap.until is not None:
+                self._overlaps[link.line] = overlap
         desk = self._desks.pop(link, None)
         if desk is None:
             return
-        handed = overlap.handed if overlap is not None and overlap.old == link.number else set()
         symbols = sorted(self._books.pop(link, set()) - handed)
         await self._submit_books(link, desk, desk.lose(symbols, self._clock()), tell=False)
 
@@ -84,20 +89,30 @@ class Delivery:
         for table, rows in received.rows.items():
             if not rows.num_rows:
                 continue
-            self._prove(link, rows.column("ts_event").drop_null().to_numpy(), at)
             self._board.heard(_symbols(rows), table, at)
             new = rows if overlap is None else overlap.filtered(link.number, table, rows)
             await self._submit(table, new, bad.pop(table, ()))
+            self._prove(link, rows.column("ts_event").drop_null().to_numpy(), at)
         for table, frames in bad.items():
             await self._submit(table, pa.RecordBatch.from_pylist([], INCOMING[table]), frames)
         if received.books is not None and len(received.books):
             updates = received.books
-            self._prove(link, updates.ts_event, at)
             self._board.heard(updates.symbols, BOOK, at)
             await self.take_books(link, updates)
+            self._prove(link, updates.ts_event, at)
+        if overlap is not None and overlap.until is not None:
+            self._end_overlap(link, overlap.until)
+
+    def _end_overlap(self, link: Link, until: int) -> None:
+        """Forget what came twice, once the link is past all that the older one delivered."""
+        if link.pulse.proven is not None and link.pulse.proven > until:
+            self._overlaps.pop(link.line, None)
 
     def _prove(self, link: Link, ts: NDArray[np.int64], at: int) -> None:
-        """Note how far events prove a link to deliver; a time of receipt proves nothing."""
+        """Note how far events prove a link to deliver, now that they are handed over.
+
+        A time of receipt proves nothing.
+        """
         if len(ts) and int(ts.max()) in link.receipts:
             ts = ts[~np.isin(ts, list(link.receipts))]
         if len(ts):

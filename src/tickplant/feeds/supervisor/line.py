@@ -1,7 +1,8 @@
 """One place for a connection, kept filled: connects, connects again, replaces in time.
 
     pause ─► link ─► (fault) ─► owner.ended ─► pause, longer each time in a row ─► link …
-               └─► age or leaving ─► a second link, subscribed and confirmed ─► the first is closed
+               └─► age or leaving ─► a second link, subscribed and confirmed
+                      ─► all is here that the first was sent before ─► the first is closed
 
 A replacement that fails costs nothing while the old link lives: it is tried again after a pause.
 """
@@ -30,6 +31,11 @@ STEADY_S = 30.0
 SETTLE_S_MAX = 60.0
 """How long a replacement may take until it is subscribed."""
 
+DRAIN_S_MAX = 5.0
+"""How long a connection that is replaced may take to show that everything of before is here."""
+
+DRAIN_STEP_S = 0.5
+
 
 class LineOwner(LinkOwner, Protocol):
     """Who is told of the life of a line's links."""
@@ -38,8 +44,8 @@ class LineOwner(LinkOwner, Protocol):
         """Note that a link is made."""
         ...
 
-    async def replaced(self, old: Link, new: Link) -> None:
-        """Note that from now on `new` carries what `old` did, which is closed next."""
+    async def replaced(self, old: Link, new: Link, fault: LinkEnded) -> None:
+        """Note that `new` carries what `old` did, which is over because of `fault`."""
         ...
 
     async def ended(self, link: Link, fault: LinkEnded) -> None:
@@ -177,13 +183,14 @@ class Line:
         while not self._tasks[old].done():
             if not slots.try_take():
                 # There is no room for a second connection: the first has to go before.
+                await old.finish()
                 fault = await self._stop(old)
                 why = fault or LinkEnded("disconnect", f"replaced in time: {_why(old)}")
                 await self._owner.ended(old, why)
                 return await self._start()
             try:
                 new = await self._start()
-                if await self._settled(new, old):
+                if await self._settled(new, old) and await self._drained(old, new):
                     await self._hand_over(old, new)
                     return new
                 failed = await self._stop(new)
@@ -217,12 +224,27 @@ class Line:
             await self._wait(new, 1.0, old)
         return False
 
+    async def _drained(self, old: Link, new: Link) -> bool:
+        """Wait until the old link has proven to deliver up to where the new one began.
+
+        So what the venue sent before, and only over the old one, is not lost under way. Where that
+        does not show in time, the time between is said to be a hole. False where the new link ends.
+        """
+        began, limit = new.began, self._wiring.clock() + round(DRAIN_S_MAX * 1e9)
+        while not (self._tasks[old].done() or self._tasks[new].done()):
+            proven = old.pulse.proven
+            if began is None or (proven is not None and proven >= began):
+                return True
+            if self._wiring.clock() >= limit:
+                return True
+            await old.prove()
+            await self._pause(old, DRAIN_STEP_S)
+        return not self._tasks[new].done()
+
     async def _hand_over(self, old: Link, new: Link) -> None:
-        if self._tasks[old].done():
-            await self._over(old)
-            return
-        await self._owner.replaced(old, new)
-        await self._stop(old)
+        await old.finish()
+        fault = await self._stop(old)
+        await self._owner.replaced(old, new, fault or LinkEnded("disconnect", "replaced in time"))
 
 
 def _why(link: Link) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
@@ -23,14 +24,17 @@ from tickplant.feeds.supervisor.rhythm import Rhythm
 from tickplant.feeds.supervisor.tap import Tap, shown_url
 from tickplant.feeds.venues.contract import (
     Confirmed,
+    Frame,
     Heartbeat,
     Leaving,
     NotesEnd,
+    Numbered,
     Outgoing,
     Received,
     Refused,
     Reply,
     Session,
+    Skipped,
     Stream,
     Venue,
 )
@@ -50,6 +54,9 @@ SILENCE_S_MAX = 600.0
 ODDS_MAX = -20.0
 """Natural logarithm of the odds of a silence below which a connection is taken as dead: one in
 half a thousand million."""
+
+FINISH_S_MAX = 10.0
+"""How long a connection that has ended may still hand over what it had received."""
 
 CONFIRMS_MISSED_MAX = 3
 """Confirmations in a row that do not come before the whole connection is replaced."""
@@ -109,6 +116,8 @@ class Link:
         self.leaving: str | None = None
         self.settling = False  # its books are not right yet
         self.changed = asyncio.Event()  # something was confirmed or refused, or it is leaving
+        self.began: int | None = None
+        """The venue's time from which on all is delivered that was confirmed until now."""
         self.pulse = Pulse(wiring.offset, wiring.clock())
         self.receipts: frozenset[int] = frozenset()
         """When the frames came that are looked at now."""
@@ -117,12 +126,15 @@ class Link:
         self._owner = owner
         self._messages = Window(wiring.venue.limits.messages, sleep=wiring.sleep)
         self._connection: Connection | None = None
+        self._session: Session | None = None
+        self._idle = asyncio.Event()  # no batch is being handed over
+        self._idle.set()
+        self._finished = False
         self._todo: list[Stream] = list(streams)
         self._undo: list[Stream] = []
         self._pending: dict[Stream, int] = {}
         self._missed = 0
         self._work = asyncio.Event()
-        self._busy = False
         self._pinged_at = 0
         self._answered: int | None = None
 
@@ -130,7 +142,7 @@ class Link:
 
     async def run(self) -> None:
         """Connect and stay until it ends: raises `LinkEnded`, or what the owner raised."""
-        session = self._wiring.venue.session(tuple(sorted(self.streams)))
+        session = self._session = self._wiring.venue.session(tuple(sorted(self.streams)))
         status = None
         try:
             connection = await self._open(session)
@@ -174,6 +186,32 @@ class Link:
         self._todo += [stream for stream in streams if stream not in self._todo]
         self._work.set()
 
+    async def prove(self) -> None:
+        """Ping, where that is answered, so that more is proven soon.
+
+        Whoever asks need not know how that ends: a connection that is broken shows it by itself.
+        """
+        if self._connection is not None and self._wiring.venue.vital_signs.ping_s is not None:
+            with suppress(LinkEnded, ConnectionLost):
+                await self._ping(self._connection)
+
+    async def finish(self) -> None:
+        """Take nothing more, and wait, not for ever, until what it took is handed over."""
+        self._finished = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S_MAX):
+                await self._idle.wait()
+
+    def take_over(self, old: Link) -> Sequence[Skipped]:
+        """Judge what it delivers by what an older link had last; return what neither delivered."""
+        mine, theirs = self._session, old._session
+        if mine is None or theirs is None:
+            return ()
+        if not isinstance(mine, Numbered) or not isinstance(theirs, Numbered):
+            return ()
+        lasts = theirs.numbers.lasts()
+        return mine.numbers.take_over({s: lasts[s] for s in self.confirmed if s in lasts})
+
     @property
     def is_open(self) -> bool:
         """Whether it has a connection now."""
@@ -214,6 +252,7 @@ class Link:
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self.finish()  # what was received before the end counts as delivered
         finally:
             for task in tasks:
                 task.cancel()
@@ -242,21 +281,30 @@ class Link:
     async def _receive(self, connection: Connection, session: Session) -> None:
         while True:
             frames = await connection.receive()
-            at = frames[-1].ts_recv if frames else self._wiring.clock()
-            self._busy = True
-            self.receipts = frozenset(frame.ts_recv for frame in frames)
-            if frames:
-                if self._wiring.tap is not None:
-                    self._wiring.tap.received(self.number, frames)
-                self.pulse.heard(at)
-                await self._take(connection, session.receive(frames), at)
-            if connection.answered != self._answered:
-                self._answered = connection.answered
-                if self._answered is not None:
-                    self.pulse.answered(self._answered, self._wiring.clock())
-            await self._owner.progressed(self)
-            self._busy = False
+            if self._finished:
+                return
+            self._idle.clear()
+            try:
+                await self._handle(connection, session, frames)
+            finally:
+                self._idle.set()
             self.pulse.heard(self._wiring.clock())  # the plant's time is not the venue's silence
+
+    async def _handle(
+        self, connection: Connection, session: Session, frames: Sequence[Frame]
+    ) -> None:
+        at = frames[-1].ts_recv if frames else self._wiring.clock()
+        self.receipts = frozenset(frame.ts_recv for frame in frames)
+        if frames:
+            if self._wiring.tap is not None:
+                self._wiring.tap.received(self.number, frames)
+            self.pulse.heard(at)
+            await self._take(connection, session.receive(frames), at)
+        if connection.answered != self._answered:
+            self._answered = connection.answered
+            if self._answered is not None:
+                self.pulse.answered(self._answered, self._wiring.clock())
+        await self._owner.progressed(self)
 
     async def _take(self, connection: Connection, received: Received, at: int) -> None:
         for said in received.said:
@@ -265,8 +313,6 @@ class Link:
                     self._note_confirmed(streams, ends, at)
                 case Refused(streams):
                     self._note_refused(streams, said)
-                case Heartbeat(ts) if ts is not None:
-                    self.pulse.event(ts, at)
                 case Reply(frame):
                     # What the venue asks for goes at once: to wait would be to stop listening. It
                     # takes none of the messages that are allowed, or many would hold up the others.
@@ -276,6 +322,9 @@ class Link:
         if received.rows or received.books is not None:
             self.rhythm.heard(at)
         await self._owner.received(self, received, at)
+        for said in received.said:  # they prove what was sent before them, now that it is there
+            if isinstance(said, Heartbeat) and said.ts is not None:
+                self.pulse.event(said.ts, at)
         if received.said:
             self.changed.set()
 
@@ -286,6 +335,7 @@ class Link:
             self._pending.pop(stream, None)
         self._missed = 0
         self.confirmed.update(stream for stream in streams if stream in self.streams)
+        self.began = max(self.began or 0, self._wiring.offset.start_time(at))
         if self.pulse.proven is None:
             self.pulse.begin(at)
 
@@ -334,7 +384,7 @@ class Link:
             if signs.ping_s is not None and now - self._pinged_at >= signs.ping_s * 1e9:
                 self._pinged_at = now
                 await self._ping(connection)
-            if not self._busy:
+            if self._idle.is_set():
                 self._check_silence(now)
             await self._check_pending(now)
 

@@ -2,7 +2,8 @@
 
 Both deliver the same streams for a moment. A row that has come over one is left out when it comes
 over the other, whichever was faster; a row that comes twice over the same one is two rows. A book
-is handed over with the first rows that the newer connection has of it, which replace it.
+is handed over with the first rows that the newer connection has of it, which replace it. When the
+old connection has ended, the newer one may still be behind it; so the overlap outlasts it a little.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Overlap:
     def __init__(self, old: int, new: int) -> None:
         self.old, self.new = old, new
         self.handed: set[str] = set()
+        self.until: int | None = None
+        """Up to which event time the old connection delivered, None while it lives."""
         self._seen: dict[tuple[object, ...], int] = {}
 
     def filtered(self, connection: int, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:

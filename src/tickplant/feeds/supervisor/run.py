@@ -159,11 +159,14 @@ class Run:
                 await self._close(number)
 
     async def _close(self, number: int) -> None:
-        del self.lines[number]
+        line = self.lines.pop(number)
         self._board.lines.pop(number, None)
-        task = self._line_tasks.pop(number)
+        links, task = line.links, self._line_tasks.pop(number)
         task.cancel()
         await asyncio.wait({task})
+        for link in links:
+            await self._delivery.close(link)
+            await self.cover.ended(link, "disconnect", "it carries nothing", self._venue_now())
 
     # -- what lines say ----------------------------------------------------------------------------
 
@@ -174,10 +177,13 @@ class Run:
         if not line.links:
             await self._judge(link.line, "waiting", None)
 
-    async def replaced(self, old: Link, new: Link) -> None:
+    async def replaced(self, old: Link, new: Link, fault: LinkEnded) -> None:
         """See `LineOwner.replaced`."""
         await self._delivery.close(old)
-        await self.cover.ended(old, "disconnect", "replaced in time", self._venue_now())
+        await self.cover.ended(old, fault.cause, fault.reason, self._venue_now())
+        for skipped in new.take_over(old):
+            await self._skipped(new, skipped)
+        self._parts.on_hole()
 
     async def ended(self, link: Link, fault: LinkEnded) -> None:
         """See `LineOwner.ended`."""
