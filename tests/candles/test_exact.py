@@ -55,6 +55,19 @@ def test_digits_do_not_depend_on_order_or_grouping(values, shuffle):
     assert exact.carry(parts.sum(axis=1, keepdims=True)).tolist() == whole.tolist()
 
 
+@pytest.mark.parametrize("scale", [2.0**-30, 0.01, 1.0, 1e4, 2.0**21, 1e7, 2.0**52, 2.0**63])
+def test_sums_that_end_early_are_published_like_others(scale):
+    """Decimal prices and sizes have a way of their own, up to where their bits run out."""
+    random = np.random.default_rng(int(scale) + 1)
+    products = np.round(random.random(90) * 1e3, 2) * np.round(random.random(90) * scale, 4)
+    exactly = random.integers(0, 2**40, 90) * scale * 2.0**-40
+    for values in (products, exactly, np.round(products, 3)):
+        digits = summed(values.tolist(), list(range(0, 90, 3)))
+        assert exact.publish(digits).tolist() == [
+            math.fsum(values[i : i + 3].tolist()) for i in range(0, 90, 3)
+        ]
+
+
 def test_halves_are_rounded_to_even_and_a_trace_breaks_the_tie():
     tie = 2.0**53 + 2.0  # the next float up from 2**53
     rows = [[2.0**53, 1.0], [tie, 1.0], [2.0**53, 1.0, 2.0**-96], [2.0**53, 1.0, -(2.0**-96)]]

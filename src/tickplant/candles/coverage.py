@@ -65,6 +65,9 @@ class Spans:
         """
         if not len(self):
             return np.zeros(lows.shape, np.int64)
+        if len(self) == 1:  # as with nearly every feed that was never cut off
+            low, high = np.maximum(lows, self.starts), np.minimum(highs, self.ends)
+            return np.maximum(high, low) - low
         before = np.append(0, np.cumsum(self.ends - self.starts))
         length: Ints = self._measure(before, np.maximum(highs, lows)) - self._measure(before, lows)
         return length
@@ -90,6 +93,8 @@ def spans(starts: Ints, ends: Ints) -> Spans:
     starts, ends = starts[some], ends[some]
     if not starts.size:
         return NOTHING
+    if starts.size == 1:
+        return Spans(starts, ends)
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], np.maximum.accumulate(ends[order])
     first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1]))

@@ -37,6 +37,8 @@ _LOW_BITS = 2**BITS - 1
 _MASK = np.int64(_LOW_BITS)
 UNITS = 2.0**-UNIT_EXPONENT
 _FEW = 24  # so many are handled sooner by Python's integers
+_NARROW = 1 << 21  # two digits of which the upper one is below this are 53 bits, a float64
+_BEYOND = (1 << 11) - 1  # the bits of a lower digit that a float64 of two digits has no room for
 _SMALL = 1_024  # so many fit one check of all digits
 
 
@@ -101,6 +103,9 @@ def publish(digits: Ints) -> Floats:
     if not digits[:ONES].any() and not digits[ONES + 1 :].any():
         ones: Ints = digits[ONES]
         return ones.astype(np.float64)
+    parted = _in_two_parts(digits)
+    if parted is not None:
+        return parted
     negative = digits[-1] < 0
     if negative.any():
         digits = carry(np.where(negative, -digits, digits))
@@ -122,6 +127,24 @@ def _join(column: list[int]) -> int:
     for digit in reversed(column):
         total = (total << BITS) + digit
     return total
+
+
+def _in_two_parts(digits: Ints) -> Floats | None:
+    """Return the sums where each is that of two numbers that are float64 exactly; else None.
+
+    Adding those two rounds once and correctly. Nearly all sums of decimal prices and sizes are such
+    ones: their bits end well above the last digit, or they are small.
+    """
+    if digits[0].any() or digits[5].any():
+        return None
+    if not (digits[1] & _BEYOND).any() and digits[4].max() < _NARROW:
+        low = (digits[2] << BITS | digits[1]).view(np.uint64)
+        ones = digits[4] << BITS | digits[3]
+        return ones.astype(np.float64) + low.astype(np.float64) * _BASE**-2
+    if not digits[4].any() and digits[3].max() < _NARROW:
+        high = (digits[3] << BITS | digits[2]).astype(np.float64)
+        return high / _BASE + digits[1].astype(np.float64) * _BASE**-2
+    return None
 
 
 def _round(digits: Ints) -> Floats:

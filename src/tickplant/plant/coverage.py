@@ -29,7 +29,7 @@ from tickplant.plant.coverage_declared import DeclaredCoverage
 from tickplant.plant.coverage_own import NOT_WIDENED, Grown, OwnCoverage, Widened
 from tickplant.plant.coverage_wide import WideCoverage
 from tickplant.plant.ledger import Ledger
-from tickplant.plant.touches import Touch, Touches
+from tickplant.plant.touches import UNTOUCHED, Touch, Touches
 
 Numbers = NDArray[np.integer]
 
@@ -90,11 +90,11 @@ def covered_part(known: Spans, grid: Grid, starts: Ints, ends: Ints) -> Floats:
     """Return which part of each `[start, end)` is covered, of the time in which events count."""
     if not starts.size:
         return np.empty(0, np.float64)
-    within = grid.open_spans(int(starts.min()), int(ends.max()))
+    first, last = int(starts.min()), int(ends.max())
+    if len(known) == 1 and known.starts[0] <= first and last <= known.ends[0]:
+        return np.ones(starts.shape, np.float64)
+    within = grid.open_spans(first, last)
     return fractions(known, starts, ends, within)
-
-
-_NO_TOUCHES = Touches(*(np.empty(0, np.int64),) * 3)
 
 
 class CoverageBook:
@@ -201,22 +201,22 @@ class CoverageBook:
 
     def _serving(self, instrument: int) -> Iterator[tuple[Spans, Touches]]:
         """Yield what each feed that ever served an instrument covers, and what changed that."""
-        one, ledger = np.array([instrument], np.int64), self.ledger
+        ledger = self.ledger
         for feed, wide in self.wide.items():
-            if wide.reached(one)[0] != INT64_MIN:
+            if wide.knows(instrument):
                 known = wide.spans_of(instrument)
                 known = known.union(ledger.repaired(feed, instrument, whole=True))
                 known = known.subtract(ledger.missing(feed, instrument))
                 yield known, ledger.touches(feed, instrument, whole=True)
         for feed, own in self.own.items():
-            if own.reached(one)[0] != INT64_MIN:
+            if own.knows(instrument):
                 known = own.spans_of(instrument)
                 known = known.union(ledger.repaired(feed, instrument, whole=False))
                 yield known, ledger.touches(feed, instrument, whole=False)
 
-        known = self.declared.spans_of(instrument)
+        known = self.declared.spans_of(instrument) if len(self.declared) else NOTHING
         if len(known):
-            yield known, _NO_TOUCHES
+            yield known, UNTOUCHED
 
     def whole(self, feed: int) -> Whole:
         """Return what a whole feed covers, of the instruments that it serves all the time."""
@@ -247,7 +247,7 @@ class CoverageBook:
         if len(touches) == 1:
             return known, touches[0]
         if not touches:
-            return known, _NO_TOUCHES
+            return known, UNTOUCHED
         starts, ends, seqs = zip(*((t.starts, t.ends, t.seqs) for t in touches), strict=True)
         return known, Touches(np.concatenate(starts), np.concatenate(ends), np.concatenate(seqs))
 
@@ -260,6 +260,8 @@ class CoverageBook:
     def watermark(self, instrument: int) -> int:
         """Return how far the whole feeds that serve an instrument, and declarations, have come."""
         with self.lock:
+            if not self.wide and not len(self.declared):
+                return INT64_MIN
             return int(self.watermarks(np.array([instrument]))[0])
 
     def watermarks(self, numbers: Ints, *, before: int | None = None) -> Ints:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tickplant.candles.coverage import Flags, Ints, Spans, spans
+from tickplant.candles.coverage import NOTHING, Flags, Ints, Spans, spans
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.arrays import distinct, grown, looked_up
 from tickplant.plant.ledger_chains import Chains
@@ -141,11 +141,25 @@ class OwnCoverage:
     def spans_of(self, instrument: int) -> Spans:
         """Return what is covered of an instrument."""
         places = self._chains.of(0, instrument)
+        held = instrument < self._first.size
+        if not places.size and not (held and self._early_last.item(instrument) != INT64_MIN):
+            return self._session_of(instrument) if held else NOTHING
         first, last = [self._starts[places]], [self._ends[places]]
         if instrument < self._first.size:
             first += [self._first[[instrument]], self._early_first[[instrument]]]
             last += [self._last[[instrument]], self._early_last[[instrument]]]
         return spans(np.concatenate(first), np.concatenate(last))
+
+    def _session_of(self, instrument: int) -> Spans:
+        first, last = self._first[[instrument]], self._last[[instrument]]
+        return Spans(first, last) if last[0] > first[0] else NOTHING
+
+    def knows(self, instrument: int) -> bool:
+        """Say whether anything was ever covered of an instrument."""
+        if instrument >= self._last.size:
+            return False
+        last, closed = self._last.item(instrument), self._closed_last.item(instrument)
+        return max(last, closed) != INT64_MIN
 
     def pieces(self, numbers: Ints, since: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
         """Yield (place in `numbers`, start, end) of spans of known instruments that end later than

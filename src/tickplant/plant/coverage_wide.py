@@ -122,6 +122,11 @@ class WideCoverage:
         subscribed = span(int(self._since[instrument]), int(self._until[instrument]))
         return subscribed.union(self._older.get(instrument, NOTHING))
 
+    def knows(self, instrument: int) -> bool:
+        """Say whether anything was ever covered of an instrument."""
+        known = instrument < self._since.size and self._since.item(instrument) != INT64_MAX
+        return known and self.reach != INT64_MIN
+
     def reached(self, numbers: Ints) -> Ints:
         """Return how far each instrument is covered, very early where it is not at all."""
         reach = np.minimum(looked_up(self._until, numbers, INT64_MAX), self.reach)

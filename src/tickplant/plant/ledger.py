@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.candles.coverage import Flags, Ints, Spans, spans
+from tickplant.candles.coverage import NOTHING, Flags, Ints, Spans, spans
 from tickplant.model.events import CAUSES, STATUSES
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.arrays import looked_up
 from tickplant.plant.ledger_chains import Chains
-from tickplant.plant.touches import Touch, Touches
+from tickplant.plant.touches import UNTOUCHED, Touch, Touches
 
 OPEN_END = INT64_MAX
 """The end of a gap that lasts."""
@@ -213,18 +213,24 @@ class Ledger:
 
     def missing(self, feed: int, instrument: int) -> Spans:
         """Return the spans of the gaps of a feed that are not repaired."""
+        if not self._used:
+            return NOTHING
         mine = self._of(feed, instrument)
         mine = mine[~_is_repaired(mine)]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
     def repaired(self, feed: int, instrument: int, *, whole: bool) -> Spans:
         """Return the spans of the gaps of a feed that were repaired."""
+        if not self._used:
+            return NOTHING
         mine = self._of(feed, instrument, whole=whole)
         mine = mine[_is_repaired(mine)]
         return spans(mine["start"].astype(np.int64), mine["end"].astype(np.int64))
 
     def touches(self, feed: int, instrument: int, *, whole: bool) -> Touches:
         """Return what changed the coverage of an instrument by a feed."""
+        if not self._used:
+            return UNTOUCHED
         mine = self._of(feed, instrument, whole=whole)
         mine = mine[mine["touched"] > 0]
         return Touches(

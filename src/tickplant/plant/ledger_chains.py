@@ -18,6 +18,7 @@ from tickplant.model.times import INT64_MIN
 from tickplant.plant.arrays import grown, highest_so_far, looked_up
 
 _NONE = -1
+_NO_PLACES = np.empty(0, np.int64)
 
 
 class Chains:
@@ -84,8 +85,11 @@ class Chains:
 
     def of(self, feed: int, number: int) -> Ints:
         """Return the places of the entries of one instrument of a feed, rising."""
+        last = self._last.get(feed)
+        at = _NONE if last is None or number >= last.size else last.item(number)
+        if at == _NONE:
+            return _NO_PLACES
         found = []
-        [at] = self.last(feed, np.array([number], np.int64)).tolist()
         while at != _NONE:
             found.append(at)
             at = self._before.item(at)

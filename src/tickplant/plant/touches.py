@@ -43,6 +43,10 @@ class Touches:
         return found
 
 
+UNTOUCHED = Touches(*(np.empty(0, np.int64),) * 3)
+"""Of what nothing has changed."""
+
+
 def _layers(highs: Ints) -> list[Ints]:
     """Divide gaps, rising by start, into parts in which they rise by end as well.
 
