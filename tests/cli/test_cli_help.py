@@ -67,7 +67,7 @@ def test_help_and_version_import_nothing_heavy(argv: str) -> None:
 def test_bench_outside_a_checkout_says_so(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickplant.cli.about.__file__", "/nowhere/a/b/c/about.py")
+    monkeypatch.setattr("tickplant.cli.bench.__file__", "/nowhere/a/b/c/bench.py")
     ran = run(capfdbinary, "bench")
     assert ran.code == 2
     assert "checkout" in ran.err

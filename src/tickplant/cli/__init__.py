@@ -3,7 +3,7 @@
     __init__ ─► run (errors to sentences and exit codes) ─► app (the commands and their help)
     common   what every command takes: the data folder or a URL, settings, --json
     output   tables, rows and progress for people and for machines
-    serve, load, read, tail, replay, doctor, about   the commands, one file a group
+    serve, load, read, tail, replay, doctor, bench, about   the commands, one file a group
 
 Heavy libraries are imported where a command needs them, so that `--help` answers at once.
 """

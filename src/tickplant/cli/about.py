@@ -1,18 +1,13 @@
-"""`tickplant version` and `tickplant bench`."""
+"""`tickplant version`."""
 
 from __future__ import annotations
 
 import json
 import platform
-import subprocess
-import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from tickplant.cli.common import Common, command
-from tickplant.model.errors import UserError
 from tickplant.version import VERSION
 
 LIBRARIES = ("numpy", "pyarrow", "duckdb", "msgspec", "fastapi", "uvicorn", "websockets")
@@ -20,14 +15,6 @@ LIBRARIES = ("numpy", "pyarrow", "duckdb", "msgspec", "fastapi", "uvicorn", "web
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(
-        app,
-        "bench",
-        panel="About",
-        takes=(),
-        summary="Run the benchmarks of a checkout.",
-        examples=("tickplant bench", "tickplant bench -- --help"),
-    )(bench)
     command(
         app,
         "version",
@@ -51,25 +38,3 @@ def versions() -> dict[str, str]:
     return {"tickplant": VERSION, "python": platform.python_version()} | {
         name: metadata.version(name) for name in LIBRARIES
     }
-
-
-def bench(
-    common: Common,
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- OPTIONS]",
-            show_default=False,
-            help="Options of the suite; `tickplant bench -- --help` lists them.",
-        ),
-    ] = None,
-) -> int:
-    """Run the benchmarks; they are part of a checkout and not of the installed package."""
-    del common
-    root = Path(__file__).resolve().parents[3]
-    if not (root / "bench" / "__main__.py").is_file():
-        raise UserError(
-            "bench: there is no benchmark suite here; run it in a checkout, `make bench`"
-        )
-    done = subprocess.run([sys.executable, "-m", "bench", *(options or [])], cwd=root, check=False)
-    return 0 if done.returncode == 0 else 1

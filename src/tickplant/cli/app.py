@@ -6,6 +6,7 @@ import typer
 
 from tickplant.cli import (
     about,
+    bench,
     books,
     capture,
     doctor,
@@ -66,6 +67,7 @@ for group in (
     tail,
     keys,
     doctor,
+    bench,
     about,
 ):
     group.register(app)
