@@ -256,10 +256,10 @@ def run(
         )
         if postgres is not None:
             postgres.close()
-        for place, some in enumerate((plain, work)):
+        for place, some in enumerate((plain,) if brief else (plain, work)):
             full = found[-1 - place]
             found.append(_paced(full, place, lambda r, w=some: in_process(w, r), rounds))
-    return found + _http(batches, rounds, paced=("Arrow",) if brief else tuple(MEDIA))
+    return found + _http(batches, rounds, ("JSON",) if brief else tuple(MEDIA), paced=not brief)
 
 
 def _paced(full: Comparison, place: int, run: Callable[[float], Done], rounds: int) -> Comparison:
@@ -282,9 +282,10 @@ def _postgres() -> Postgres | None:
         return None
 
 
-def _http(batches: int, rounds: int, paced: tuple[str, ...]) -> list[Comparison]:
+def _http(batches: int, rounds: int, formats: tuple[str, ...], *, paced: bool) -> list[Comparison]:
     found = []
-    for name, (media, encode) in MEDIA.items():
+    for name in formats:
+        media, encode = MEDIA[name]
         work = trade_batches(batches if name == "Arrow" else max(batches // 4, 2), ROWS, 100)
         requests = [request("/v1/trades", encode(batch), media) for batch in work]
         rows = len(work) * ROWS
@@ -308,7 +309,7 @@ def _http(batches: int, rounds: int, paced: tuple[str, ...]) -> list[Comparison]
                 target=target,
             )
         )
-        if name in paced:
+        if paced:
             found.append(
                 _paced(found[-1], 0, lambda r, q=requests, n=rows: over_http(q, n, r), rounds)
             )
