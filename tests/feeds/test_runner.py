@@ -1,10 +1,13 @@
 import asyncio
+import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 
 import pyarrow as pa
 import pytest
 
+from log_kit import lines_of
 from tickplant.feeds import runner as runner_module
 from tickplant.feeds.contract import FeedState, Sink
 from tickplant.feeds.runner import FeedRunner
@@ -447,3 +450,20 @@ async def test_a_feed_that_watches_over_itself_does_not_stall_here() -> None:
     assert told.kinds == ["Begun", "Alive"]
     assert sleeper.slept == []
     assert await owner.stop() == []
+
+
+async def test_what_is_logged_of_a_feed_names_it() -> None:
+    class Noisy(ScriptedFeed):
+        async def run(self, sink: Sink) -> None:
+            # A task that the feed made belongs to it as well.
+            task = asyncio.create_task(asyncio.to_thread(logging.getLogger("venue").info, "heard"))
+            await task
+            await super().run(sink)
+
+    feeds = [Noisy((0, None), name="one"), Noisy((0, None), name="two")]
+    with lines_of("venue") as written:
+        own = runner(FakePlant(), Sleeper(), *feeds)
+        own.start()
+        await until(lambda: all(state.state == "finished" for state in own.states))
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert sorted(line["feed"] for line in lines) == ["one", "two"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import logging
+import json
 
 import httpx
 import pytest
 from plant_fakes import FakePlant
 
+from log_kit import lines_of
 from tickplant.gateway.app import create_app
 from tickplant.gateway.rest.bodies import MEMBERS_MAX, BodyRoom, gunzip
 from tickplant.gateway.rest.problems import BodyTooLarge
@@ -163,20 +164,19 @@ async def test_options_and_head(client: Client) -> None:
     assert head.headers["content-length"] == str(len(got.content))
 
 
-async def test_a_fault_of_ours_is_logged_and_not_shown(
-    client: Client, plant: FakePlant, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_of_ours_is_logged_and_not_shown(client: Client, plant: FakePlant) -> None:
     def broken() -> None:
         raise ZeroDivisionError("secret")
 
     plant.status = broken  # type: ignore[method-assign,assignment]
-    with caplog.at_level(logging.ERROR):
+    with lines_of("tickplant.gateway.envelope") as written:
         answer = await client.get("/v1/status", headers={"X-Request-Id": "mine-7"})
     body = check_problem(answer, 500)
     assert "mine-7" in body["detail"]
     assert "secret" not in answer.text
-    assert "mine-7" in caplog.text
-    assert "ZeroDivisionError" in caplog.text
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert (line["level"], line["request"]) == ("error", "mine-7")
+    assert "ZeroDivisionError" in line["error"]
 
 
 async def test_every_answer_has_an_id_and_its_duration(client: Client) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
-from tickplant.cli.common import FOLDER, Common, check_choice, command
+from tickplant.cli.common import FOLDER, Common, command
 from tickplant.cli.memory import keep_freed_memory
-from tickplant.cli.serve import LOG_FORMATS, check_open
+from tickplant.cli.serve import check_log_format, check_open
 from tickplant.version import VERSION
 
 
@@ -45,9 +44,14 @@ def follow(
         typer.Option(metavar="PORT", help="TCP port; 0 takes any free one."),
     ] = "8001",
     log_format: Annotated[
-        str,
-        typer.Option(metavar="FORMAT", help="auto, human or json; auto is human on a terminal."),
-    ] = "auto",
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            show_default=False,
+            help="auto, human or json, in place of the setting log.format; "
+            "auto is human on a terminal.",
+        ),
+    ] = None,
 ) -> int:
     """Answer the routes that read, of the plant on the data folder, until Ctrl-C or SIGTERM.
 
@@ -55,16 +59,17 @@ def follow(
     queries no longer wait while the plant accepts rows. Any number of readers may run.
     """
     keep_freed_memory()
-    settings = common.settings({"server.host": host, "server.port": port})
-    style = check_choice("--log-format", log_format, LOG_FORMATS)
+    style = check_log_format(log_format)
+    settings = common.settings({"server.host": host, "server.port": port, "log.format": style})
 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
     from tickplant.compose import open_follower  # noqa: PLC0415 - heavy
-    from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
+    from tickplant.observe.logs import logs  # noqa: PLC0415 - heavy
 
-    set_up_logs(style=cast(Any, style))
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    with server.open_socket(settings.server.host, settings.server.port) as bound:
+    with (
+        logs(settings.log.level, settings.log.format),
+        server.open_socket(settings.server.host, settings.server.port) as bound,
+    ):
         check_open(settings, loopback=server.is_loopback(bound))
         follower = open_follower(settings)
         try:

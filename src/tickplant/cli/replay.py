@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -229,11 +228,12 @@ def _serve(common: Common, settings: Settings, make: MakeFeed, linger_s: float) 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
     from tickplant.cli.serve import check_open  # noqa: PLC0415 - heavy
     from tickplant.compose import OpenPlant  # noqa: PLC0415 - heavy
-    from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
+    from tickplant.observe.logs import logs  # noqa: PLC0415 - heavy
 
-    set_up_logs("WARNING")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    with server.open_socket(settings.server.host, settings.server.port) as bound:
+    with (
+        logs("warning", settings.log.format),
+        server.open_socket(settings.server.host, settings.server.port) as bound,
+    ):
         check_open(settings, loopback=server.is_loopback(bound))
         with OpenPlant(settings) as opened:
             plant = opened.plant

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -77,9 +76,14 @@ def serve(
         ),
     ] = None,
     log_format: Annotated[
-        str,
-        typer.Option(metavar="FORMAT", help="auto, human or json; auto is human on a terminal."),
-    ] = "auto",
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            show_default=False,
+            help="auto, human or json, in place of the setting log.format; "
+            "auto is human on a terminal.",
+        ),
+    ] = None,
 ) -> int:
     """Run a plant and its API until Ctrl-C or SIGTERM.
 
@@ -87,8 +91,8 @@ def serve(
     and subscriptions. The page at the URL that it prints shows what flows; /docs is the API.
     """
     keep_freed_memory()
-    settings = common.settings({"server.host": host, "server.port": port})
-    style = check_choice("--log-format", log_format, LOG_FORMATS)
+    style = check_log_format(log_format)
+    settings = common.settings({"server.host": host, "server.port": port, "log.format": style})
     plans = plan_feeds(common, settings, feed)
     venues = plan_venues(settings, feed, list(plans))
     captures = plan_captures(feed)
@@ -100,11 +104,12 @@ def serve(
         build_feeds,
         build_synthetic,
     )
-    from tickplant.observe.logs import set_up_logs  # noqa: PLC0415 - heavy
+    from tickplant.observe.logs import logs  # noqa: PLC0415 - heavy
 
-    set_up_logs(style=cast(Any, style))
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    with server.open_socket(settings.server.host, settings.server.port) as bound:
+    with (
+        logs(settings.log.level, settings.log.format),
+        server.open_socket(settings.server.host, settings.server.port) as bound,
+    ):
         check_open(settings, loopback=server.is_loopback(bound))
         with OpenPlant(settings) as opened:
             feeds: list[Feed] = [
@@ -117,6 +122,11 @@ def serve(
             ready = _announcer(common, settings, [feed.name for feed in feeds])
             server.serve(opened, bound, feeds, on_ready=ready)
     return 0
+
+
+def check_log_format(given: str | None) -> str | None:
+    """Return the value of `--log-format`; raises `InvalidParameter`."""
+    return None if given is None else check_choice("--log-format", given, LOG_FORMATS)
 
 
 def plan_feeds(common: Common, settings: Settings, specs: list[str] | None) -> dict[str, Settings]:

@@ -27,6 +27,7 @@ from typing import Any
 from tickplant.feeds.contract import Clock, Feed, FeedState, Sleep
 from tickplant.feeds.sink import PlantSink, Submit, Tell
 from tickplant.model.errors import PassingError, Stopping
+from tickplant.observe.context import bind
 from tickplant.plant.feed_notes import Finished, Lost, Note
 
 _LOG = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class FeedRunner:
         return late
 
     async def _own(self, feed: Feed, state: FeedState) -> None:
+        bind(feed=feed.name)
         failures = 0
         while True:
             began = self._clock()

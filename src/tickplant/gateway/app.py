@@ -129,5 +129,5 @@ def create_app(plant: Plant) -> FastAPI:
     app.add_middleware(ShortWay, doors=write.DOORS, gate=gate)
     guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
-    app.add_middleware(Envelope, metrics=plant.metrics)
+    app.add_middleware(Envelope, metrics=plant.metrics, access=settings.log.access)
     return app

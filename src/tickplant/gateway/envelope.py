@@ -1,6 +1,8 @@
 """What surrounds every answer: request id, time taken, HEAD and OPTIONS, and the last resort.
 
 The outermost layer of the application. A plain ASGI middleware, because it runs on every request.
+The id of a request, or of a WebSocket, is the caller's `X-Request-ID` or a new one; it is in the
+answer and in every log line of what is done for it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tickplant.gateway.doors import MARK, Mark
 from tickplant.gateway.rest.problems import http_problem
 from tickplant.gateway.stream.routes import STREAM_PATH
+from tickplant.observe.context import bind, unbind
+from tickplant.observe.logs import ACCESS
 from tickplant.observe.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)
+_ACCESS = logging.getLogger(ACCESS)
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}\Z")
 
 
@@ -43,21 +48,26 @@ def method_label(method: str) -> str:
 
 
 class Envelope:
-    """ASGI middleware; one instance serves all requests of one event loop."""
+    """ASGI middleware; one instance serves all requests of one event loop.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    With `access` every request that was answered is logged.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, access: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._access = access
         self._prefix = os.urandom(4).hex()
         self._counter = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._pass(scope, receive, send)
             return
         began = time.perf_counter()
         request_id = self._request_id(scope)
+        token = bind(request=request_id.decode())
         status = 0
         mark = scope[MARK] = Mark()
         silent = scope["method"] == "HEAD"
@@ -84,15 +94,41 @@ class Envelope:
         except ClientDisconnect:
             pass  # whoever sent it went away; there is nobody to answer
         except Exception:
-            _LOG.exception(
-                "request %s failed: %s %s", request_id.decode(), scope["method"], scope["path"]
-            )
+            _LOG.exception("a request failed: %s %s", scope["method"], scope["path"])
             if status:
                 raise
             await _failed(scope["path"], request_id)(scope, receive, send_marked)
         finally:
             took_s = time.perf_counter() - began
             self._metrics.answered(method_label(scope["method"]), mark.route, status, took_s)
+            if self._access:
+                _log_access(scope, status, took_s)
+            unbind(token)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, or the beginning and the end of the application."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = self._request_id(scope)
+        token = bind(request=request_id.decode())
+        accepted = False
+
+        async def send_marked(message: Message) -> None:
+            nonlocal accepted
+            if message["type"] == "websocket.accept":
+                accepted = True
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        finally:
+            if self._access:
+                _log_access(scope, 101 if accepted else 403, time.perf_counter() - began)
+            unbind(token)
 
     def _request_id(self, scope: Scope) -> bytes:
         """Return the client's own id where it is a decent one, else a new one."""
@@ -100,6 +136,16 @@ class Envelope:
             if name == b"x-request-id" and _GOOD_ID.match(value):
                 return bytes(value)
         return f"{self._prefix}-{next(self._counter):x}".encode()
+
+
+def _log_access(scope: Scope, status: int, took_s: float) -> None:
+    """Write a request down; `status` 0 is one whose caller went away before the answer."""
+    query = scope["query_string"].decode("latin-1")
+    asked = f"{scope['path']}?{query}" if query else scope["path"]
+    method = scope.get("method", "WEBSOCKET")
+    client = (scope.get("client") or ("",))[0]
+    more = {"status": status, "took_ms": round(took_s * 1e3, 3), "client": client}
+    _ACCESS.info("%s %s", method, asked, extra=more)
 
 
 def _failed(path: str, request_id: bytes) -> Response:

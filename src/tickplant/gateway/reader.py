@@ -70,7 +70,7 @@ def create_reader_app(follower: Follower) -> Starlette:
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
     guard(app, access)
-    app.add_middleware(Envelope, metrics=follower.metrics)
+    app.add_middleware(Envelope, metrics=follower.metrics, access=follower.settings.log.access)
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from tickplant.model.errors import Overloaded
@@ -30,7 +31,9 @@ class Readers:
             raise Overloaded(f"{self._waiting} queries wait; at most {self._waiting_max} may")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, act)
+            # In the context of its request, so that what it logs or traces is told as such.
+            inside = copy_context().run
+            return await asyncio.get_running_loop().run_in_executor(self._pool, inside, act)
         finally:
             self._waiting -= 1
 

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import msgspec
 
@@ -41,6 +41,7 @@ _TALKATIVE = ("httpx", "httpcore", "websockets", "yfinance", "ccxt", "peewee")
 """Libraries that tell of every request, with its URL: of those only warnings are heard."""
 
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+"""Loggers that bring handlers of their own; what `uvicorn.error` says of a start we say better."""
 
 
 class LineCounts:
@@ -77,7 +78,7 @@ class LineHandler(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._stream = stream
-        self._repetition = repetition or Repetition(monotonic)
+        self._repetition = Repetition(monotonic) if repetition is None else repetition
         self._schedule = schedule or _start_timer
         self._timed = False
 
@@ -113,11 +114,13 @@ class LineHandler(logging.Handler):
 
     def _sum_up(self, over: list[HeldBack]) -> None:
         for one in over:
-            kind = one.kind if isinstance(one.kind, tuple) else (__name__, logging.WARNING, one.kind)
+            kind = (
+                one.kind if isinstance(one.kind, tuple) else (__name__, logging.WARNING, one.kind)
+            )
             name, level, message = kind
             said = f"{one.count} more within {one.window_s:g} s of: {message}"
             # The message is shown with its places, not filled in: there were many fillings.
-            self._write(logging.LogRecord(name, level, "", 0, said.replace("%", "%%"), (), None))
+            self._write(logging.LogRecord(name, level, "", 0, said, (), None))
 
     def _write(self, record: logging.LogRecord) -> None:
         stream = self._stream or sys.stderr
@@ -168,10 +171,11 @@ def set_up_logs(
 
 @contextmanager
 def logs(level: str, style: str) -> Iterator[None]:
-    """Send all logging to standard error for as long as the context lasts."""
+    """Send all logging to standard error for as long as the context lasts; as `log.*` says."""
     root = logging.getLogger()
     before = root.level
-    handler = set_up_logs(level, style="human" if style == "human" else _machine(style))
+    handler = set_up_logs(level, style=cast(Style, style))
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         yield
     finally:
@@ -179,10 +183,6 @@ def logs(level: str, style: str) -> Iterator[None]:
         handler.close()
         root.setLevel(before)
         logging.captureWarnings(False)
-
-
-def _machine(style: str) -> Style:
-    return "json" if style == "json" else "auto"
 
 
 def make_formatter(*, human: bool) -> logging.Formatter:

@@ -1,4 +1,4 @@
-"""No secret in what is written down: names of secrets, what looks like one, and those we were given.
+"""No secret in what is written down: neither by name, nor by look, nor one that we were given.
 
 Three nets, one behind the other, because each has holes of its own:
 

@@ -23,6 +23,7 @@ from tickplant.feeds.pollers.paths import MISSING, Steps, look_up, parse_path
 from tickplant.feeds.pollers.provider import Answer, Price, ProviderFault
 from tickplant.feeds.pollers.values import TIME_UNITS, read_number, read_time
 from tickplant.model.errors import ConfigError
+from tickplant.observe.redact import keep_secret
 
 NUMBERS = ("price", "size", "bid_price", "bid_size", "ask_price", "ask_size")
 BODY_BYTES_MAX = 8 << 20
@@ -203,6 +204,7 @@ def _filled(text: str, environ: Mapping[str, str], key: str) -> str:
         name = match[1]
         if name not in environ:
             raise ConfigError(f"{key}: names the environment variable {name}, which is not set")
+        keep_secret(environ[name])
         return environ[name]
 
     return _ENV.sub(value, text)

@@ -25,6 +25,7 @@ from tickplant.feeds.venues.contract import CHANNELS, Channel, Stream
 from tickplant.feeds.venues.options import Account, VenueOptions
 from tickplant.model.errors import ConfigError, InvalidParameter, shorten
 from tickplant.model.instruments import SYMBOL_ALLOWED
+from tickplant.observe.redact import keep_secret
 
 SECRETS = ("key", "secret", "token", "password")
 GENERAL = (
@@ -225,10 +226,12 @@ def _secret(given: Any, key: str, environ: Mapping[str, str]) -> str:
     if not isinstance(given, str) or not given:
         raise ConfigError(f"{key}: must be a text, or {ENV}NAME for an environment variable")
     if not given.startswith(ENV):
+        keep_secret(given)
         return given
     name = given.removeprefix(ENV)
     if not environ.get(name):
         raise ConfigError(f"{key}: the environment variable {shorten(name)} is not set")
+    keep_secret(environ[name])
     return environ[name]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from tickplant.config import AuthSettings
 from tickplant.gateway.keys.grants import SCOPES, Grant
 from tickplant.model.errors import ConfigError, NotInstalled
+from tickplant.observe.redact import keep_secret
 
 ENV = "env:"
 TOKEN_CHARS_MAX = 8_192
@@ -93,7 +94,10 @@ def make_tokens(settings: AuthSettings, environ: Mapping[str, str]) -> Tokens | 
         import jwt  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise NotInstalled("auth.jwt_key", "PyJWT", "jwt") from None
-    key = _prepare(_resolve(settings.jwt_key.strip(), environ), settings.jwt_algorithm, jwt)
+    text = _resolve(settings.jwt_key.strip(), environ)
+    if "PUBLIC KEY" not in text:
+        keep_secret(text)
+    key = _prepare(text, settings.jwt_algorithm, jwt)
 
     def decode(token: str) -> dict[str, Any]:
         return jwt.decode(
