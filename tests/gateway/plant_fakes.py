@@ -26,6 +26,7 @@ from tickplant.model.times import INT64_MIN
 from tickplant.observe.metrics import Metrics
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.gaps import GAP_SCHEMA
+from tickplant.plant.history import Candles
 from tickplant.plant.latest import MINUTE, Latest
 from tickplant.plant.submission import Receipt, Submission
 from tickplant.store.contract import NOW, AsOf, Cursor
@@ -189,7 +190,7 @@ class FakeHistory:
         fill: str = "none",
         as_of: AsOf = NOW,
         index: int | None = None,
-    ) -> SimpleNamespace:
+    ) -> Candles:
         step = grid.interval.count * _UNITS[grid.interval.unit]
         rows = [
             r for r in self.store.visible("trades", as_of) if r["instrument"] == instrument.number
@@ -218,7 +219,7 @@ class FakeHistory:
         if limit is not None:
             shown = shown[-limit:] if start is None else shown[:limit]
         table = pa.Table.from_pylist(shown, schema=CANDLES)
-        return SimpleNamespace(instrument=instrument, grid=grid, basis=basis, table=table)
+        return Candles(instrument, grid, basis, table)
 
     def _touched(self, instrument: Any, start: int, step: int, as_of: AsOf) -> int:
         """The last seq of anything that ever stood in the bar, or was moved out of it."""

@@ -54,6 +54,15 @@ def test_many_times_are_written_like_one(values: list[int]) -> None:
     assert format_times(whole) == [format_time(ns) for ns in whole]
 
 
+@given(NS, st.integers(0, 10**6), st.integers(0, 3 * 86_400))
+def test_hundreds_of_whole_seconds_are_written_like_one(ns: int, step: int, width: int) -> None:
+    first = min(ns // 10**9, INT64_MAX // 10**9 - 151 * (step + width))
+    random = np.random.default_rng(step)
+    seconds = first + np.arange(150) * step + random.integers(0, width + 1, 150)
+    values = (seconds * 10**9).tolist()
+    assert format_times(values) == [format_time(value) for value in values]
+
+
 @given(NS, OFFSETS, st.sampled_from(["T", "t", " "]))
 def test_any_offset_reads_as_the_same_instant(ns: int, minutes: int, between: str) -> None:
     local = pd.Timestamp(ns, tz="UTC").tz_convert(timezone(timedelta(minutes=minutes)))

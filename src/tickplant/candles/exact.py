@@ -140,10 +140,12 @@ def _in_two_parts(digits: Ints) -> Floats | None:
     if not (digits[1] & _BEYOND).any() and digits[4].max() < _NARROW:
         low = (digits[2] << BITS | digits[1]).view(np.uint64)
         ones = digits[4] << BITS | digits[3]
-        return ones.astype(np.float64) + low.astype(np.float64) * _BASE**-2
+        parted: Floats = ones.astype(np.float64) + low.astype(np.float64) * _BASE**-2
+        return parted
     if not digits[4].any() and digits[3].max() < _NARROW:
         high = (digits[3] << BITS | digits[2]).astype(np.float64)
-        return high / _BASE + digits[1].astype(np.float64) * _BASE**-2
+        parted = high / _BASE + digits[1].astype(np.float64) * _BASE**-2
+        return parted
     return None
 
 

@@ -15,7 +15,7 @@ candle). Then every column is one reduction over the runs (see `runs.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,6 +93,12 @@ class FinishedBars:
     count: Ints
     revision: Ints
     spreads: Spreads | None = None
+
+    def cut(self, places: slice) -> FinishedBars:
+        """Return some of the candles next to each other."""
+        columns = {one.name: getattr(self, one.name)[places] for one in fields(self)[:-1]}
+        spreads = None if self.spreads is None else Spreads(*(one[places] for one in self.spreads))
+        return FinishedBars(**columns, spreads=spreads)
 
 
 class Spreads(NamedTuple):

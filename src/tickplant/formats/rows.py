@@ -7,6 +7,7 @@ NaN as null. Both keep the order of the rows they are given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
@@ -184,6 +185,40 @@ def candle_structs(rows: pa.Table) -> list[CandleRow]:
         _floats(rows["coverage"]),
         *_optional(rows),
     )
+    return list(map(CandleRow, *columns))
+
+
+def candle_rows(
+    *,
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    prices: Iterable[NDArray[np.float64]],
+    sums: Iterable[NDArray[np.float64]] | None,
+    count: NDArray[np.int64],
+    revision: NDArray[np.int64],
+    states: list[str],
+    coverage: NDArray[np.float64],
+    spreads: Sequence[NDArray[np.float64]] | None,
+) -> list[CandleRow]:
+    """Return candles as structs, from columns of shape (n,).
+
+    `prices` are open to close, `sums` the volume and the vwap, None for candles of quotes, which
+    have `spreads` instead, or none of them where no quote had two sides. A `revision` of 0 is none.
+    """
+    nothing: Iterable[Any] = repeat(None)
+    columns: list[Iterable[Any]] = [
+        format_times(start),
+        format_times(end),
+        *(column.tolist() for column in prices),
+        *((nothing, nothing) if sums is None else (column.tolist() for column in sums)),
+        count.tolist(),
+        [number or None for number in revision.tolist()],
+        states,
+        coverage.tolist(),
+    ]
+    if spreads is not None:
+        nothing = repeat(math.nan)
+        columns += [column.tolist() for column in spreads] or [nothing] * len(SPREAD_COLUMNS)
     return list(map(CandleRow, *columns))
 
 

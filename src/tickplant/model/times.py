@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.model.errors import InvalidParameter
+from tickplant.model.time_texts import second_texts
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
@@ -19,6 +20,8 @@ NS_PER_DAY = 86_400 * NS_PER_S
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
+
+_FEW = 96  # so many whole seconds are sooner turned to text by NumPy's own function
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = re.compile(r"[+-]?\d{1,19}\Z")
@@ -112,6 +115,9 @@ def format_times(ns: NDArray[np.int64] | Sequence[int]) -> list[str]:
     if array.size == 0:
         return []
     if not (array % NS_PER_S).any():
+        found = second_texts(array // NS_PER_S) if array.size > _FEW else None
+        if found is not None:
+            return found
         texts = np.datetime_as_string(array.view("datetime64[ns]").astype("datetime64[s]"))
         return [text + "Z" for text in texts.tolist()]
     texts = np.datetime_as_string(array.view("datetime64[ns]"))

@@ -19,7 +19,8 @@ from tickplant.candles.basis import BASES, table_of
 from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.fill import fill_gaps
 from tickplant.candles.grid import Grid
-from tickplant.candles.states import FinishedBars, empty
+from tickplant.candles.states import FinishedBars, States, empty
+from tickplant.formats.texts import RowTexts
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.events import BOOK, MARKET_TABLES, QUARANTINE, QUOTES, TRADES
@@ -28,7 +29,7 @@ from tickplant.model.times import INT64_MIN, parse_time
 from tickplant.plant.activity import ActivityDays, ActivityReader
 from tickplant.plant.activity_table import finish_activity
 from tickplant.plant.bar_reader import BarReader
-from tickplant.plant.bar_table import finish
+from tickplant.plant.bar_table import ShownBars
 from tickplant.plant.book_history import replay_book
 from tickplant.plant.books import BookView, LiveBooks
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
@@ -56,13 +57,22 @@ class Candles:
     instrument: Instrument
     grid: Grid
     basis: str
-    table: pa.Table
+    bars: pa.Table | ShownBars
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    @property
+    def table(self) -> pa.Table:
+        """The bars as columns, which are made at the first time."""
+        return self.bars.table if isinstance(self.bars, ShownBars) else self.bars
 
 
 class History:
     """Reads of a store. `seq_last` is the last sequence number that is visible.
 
     `book` is what is known of the feeds now, kept by a running plant; without it, it is read.
+    `texts` are rows that were written down as JSON, for whoever writes them again.
     """
 
     def __init__(
@@ -82,6 +92,7 @@ class History:
         self._lateness_ns = lateness_ns
         self._book = self._book_as_read if book is None else book
         self._served: tuple[ServedCandles, Offered] | None = None
+        self.texts = RowTexts()
         self._as_read: tuple[int, CoverageBook] | None = None
         self.books: LiveBooks | None = None
 
@@ -340,6 +351,7 @@ class History:
             raise InvalidParameter("basis", basis, ", ".join(BASES))
         coverage = self.coverage(instrument.number, as_of)
         span = self.store.span(table_of(basis), instrument.number)
+        bars: States | FinishedBars
         if activity_of(grid) is not None:
             days = ActivityDays(self.store, grid, basis, self.rules)
             known = ActivityReader(days, instrument.number, self._pin(as_of), span)
@@ -350,10 +362,10 @@ class History:
         served = self._served if as_of == NOW else None
         reader: Bars = stored if served is None else ServedReader(stored, *served)
         if fill == "none":
-            bars = reader.read(start, end, limit).finish()
+            bars = reader.read(start, end, limit)
         else:
             bars = self._filled(reader, start, end, limit, fill, coverage.watermark)
-        return Candles(instrument, grid, basis, finish(bars, grid, basis, coverage))
+        return Candles(instrument, grid, basis, ShownBars(bars, grid, basis, coverage))
 
     def _pin(self, as_of: AsOf) -> AsOf:
         """Return the snapshot as it is now, from which later arrivals stay out."""

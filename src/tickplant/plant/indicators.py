@@ -42,7 +42,7 @@ class Indicated:
     def slice(self, count: int) -> Indicated:
         """Return the first `count` bars."""
         kept = {name: values[:count] for name, values in self.columns.items()}
-        return Indicated(replace(self.candles, table=self.candles.table.slice(0, count)), kept)
+        return Indicated(replace(self.candles, bars=self.candles.table.slice(0, count)), kept)
 
 
 def check_basis(indicators: Sequence[Indicator], basis: str | None) -> None:

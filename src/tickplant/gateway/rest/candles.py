@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from tickplant.candles.activity import activity_of
@@ -29,6 +30,7 @@ from tickplant.gateway.rest.params import (
     choice,
 )
 from tickplant.gateway.rest.ticks import wanted_as_of
+from tickplant.plant.bar_table import ShownBars
 from tickplant.plant.history import Candles
 from tickplant.store.contract import AsOf
 
@@ -47,20 +49,33 @@ class CandlePage:
 def read_candles(call: Call) -> Response:
     """Answer a page of candles."""
     page = candle_page(call)
-    candles, rows = page.candles, page.candles.table
+    candles = page.candles
     head = candle_head(candles)
     return answer_rows(
         call,
         Page(
             key="candles",
             head=head,
-            structs=lambda: candle_structs(rows),
+            structs=lambda: candle_texts(call, candles),
             table=lambda: with_about(
-                public_candles(rows, candles.instrument, head["interval"], candles.basis), head
+                public_candles(candles.table, candles.instrument, head["interval"], candles.basis),
+                head,
             ),
             next_token=page.token,
         ),
     )
+
+
+def candle_texts(call: Call, candles: Candles) -> Any:
+    """Return candles for JSON, those that were written before as they were written then."""
+    bars = candles.bars
+    if not isinstance(bars, ShownBars):
+        return candle_structs(bars)
+    keys = bars.keys()
+    if keys is None:
+        return bars.rows(slice(None))
+    name = (candles.instrument.number, candles.grid, candles.basis, call.query["start"])
+    return msgspec.Raw(call.plant.history.texts.array(name, keys, bars.rows))
 
 
 def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
@@ -93,12 +108,10 @@ def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
         index=index if placed else None,
     )
     token = None
-    if candles.table.num_rows > limit:
-        row = candles.table.slice(limit, 1).to_pylist()[0]
-        place = (row["day"], row["index"]) if placed else (row["start"], 0)
-        token = encode_token(mark, place, pin(as_of, seq_last))
-    shown = Candles(instrument, grid, candles.basis, candles.table.slice(0, limit))
-    return CandlePage(shown, token, as_of)
+    if len(candles) > limit:
+        token = encode_token(mark, _place(candles, limit), pin(as_of, seq_last))
+        candles = replace(candles, bars=candles.bars[:limit])
+    return CandlePage(candles, token, as_of)
 
 
 def candle_head(candles: Candles) -> dict[str, Any]:
@@ -110,6 +123,14 @@ def candle_head(candles: Candles) -> dict[str, Any]:
         "basis": candles.basis,
         **candles.grid.origin,
     }
+
+
+def _place(candles: Candles, at: int) -> tuple[int, int]:
+    """Return where the bar at a place begins, or of bars by activity its day and which it is."""
+    if isinstance(candles.bars, ShownBars):
+        return int(candles.bars.start[at]), 0
+    row = candles.bars.slice(at, 1).to_pylist()[0]
+    return (row["day"], row["index"]) if "day" in row else (row["start"], 0)
 
 
 def _where(call: Call, mark: int) -> tuple[int | None, int | None, AsOf]:
