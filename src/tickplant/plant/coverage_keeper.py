@@ -444,13 +444,18 @@ class CoverageKeeper:
 def stamp(rows: list[Row], seq: int, now: int) -> pa.RecordBatch:
     """Return rows of `coverage` as a batch, numbered from `seq` on and noticed `now`."""
     schema = SCHEMAS[COVERAGE]
-    given = {"ts_event": now, "ts_recv": now, "flags": 0}
-    columns: dict[str, Any] = {
-        field.name: [row.get(field.name, given.get(field.name)) for row in rows] for field in schema
-    }
-    columns["seq"] = range(seq, seq + len(rows))
-    columns["ref_seq"] = [row.get("ref_seq", 0) for row in rows]
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    given = {"ts_event": now, "ts_recv": now, "flags": 0, "ref_seq": 0}
+    named = frozenset[str]().union(*rows)
+
+    def column(name: str) -> Sequence[Any]:
+        if name == "seq":
+            return range(seq, seq + len(rows))
+        constant = given.get(name)
+        return (
+            [row.get(name, constant) for row in rows] if name in named else [constant] * len(rows)
+        )
+
+    arrays = [pa.array(column(field.name), field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tickplant.model.events import SCHEMAS
 from tickplant.model.times import INT64_MIN
+from tickplant.plant.arrays import distinct
 from tickplant.plant.recent import cost_of
 
 Ints = NDArray[np.int64]
@@ -141,13 +142,14 @@ def newest_of_each(rows: pa.Table) -> pa.Table:
     numbers = rows["instrument"].to_numpy()
     if not len(numbers):
         return rows
-    # A plain sort of integers that have the row's place in their lower bits is a stable one.
-    bits = len(numbers).bit_length()
-    keys = numbers.astype(np.int64) << bits | np.arange(len(numbers))
-    keys.sort()
-    order, numbers = keys & ((1 << bits) - 1), keys >> bits
-    first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
-    ts = rows["ts_event"].to_numpy()[order]
-    best = np.repeat(np.maximum.reduceat(ts, first), np.diff(first, append=len(ts)))
-    last = np.maximum.reduceat(np.where(ts == best, np.arange(len(ts)), -1), first)
-    return rows.take(pa.array(order[last])).combine_chunks()
+    known = distinct(numbers)
+    group = np.zeros(int(known[-1]) + 1, np.int64)
+    group[known] = np.arange(len(known))
+    group = group[numbers]
+    ts = rows["ts_event"].to_numpy()
+    latest = np.full(len(known), INT64_MIN, np.int64)
+    np.maximum.at(latest, group, ts)
+    best = np.flatnonzero(ts == latest[group])
+    last = np.empty(len(known), np.int64)
+    last[group[best]] = best  # of several rows the last one stays
+    return rows.take(pa.array(last)).combine_chunks()
