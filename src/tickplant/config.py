@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import datetime
+from ipaddress import ip_network
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_type_hints
@@ -75,9 +76,25 @@ def _setting(
     return field(default=default, metadata=metadata, repr=not secret)
 
 
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+\Z")
+
+
+def _is_prefix(text: str) -> bool:
+    return not text or _PREFIX.match(text) is not None
+
+
+def _is_list_of_networks(text: str) -> bool:
+    try:
+        for part in filter(None, map(str.strip, text.split(","))):
+            ip_network(part, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the plant listens."""
+    """Where the plant listens, and how it is reached."""
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8000, "TCP port to listen on; 0 takes any free one.", low=0, high=65535)
@@ -87,6 +104,29 @@ class ServerSettings:
         "",
         "Origins of other web pages that may read, write and open the stream, with commas "
         "between; `*` for all. The plant's own pages always may.",
+    )
+    path_prefix: str = _setting(
+        "",
+        "Path under which a proxy shows the plant, such as `/tickplant`; the proxy may take it off "
+        "or leave it on.",
+        form=Form(_is_prefix, "a path such as /tickplant, without a slash at its end"),
+    )
+    proxies: str = _setting(
+        "",
+        "Addresses and networks of the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
+        "believed, with commas between; of all others they are passed over.",
+        form=Form(_is_list_of_networks, "addresses and networks such as 127.0.0.1, 10.0.0.0/8"),
+    )
+    tls_cert: str = _setting(
+        "", "File with the certificate, and those between it and its root, as PEM; empty: no TLS."
+    )
+    tls_key: str = _setting("", "File with the certificate's key, as PEM; not protected.")
+    shutdown_s_max: float = _setting(
+        5.0,
+        "How long open requests and connections may take to end once the plant is told to stop, "
+        "s; then they are cut.",
+        low=0.1,
+        high=600,
     )
     switch_interval_ms: float = _setting(
         0.5,

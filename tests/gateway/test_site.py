@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -12,11 +14,14 @@ from fastapi.openapi.models import OpenAPI
 from plant_fakes import START, FakePlant
 from starlette.routing import Route
 
+from tickplant.gateway import site
 from tickplant.gateway.app import DOORS, create_app
 
 Client = httpx.AsyncClient
+DATA = {"/health", "/metrics", "/status/ingestion"}
 PAGES = ("/", "/docs", "/dashboard", "/ws-test")
-ASSETS = re.compile(r'(?:src|href)="(/[^"]+)"|from "(/[^"]+)"')
+ASSETS = re.compile(r'(?:src|href)="([^":]+)"|(?:from|import) "([^"]+)"')
+LINK = re.compile(r'<a href="https://[^>]*>')  # a place to go to loads nothing
 OTHER_HOST = re.compile(r"""(?:src|href|url|import|from)\s*[=(:]?\s*["'(]?(?:https?:)?//""")
 
 
@@ -58,7 +63,7 @@ async def test_every_api_route_is_in_the_document_and_serves() -> None:
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
         if not route.path.startswith(("/web/", "/docs", "/ws"))
-        and route.path not in {*PAGES, "/favicon.ico", "/openapi.json"}
+        and route.path not in {*PAGES, "/favicon.ico", "/openapi.json", "/asyncapi.json"}
     }
     assert documented == served
 
@@ -116,15 +121,47 @@ async def test_pages_and_their_assets_are_served_from_here(client: Client) -> No
         answer = await client.get(path)
         assert answer.status_code == 200, path
         assert "content-security-policy" in answer.headers or not path.startswith("/web")
-        if "swagger" in path or path.startswith("/v1") or path in {"/health", "/metrics"}:
+        if "swagger" in path or path.startswith(("/v1", "/web/built/")) or path in DATA:
             continue
-        assert not OTHER_HOST.search(answer.text), path
+        assert not OTHER_HOST.search(LINK.sub("", answer.text)), path
         for groups in ASSETS.findall(answer.text):
-            found = next(group for group in groups if group)
+            found = urljoin(path, next(group for group in groups if group))
             if found not in seen:
                 waiting.append(found)
-    assert {"/web/app.js", "/web/chart.js", "/docs/swagger-ui-bundle.js"} <= seen
-    assert {"/web/dashboard.js", "/web/ws-test.js", "/web/small.css"} <= seen
+    assert {"/web/base.css", "/web/page/chart.js", "/docs/swagger-ui-bundle.js"} <= seen
+    assert {f"/web/page/{name}-page.js" for name in ("market", "ingestion", "sockets")} <= seen
+
+
+async def test_pages_refer_to_each_other_by_relative_addresses(client: Client) -> None:
+    for path in PAGES:  # so that a proxy may put a path before them
+        assert not re.search(r'(?:src|href)="/', (await client.get(path)).text), path
+    for script in sorted((Path(str(site.WEB)) / "page").glob("*.js")):
+        found = re.search(r"""["'`]/(?:v1|web|ws|status|docs|health)\b""", script.read_text())
+        assert found is None, script.name
+
+
+async def test_what_a_browser_has_is_not_sent_again(client: Client) -> None:
+    first = await client.get("/")
+    again = await client.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert "content-security-policy" in again.headers
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+async def test_the_page_has_a_chart_with_and_without_the_library(
+    is_built: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_built:
+        (tmp_path / site.LIBRARY).write_text("export const here = 1;")
+    monkeypatch.setattr(site, "BUILT", tmp_path)
+    app = create_app(FakePlant())  # type: ignore[arg-type]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://plant"
+    ) as client:
+        engine = (await client.get("/web/page/engine.js")).text
+        library = await client.get(f"/web/built/{site.LIBRARY}")
+    assert library.status_code == (200 if is_built else 404)
+    assert (f'NAME = "{"library" if is_built else "plain"}"') in engine
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -70,6 +70,7 @@ def follow(
         logs(settings.log.level, settings.log.format),
         server.open_socket(settings.server.host, settings.server.port) as bound,
     ):
+        server.check_tls(settings)
         check_open(settings, loopback=server.is_loopback(bound))
         follower = open_follower(settings)
         try:

@@ -110,6 +110,7 @@ def serve(
         logs(settings.log.level, settings.log.format),
         server.open_socket(settings.server.host, settings.server.port) as bound,
     ):
+        server.check_tls(settings)
         check_open(settings, loopback=server.is_loopback(bound))
         with OpenPlant(settings) as opened:
             feeds: list[Feed] = [

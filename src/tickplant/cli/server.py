@@ -15,6 +15,7 @@ import gc
 import ipaddress
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,18 +26,16 @@ from tickplant.compose import open_feed_desk, polling
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.runner import FeedRunner
 from tickplant.gateway.app import create_app
+from tickplant.gateway.http import HttpProtocol
 from tickplant.gateway.ingest.routes import INGEST_PATH
 from tickplant.gateway.reader import create_reader_app
 from tickplant.gateway.stream.server import protocol_of
-from tickplant.model.errors import InvalidParameter, UserError
+from tickplant.model.errors import ConfigError, InvalidParameter, UserError
 
 if TYPE_CHECKING:
     from tickplant.compose import OpenPlant
     from tickplant.config import Settings
     from tickplant.plant.follower import Follower
-
-CLOSE_S_MAX = 5
-"""How long connections may take to end once the plant is told to stop, s."""
 
 FEEDS_S_MAX = 5.0
 """How long feeds may take to end, s."""
@@ -98,12 +97,13 @@ def _bind_error(fault: OSError, host: str, port: int) -> UserError:
     )
 
 
-def url_of(bound: socket.socket) -> str:
+def url_of(bound: socket.socket, *, tls: bool = False) -> str:
     """Return the URL at which a client on this machine reaches the socket."""
+    scheme = "https" if tls else "http"
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def is_loopback(bound: socket.socket) -> bool:
@@ -153,7 +153,7 @@ async def _serve_reads(
     try:
         await _first(asyncio.create_task(server.listening.wait()), serving)
         _settle()
-        on_ready(url_of(bound))
+        on_ready(url_of(bound, tls=bool(follower.settings.server.tls_cert)))
         await _first(waiting, serving)
     finally:
         server.should_exit = True
@@ -192,7 +192,7 @@ async def _serve(
         await _first(asyncio.create_task(server.listening.wait()), serving)
         _settle()
         runner.start()
-        url = url_of(bound)
+        url = url_of(bound, tls=bool(plant.settings.server.tls_cert))
         opened.lock.announce(url)
         on_ready(url)
         if until is not None:
@@ -229,17 +229,40 @@ def _on_signal(stopping: asyncio.Event, server: _Server) -> None:
     stopping.set()
 
 
+def check_tls(settings: Settings) -> None:
+    """Raise `ConfigError` where the files of the certificate are not what they should be."""
+    cert, key = settings.server.tls_cert, settings.server.tls_key
+    if not cert and not key:
+        return
+    if not cert or not key:
+        missing = "server.tls_key" if cert else "server.tls_cert"
+        raise ConfigError(f"{missing}: is missing; a certificate and its key belong together")
+    try:
+        # Without a password one that is protected would be asked for on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except OSError as fault:
+        said = fault.strerror or fault
+        raise ConfigError(f"server.tls_cert, server.tls_key: cannot be used ({said})") from fault
+
+
 def _config(app: Any, settings: Settings) -> uvicorn.Config:
+    server, frame = settings.server, settings.ingest.frame_mb_max << 20
     return uvicorn.Config(
         app,
-        http="httptools",
-        ws=protocol_of({INGEST_PATH: settings.ingest.frame_mb_max << 20}),
+        http=HttpProtocol,
+        # A proxy may leave the prefix on, and this is looked at before it is taken off.
+        ws=protocol_of({INGEST_PATH: frame, server.path_prefix + INGEST_PATH: frame}),
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
-        limit_concurrency=settings.server.connections_max,
+        limit_concurrency=server.connections_max,
         ws_max_size=settings.stream.frame_kb_max * 1024,
-        timeout_graceful_shutdown=CLOSE_S_MAX,
+        # uvicorn takes fractions, too, though it does not say so.
+        timeout_graceful_shutdown=server.shutdown_s_max,  # type: ignore[arg-type]
+        proxy_headers=bool(server.proxies.strip()),
+        forwarded_allow_ips=server.proxies,
+        ssl_certfile=server.tls_cert or None,
+        ssl_keyfile=server.tls_key or None,
     )

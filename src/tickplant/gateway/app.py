@@ -10,13 +10,16 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
+from tickplant.gateway.asyncapi.document import asyncapi_document
 from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
 from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.guides import guide_routes
 from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.keys.install import guard, make_access
 from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
+from tickplant.gateway.prefix import Prefix
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     amend,
@@ -40,7 +43,7 @@ from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
 from tickplant.gateway.seeds.sockets import STATS_PATH, SeedSockets
-from tickplant.gateway.site import page_routes
+from tickplant.gateway.site import Document, page_routes
 from tickplant.gateway.stream.routes import router as stream_router
 from tickplant.gateway.stream.routes import streams_of
 from tickplant.model.errors import TickplantError
@@ -99,7 +102,8 @@ def create_app(plant: Plant) -> FastAPI:
         lifespan=lifespan,
     )
     settings = plant.settings
-    document = cache(lambda: openapi_document(DOORS))
+    prefix = settings.server.path_prefix
+    document = cache(lambda: openapi_document(DOORS, prefix))
     largest_mb = max(settings.server.body_mb_max, settings.ingest.frame_mb_max)
     bodies = BodyRoom(BODIES_AT_ONCE * largest_mb << 20)
     ingest = Ingest(plant, bodies)
@@ -110,7 +114,11 @@ def create_app(plant: Plant) -> FastAPI:
     # Routes are tried in turn, so the ones that producers hammer come first.
     ordered = sorted(DOORS, key=lambda door: door.method != "POST")
     app.router.routes.extend(route_of(door, gate) for door in ordered)
-    pages = page_routes({"/openapi.json": document})
+    documents: dict[str, Document] = {
+        "/openapi.json": document,
+        "/asyncapi.json": lambda: asyncapi_document(prefix),
+    }
+    pages = [*page_routes(documents), *guide_routes()]
     app.router.routes.extend(pages)
     app.include_router(stream_router)
     app.router.routes.extend(SeedSockets().routes())
@@ -130,4 +138,6 @@ def create_app(plant: Plant) -> FastAPI:
     guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
     app.add_middleware(Envelope, metrics=plant.metrics, access=settings.log.access)
+    if prefix:
+        app.add_middleware(Prefix, prefix=prefix)
     return app

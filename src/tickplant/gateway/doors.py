@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
+from starlette._utils import get_route_path
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -128,7 +129,7 @@ class ShortWay:
         """Serve one request."""
         endpoint = None
         if scope["type"] == "http":
-            endpoint = self._endpoints.get((scope["method"], scope["path"]))
+            endpoint = self._endpoints.get((scope["method"], get_route_path(scope)))
         if endpoint is None:
             await self._app(scope, receive, send)
             return

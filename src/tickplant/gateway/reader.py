@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tickplant.gateway.doors import MARK, Door, reading_route
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.keys.install import guard, make_access
+from tickplant.gateway.prefix import Prefix
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
     candles,
@@ -71,6 +72,8 @@ def create_reader_app(follower: Follower) -> Starlette:
     app.add_exception_handler(HTTPException, on_http_error)
     guard(app, access)
     app.add_middleware(Envelope, metrics=follower.metrics, access=follower.settings.log.access)
+    if prefix := follower.settings.server.path_prefix:
+        app.add_middleware(Prefix, prefix=prefix)
     return app
 
 

@@ -1,0 +1,1 @@
+"""The description of the sockets: what is said over each, both ways, as an AsyncAPI document."""
