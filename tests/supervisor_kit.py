@@ -128,7 +128,7 @@ def play(
 
             world = World(
                 loop.clock, jitter=jitter, connector=server, open_client=server.client,
-                limits=SharedLimits(), find_gaps=find, tap=tap,
+                limits=SharedLimits(clock=loop.clock), find_gaps=find, tap=tap,
             )  # fmt: skip
             feed = VenueFeed("toy", venue, streams, world)
 

@@ -178,7 +178,7 @@ class ToyConnection:
         self.streams: set[tuple[str, str]] = set()
         self.begun: set[tuple[str, str]] = set()
         self.sent: list[Any] = []
-        self.stalled = self.closed = False
+        self.stalled = self.closed = self.held = False
         self.answered: int | None = None
         self._inbox: list[Frame] = []
         self._end: ConnectionLost | None = None
@@ -186,7 +186,7 @@ class ToyConnection:
         self._news = asyncio.Event()
 
     async def receive(self) -> list[Frame]:
-        while not (self._inbox or self._ponged or self._end):
+        while self.held or not (self._inbox or self._ponged or self._end):
             self._news.clear()
             await self._news.wait()
         if self._end is not None and not self._inbox:
@@ -224,6 +224,13 @@ class ToyConnection:
         if self._end is None and not self.stalled:
             self._inbox.append(Frame(self.server.clock() + UNDER_WAY_NS, text.encode()))
             self._news.set()
+
+    def release(self) -> None:
+        """Let arrive what was under way for so long."""
+        self.held = False
+        late = self.server.clock() + UNDER_WAY_NS
+        self._inbox = [frame._replace(ts_recv=late) for frame in self._inbox]
+        self._news.set()
 
     def cut(self) -> None:
         self._end = self._end or ConnectionLost("cut by the test")

@@ -255,7 +255,7 @@ def build_feeds(
     from tickplant.feeds.supervisor.kept import KeptStreams  # noqa: PLC0415 - most need none
     from tickplant.feeds.supervisor.limits import SharedLimits  # noqa: PLC0415
 
-    kept, limits = KeptStreams(opened.folder), SharedLimits()
+    kept, limits = KeptStreams(opened.folder), SharedLimits(clock=clock)
     return [_build_feed(opened, plan, kept, limits, clock) for plan in plans]
 
 

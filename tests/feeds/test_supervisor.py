@@ -25,6 +25,11 @@ async def live(scene: Scene, count: int) -> None:
     await scene.until(lambda: scene.feed.board.counts(scene.loop.clock())["live"] == count)
 
 
+async def begun(scene: Scene, connection: int) -> None:
+    made = scene.server.connections
+    await scene.until(lambda: connection in made and len(made[connection].streams) == 2)
+
+
 def ids(scene: Scene, symbol: str, *, by_itself: bool = False) -> list[str]:
     rows = [r for r in scene.stored(symbol) if not (by_itself and r["flags"] & Flag.BACKFILLED)]
     return [row["id"] for row in rows]
@@ -157,6 +162,82 @@ def test_a_connection_is_replaced_before_its_age_without_a_gap_or_a_double(tmp_p
         assert scene.feed.board.lines[1].failed == 0
 
     play(tmp_path, streams_of("A-USD"), act, limits=Limits(age_s_max=8.0))
+
+
+def test_what_is_left_out_on_both_connections_of_a_replacement_is_a_hole(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 2)
+        await scene.server.market(["A-USD"], 0.25, 2)
+        scene.server.connections[1].push({"op": "bye"})
+        await begun(scene, 2)
+        scene.server.skips.add("A-USD")
+        scene.server.trade("A-USD", 1.5)  # neither connection is told
+        scene.server.skips.clear()
+        await scene.until(lambda: len(scene.server.connections) == 1)
+        await scene.server.market(["A-USD"], 0.25, 1)
+        await scene.settle(10)
+        [gap] = scene.gaps()
+        assert (gap["cause"], gap["status"], gap["events"]) == ("sequence", "repaired", 1)
+        assert ids(scene, "A-USD") == told(scene, "A-USD")
+
+    play(tmp_path, streams_of("A-USD"), act)
+
+
+def test_what_is_under_way_on_the_old_connection_is_waited_for(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 2)
+        old = scene.server.connections[1]
+        await scene.server.market(["A-USD"], 0.25, 2)
+        old.push({"op": "bye"})
+        await asyncio.sleep(0)
+        old.held = True  # what is sent from now on arrives late
+        scene.server.trade("A-USD")
+        scene.server.quote("A-USD")
+        await begun(scene, 2)
+        await asyncio.sleep(1)
+        assert not old.closed
+        old.release()
+        await scene.until(lambda: old.closed)
+        await scene.server.market(["A-USD"], 0.25, 1)
+        await scene.settle(10)
+        assert scene.gaps() == []
+        assert ids(scene, "A-USD", by_itself=True) == told(scene, "A-USD")
+        quotes = scene.plant.history.quotes(scene.plant.registry.resolve("A-USD"), limit=100)
+        assert quotes.num_rows == len(told(scene, "A-USD"))
+
+    play(tmp_path, streams_of("A-USD"), act)
+
+
+def test_an_old_connection_that_shows_no_life_any_more_leaves_a_hole(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 2)
+        old = scene.server.connections[1]
+        await scene.server.market(["A-USD"], 0.25, 2)
+        old.push({"op": "bye"})
+        await asyncio.sleep(0)
+        old.held = True
+        scene.server.quote("A-USD")  # which no number tells and no history gives back
+        dead_since = scene.loop.clock()
+        await scene.until(lambda: old.closed)
+        await scene.server.market(["A-USD"], 0.25, 1)
+        await scene.settle(10)
+        [gap] = [gap for gap in scene.gaps() if gap["cause"] == "stall"]
+        assert gap["start"] <= dead_since < gap["end"] < dead_since + SECOND
+        assert gap["symbol"] == "A-USD"
+
+    play(tmp_path, streams_of("A-USD"), act)
+
+
+def test_a_connection_that_carries_nothing_any_more_holds_up_no_other(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 4)
+        await scene.feed.remove(scene.feed.check(["B-USD"], ["trades", "quotes"]))
+        await scene.until(lambda: len(scene.server.connections) == 1)
+        await scene.settle(60)
+        mark = scene.plant.coverage.book.watermark_of(1)
+        assert scene.loop.clock() - mark < 6 * SECOND
+
+    play(tmp_path, streams_of("A-USD", "B-USD"), act, limits=Limits(streams_max=2))
 
 
 def test_a_replacement_that_fails_leaves_the_old_connection_alone(tmp_path: Path) -> None:
@@ -349,6 +430,7 @@ def test_the_judgement_is_shown_told_and_secrets_are_not(tmp_path: Path) -> None
         text = scene.plant.metrics.render()[0].decode()
         assert 'tickplant_connection_up{feed="toy",line="1"} 1.0' in text
         assert 'tickplant_feed_streams{feed="toy",state="live"} 2.0' in text
+        assert 'tickplant_feed_breaker{feed="toy",state="closed"} 1.0' in text
         assert "hidden" not in repr(shown) + repr(tap.seen) + repr(scene.feed)
         assert [entry for entry in tap.seen if entry[0] in ("opened", "closed")] == [
             ("opened", 1, "wss://toy.test/stream"),

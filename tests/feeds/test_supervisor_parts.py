@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,24 @@ from tickplant.feeds.supervisor.kept import KeptStreams
 from tickplant.feeds.supervisor.limits import Slots, Window
 from tickplant.feeds.supervisor.overlap import Overlap
 from tickplant.feeds.supervisor.pulse import Offset, Pulse
+from tickplant.feeds.supervisor.repair import Repairer
 from tickplant.feeds.supervisor.rhythm import BEATS_MIN, Rhythm
 from tickplant.feeds.supervisor.tap import shown_url
 from tickplant.feeds.supervisor.websocket import WebSocketConnector
 from tickplant.feeds.venues.catalogue import KNOWN
-from tickplant.feeds.venues.contract import Dial, Limits, Outgoing, Rate, Stream, VenueFault
+from tickplant.feeds.venues.contract import (
+    Dial,
+    Limits,
+    Outgoing,
+    OutOfReach,
+    Rate,
+    Stream,
+    VenueFault,
+)
 from tickplant.feeds.venues.transport import ConnectionLost
 from tickplant.formats.parsed import incoming_batch
 from tickplant.model.errors import ConfigError, InvalidParameter
+from tickplant.plant.gaps import OpenGap
 from virtual_time import NOW, VirtualLoop, run_virtual
 
 SECOND = 1_000_000_000
@@ -253,8 +264,9 @@ def asking(
     """Return what `act` returned or the fault it raised, the seconds it took, and requests."""
     asked: list[httpx.Request] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    async def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)
+        await asyncio.sleep(9.0 if "slow" in str(request.url) else 0.0)
         found = answers.pop(0) if answers else (200, {})
         if isinstance(found, Exception):
             raise found
@@ -306,6 +318,36 @@ def test_a_provider_that_is_down_is_left_alone_for_a_while() -> None:
     assert asked == 11
 
 
+def test_a_provider_that_has_rested_is_tried_by_one_request_at_a_time() -> None:
+    async def ask(http: LimitedHttp) -> list[str]:
+        for _ in range(3):
+            with pytest.raises(VenueFault):
+                await http.get("/trades")
+        await asyncio.sleep(60)
+        trying = asyncio.create_task(http.get("/trades", {"slow": "1"}))
+        await asyncio.sleep(1)
+        with pytest.raises(VenueFault, match="failed in a row"):
+            await http.get("/trades")
+        trying.cancel()
+        await asyncio.wait({trying})
+        # What was cancelled has shown nothing, and holds nobody up.
+        return [(await http.get("/trades")).decode() for _ in range(2)]
+
+    said, took_s, asked = asking([(500, {})] * 10, ask)
+    assert (said, asked) == (["body"] * 2, 13)
+    assert took_s < 80.0
+
+
+def test_too_many_requests_open_no_breaker() -> None:
+    async def ask(http: LimitedHttp) -> bytes:
+        for _ in range(3):
+            with pytest.raises(VenueFault, match="too many requests"):
+                await http.get("/trades")
+        return await http.get("/trades")
+
+    assert asking([(429, {"Retry-After": "1"})] * 12, ask)[::2] == (b"body", 13)
+
+
 def test_requests_keep_to_the_weight() -> None:
     async def ask(http: LimitedHttp) -> None:
         for _ in range(5):
@@ -314,6 +356,73 @@ def test_requests_keep_to_the_weight() -> None:
     _, took_s, asked = asking([], ask)
     assert asked == 5
     assert 120.0 <= took_s < 121.0
+
+
+# -- repair -----------------------------------------------------------------------------------
+
+
+class Told:
+    """A sink that remembers what is said of gaps: status and detail."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str | None]] = []
+
+    async def say(self, note: Any) -> None:
+        self.said.append((note.status, note.detail))
+
+
+class Short:
+    """A history that gives nothing, for the reasons that are listed, the last for ever."""
+
+    def __init__(self, *faults: VenueFault) -> None:
+        self.faults = list(faults)
+        self.asked: list[int] = []
+
+    def trades_since(self, now: int) -> None:
+        return None
+
+    async def trades(self, http: Any, symbol: str, start: int, end: int) -> Any:
+        self.asked.append(start)
+        raise self.faults.pop(0) if len(self.faults) > 1 else self.faults[0]
+        yield
+
+
+def repairing(history: Short, seconds: float) -> list[tuple[str, str | None]]:
+    """Return what is said of a gap within so long."""
+
+    async def main(loop: VirtualLoop) -> list[tuple[str, str | None]]:
+        sink, open_gaps = Told(), [OpenGap(7, NOW - SECOND, NOW, (("A-USD", "TOY"),))]
+
+        async def find() -> list[OpenGap]:
+            over = bool(sink.said) and sink.said[-1][0] == "unrepairable"
+            return [] if over else open_gaps
+
+        repairer = Repairer(
+            "toy", "TOY", sink, find, history, object(), has_trades=lambda symbol: True,
+            clock=loop.clock, sleep=asyncio.sleep, jitter=lambda: 1.0,
+        )  # fmt: skip
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await repairer.run()
+        return sink.said
+
+    found: list[tuple[str, str | None]] = run_virtual(main)
+    return found
+
+
+def test_a_gap_that_a_history_falls_short_of_again_and_again_is_given_up() -> None:
+    history = Short(OutOfReach("nothing from before it"))
+    said = repairing(history, 86_400.0)
+    assert len(history.asked) == 8
+    assert said[1] == ("open", "nothing from before it; tried once, again later")
+    assert said[-1] == ("unrepairable", "nothing from before it; tried 8 times")
+
+
+def test_a_gap_is_not_given_up_because_a_venue_is_down() -> None:
+    down = VenueFault("no answer")
+    history = Short(*[OutOfReach("nothing from before it")] * 7, down)
+    assert repairing(history, 86_400.0)[-1][0] in ("open", "repairing")
+    assert len(history.asked) > 90  # every quarter of an hour
 
 
 # -- configuration ----------------------------------------------------------------------------

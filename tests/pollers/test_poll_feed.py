@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tickplant.feeds.pollers.breaker import Breaker
+from tickplant.feeds.breaker import Breaker
 from tickplant.feeds.pollers.poller import PollFeed, ProviderDown
 from tickplant.feeds.pollers.provider import Answer, Price, ProviderFault
 from tickplant.feeds.pollers.yahoo import Yahoo

@@ -36,8 +36,8 @@ from venues.venue_plant import VenueScene, venue_plant
 NS = 1_000_000_000
 MS = 1_000_000
 """How exact the times of most venues are: they are cut, while those of gaps are not."""
-PATIENCE_S = 150.0
-"""More than a breaker rests, which counts real time."""
+PATIENCE_S = 60.0
+"""Ten times as long as a breaker rests, pauses being a tenth of what they are."""
 BEFORE_NS = 3 * NS
 """How long before a fault the last proof of a connection may lie: a heartbeat or a ping."""
 SECOND = Grid(parse_interval("1s"))

@@ -19,6 +19,7 @@ from typing import Any
 from plant_kit import open_plant
 from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.supervisor.feed import VenueFeed, World
+from tickplant.feeds.supervisor.limits import SharedLimits
 from tickplant.feeds.supervisor.tap import Tap
 from tickplant.feeds.venues.contract import Stream, Venue
 from tickplant.plant.plant import Plant
@@ -107,7 +108,10 @@ def venue_plant(
         def sleep(seconds: float) -> Any:
             return asyncio.sleep(seconds / FASTER)
 
-        world = World(time.time_ns, sleep, jitter=lambda: 0.5, find_gaps=find, tap=tap)
+        limits = SharedLimits(clock=lambda: time.time_ns() * FASTER)  # so breakers rest less, too
+        world = World(
+            time.time_ns, sleep, jitter=lambda: 0.5, limits=limits, find_gaps=find, tap=tap
+        )
         feed = VenueFeed("fake", venue, streams, world)
         runner = FeedRunner(
             [feed], plant.submit, clock=time.time_ns, tell=plant.tell, shown_of=plant.feed_facts

@@ -31,6 +31,14 @@ def feeds(feeds: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
         found = keyed({feed["id"]: float(feed[key]) for feed in feeds if key in feed})
         made = counter if name == "restarts" else gauge
         yield made(f"feed_{name}", text, found, "feed")
+    breakers = {
+        (feed["id"], state): float(feed["breaker"] == state)
+        for feed in feeds
+        if "breaker" in feed
+        for state in ("closed", "open", "half_open")
+    }
+    text = "1 for the state of the breaker before requests to the feed's venue or provider."
+    yield gauge("feed_breaker", text, breakers, "feed", "state")
     yield from _venue_feeds([feed for feed in feeds if "connections" in feed])
 
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tickplant.feeds.breaker import Breaker
 from tickplant.feeds.contract import Clock, Feed, Sleep
-from tickplant.feeds.pollers.breaker import Breaker
 from tickplant.feeds.pollers.poller import PollFeed
 from tickplant.feeds.pollers.provider import Provider
 from tickplant.model.errors import (

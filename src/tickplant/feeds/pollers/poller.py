@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 import pyarrow as pa
 
+from tickplant.feeds.breaker import Breaker
 from tickplant.feeds.contract import Clock, Sink, Sleep
-from tickplant.feeds.pollers.breaker import Breaker
 from tickplant.feeds.pollers.provider import Answer, Price, Provider, ProviderFault
 from tickplant.formats.parsed import incoming_batch
 from tickplant.model.events import QUOTES, TRADES
@@ -75,6 +76,10 @@ class PollFeed:
         self._clock = clock
         self._sleep = sleep
         self._missing: dict[str, int] = {}  # symbols without an answer, and since when
+
+    def shown(self, now: int) -> dict[str, Any]:
+        """Return what `/v1/feeds` shows besides what it shows of every feed."""
+        return {"breaker": self._breaker.state}
 
     async def run(self, sink: Sink) -> None:
         """Poll until cancelled. Raises `ProviderDown` when the provider fails."""

@@ -143,8 +143,8 @@ class VenueFeed:
             return
         self._client = world.open_client(url)
         self._http = LimitedHttp(
-            self._client, url, self._wiring.limits.weight,
-            clock=world.clock, sleep=world.sleep, tap=world.tap,
+            self._client, url, self._wiring.limits.weight, clock=world.clock, sleep=world.sleep,
+            breaker=self._wiring.limits.breaker, tap=world.tap,
         )  # fmt: skip
 
     async def _close_http(self) -> None:
@@ -262,6 +262,7 @@ class VenueFeed:
             "instruments": self.instruments,
             "connections": lines,
             "streams": self.board.counts(now),
+            "breaker": self._wiring.limits.breaker.state,
         }
         repairer = self._repairer
         if repairer is not None:

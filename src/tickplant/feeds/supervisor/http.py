@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from tickplant.feeds.breaker import Breaker
 from tickplant.feeds.contract import Clock, Sleep
 from tickplant.feeds.supervisor.backoff import Backoff
 from tickplant.feeds.supervisor.limits import Window
@@ -26,42 +27,10 @@ TRIES_MAX = 4
 TIMEOUT_S = 15.0
 BODY_BYTES_MAX = 64 << 20
 
-BREAKER_FAILURES = 10
-BREAKER_S = 60.0
-"""After so many failures in a row nothing is asked for so long: the provider is down."""
-
 _TOO_MANY = frozenset({418, 429})
 
-
-class Breaker:
-    """Opens after `failures` in a row, for `seconds`; then one request tries whether it holds."""
-
-    def __init__(
-        self,
-        now: Callable[[], float],
-        *,
-        failures: int = BREAKER_FAILURES,
-        seconds: float = BREAKER_S,
-    ) -> None:
-        self._now = now
-        self._failures_max = failures
-        self._seconds = seconds
-        self._failures = 0
-        self._until = float("-inf")
-
-    def check(self) -> None:
-        """Raise `VenueFault` while it is open."""
-        left_s = self._until - self._now()
-        if left_s > 0:
-            raise VenueFault(
-                f"{self._failures} requests failed in a row; the next is tried in {left_s:.0f} s"
-            )
-
-    def note(self, *, ok: bool) -> None:
-        """Note how a request ended."""
-        self._failures = 0 if ok else self._failures + 1
-        if self._failures >= self._failures_max:
-            self._until = self._now() + self._seconds
+Asked = tuple[bytes | None, str, float | None]
+"""(body, "", None), or (None, what went wrong, seconds to wait or None for good)."""
 
 
 class LimitedHttp:
@@ -79,6 +48,7 @@ class LimitedHttp:
         clock: Clock,
         sleep: Sleep,
         backoff: Callable[[], Backoff] = Backoff,
+        breaker: Breaker | None = None,
         tap: Tap | None = None,
     ) -> None:
         self._client = client
@@ -88,7 +58,7 @@ class LimitedHttp:
         self._sleep = sleep
         self._backoff = backoff
         self._tap = tap
-        self._breaker = Breaker(lambda: clock() / 1e9)
+        self._breaker = breaker or Breaker(clock)
 
     async def get(
         self, path: str, params: Mapping[str, str] | None = None, *, weight: int = 1
@@ -96,9 +66,7 @@ class LimitedHttp:
         """Return the body of a good answer; see `Http.get`."""
         pauses = self._backoff()
         for attempt in range(1, TRIES_MAX + 1):
-            self._breaker.check()
-            await self._weight.take(weight)
-            body, fault, wait_s = await self._try(path, params or {})
+            body, fault, wait_s = await self._ask(path, params or {}, weight)
             if body is not None:
                 return body
             if wait_s is None or attempt == TRIES_MAX:
@@ -106,31 +74,42 @@ class LimitedHttp:
             await self._sleep(pauses.next_s(wait_s))
         raise AssertionError("unreachable")
 
-    async def _try(
-        self, path: str, params: Mapping[str, str]
-    ) -> tuple[bytes | None, str, float | None]:
-        """Return (body, "", None), or (None, what went wrong, seconds to wait, None for good)."""
+    async def _ask(self, path: str, params: Mapping[str, str], weight: int) -> Asked:
+        """Ask once, if the breaker lets us. Raises `VenueFault` where it does not."""
+        breaker = self._breaker
+        rest_s = breaker.wait_s()
+        if rest_s:
+            raise VenueFault(
+                f"{breaker.failures} requests failed in a row; the next is tried in {rest_s:.0f} s"
+            )
+        try:
+            await self._weight.take(weight)
+            return await self._try(path, params)
+        except BaseException:  # it was cancelled, or we are at fault: that says nothing of them
+            breaker.abandoned()
+            raise
+
+    async def _try(self, path: str, params: Mapping[str, str]) -> Asked:
         try:
             answer = await self._client.get(self._base_url + path, params=dict(params))
         except httpx.HTTPError as fault:
-            self._breaker.note(ok=False)
+            self._breaker.failed()
             return None, f"no answer: {type(fault).__name__}", 0.0
         if self._tap is not None:
             self._tap.answered(self._clock(), path, params, answer.status_code, answer.content)
         status = answer.status_code
-        if 200 <= status < 300:
-            self._breaker.note(ok=True)
-            return answer.content, "", None
         said = f"HTTP status {status}"
         if status in _TOO_MANY:
             wait_s = retry_after_s(answer.headers.get("Retry-After")) or 10.0
             self._weight.close_for(wait_s)
+            self._breaker.abandoned()
             return None, f"{said}: too many requests", wait_s
         if status >= 500:
-            self._breaker.note(ok=False)
+            self._breaker.failed()
             return None, said, 0.0
-        self._breaker.note(ok=True)  # it answers; what was asked was wrong
-        return None, said, None
+        self._breaker.succeeded()  # it answers, even where what was asked was wrong
+        good = 200 <= status < 300
+        return (answer.content, "", None) if good else (None, said, None)
 
 
 def open_client(

@@ -1,4 +1,4 @@
-"""What a venue allows, kept: sliding windows of time, and slots for what may be open at once.
+"""What a venue allows, kept: windows of time, slots for what may be open at once, a breaker.
 
 One `VenueLimits` is shared by all feeds of a venue, because a venue counts what comes from an
 address and not what we call a feed.
@@ -7,10 +7,12 @@ address and not what we call a feed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
-from tickplant.feeds.contract import Sleep
+from tickplant.feeds.breaker import Breaker
+from tickplant.feeds.contract import Clock, Sleep
 from tickplant.feeds.venues.contract import Limits, Rate
 
 Seconds = Callable[[], float]
@@ -103,21 +105,23 @@ class Slots:
 class VenueLimits:
     """What all feeds of one venue share."""
 
-    def __init__(self, limits: Limits, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, limits: Limits, *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
         self.connects = Window(limits.connects, sleep=sleep)
         self.connections = Slots(limits.connections_max)
         self.weight = Window(limits.weight, sleep=sleep)
+        self.breaker = Breaker(clock)
 
 
 class SharedLimits:
     """The limits of each venue, by its name; made when a feed of it first asks."""
 
-    def __init__(self, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, *, clock: Clock = time.time_ns, sleep: Sleep = asyncio.sleep) -> None:
+        self._clock = clock
         self._sleep = sleep
         self._known: dict[str, VenueLimits] = {}
 
     def of(self, venue: str, limits: Limits) -> VenueLimits:
         """Return the limits that all feeds of a venue share."""
         if venue not in self._known:
-            self._known[venue] = VenueLimits(limits, sleep=self._sleep)
+            self._known[venue] = VenueLimits(limits, clock=self._clock, sleep=self._sleep)
         return self._known[venue]

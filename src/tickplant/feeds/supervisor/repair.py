@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 from tickplant.feeds.contract import Clock, Sink, Sleep
 from tickplant.feeds.supervisor.backoff import Backoff, Jitter
 from tickplant.feeds.supervisor.names import joined_name
-from tickplant.feeds.venues.contract import Http, VenueFault, VenueHistory
+from tickplant.feeds.venues.contract import Http, OutOfReach, VenueFault, VenueHistory
 from tickplant.model.events import TRADES, Flag
 from tickplant.model.times import NS_PER_S, format_time
 from tickplant.plant.feed_notes import Repair
@@ -42,9 +43,21 @@ LOOK_EVERY_S = 30.0
 
 RETRY_S, RETRY_S_MAX = 5.0, 900.0
 
+REACHES_MAX = 8
+"""How often in a row a history may fall short of a gap, over some minutes, until that is final."""
+
 
 FindGaps = Callable[[], Awaitable[Sequence[OpenGap]]]
 """Returns the open gaps of the feed that are over, in any order."""
+
+
+@dataclass(slots=True)
+class _Later:
+    """A gap that was put off until `due`; `short` counts answers in a row that fell short of it."""
+
+    pauses: Backoff
+    due: int = 0
+    short: int = 0
 
 
 class Repairer:
@@ -79,7 +92,7 @@ class Repairer:
         self._sleep = sleep
         self._jitter = jitter
         self._news = asyncio.Event()
-        self._later: dict[int, tuple[Backoff, int]] = {}
+        self._later: dict[int, _Later] = {}
 
     def look(self) -> None:
         """Look for gaps soon: there may be a new one."""
@@ -100,7 +113,7 @@ class Repairer:
 
     async def _wait(self) -> None:
         now = self._clock()
-        due_s = [max(at - now, 0) / 1e9 for _, at in self._later.values()]
+        due_s = [max(later.due - now, 0) / 1e9 for later in self._later.values()]
         pause = asyncio.ensure_future(self._sleep(min([LOOK_EVERY_S, *due_s])))
         news = asyncio.ensure_future(self._news.wait())
         try:
@@ -111,7 +124,7 @@ class Repairer:
 
     def _is_due(self, gap: OpenGap) -> bool:
         later = self._later.get(gap.id)
-        return later is None or later[1] <= self._clock()
+        return later is None or later.due <= self._clock()
 
     async def _repair(self, gap: OpenGap) -> None:
         hopeless = self._hopeless(gap)
@@ -125,7 +138,7 @@ class Repairer:
             for symbol in self._symbols(gap):
                 events += await self._bring(symbol, gap.start, gap.end)
         except VenueFault as fault:
-            await self._try_later(gap, events, str(fault))
+            await self._fail(gap, events, fault)
         else:
             self.repaired += 1
             self.events += events
@@ -163,15 +176,23 @@ class Repairer:
                 new += receipt.accepted
         return new
 
-    async def _try_later(self, gap: OpenGap, events: int, why: str) -> None:
+    async def _fail(self, gap: OpenGap, events: int, fault: VenueFault) -> None:
+        """Put a gap off, or give it up where the history has fallen short of it often enough."""
         self.failed += 1
-        known = self._later.get(gap.id)
-        pauses = known[0] if known else Backoff(RETRY_S, RETRY_S_MAX, jitter=self._jitter)
-        pause_s = pauses.next_s()
-        self._later[gap.id] = pauses, self._clock() + round(pause_s * 1e9)
-        _LOG.warning("%s: gap %d is not repaired yet: %s", self._feed, gap.id, why)
-        tries = f"tried {pauses.failures} times" if pauses.failures > 1 else "tried once"
-        await self._say(gap, "open", events=events, detail=f"{why}; {tries}, again later")
+        later = self._later.get(gap.id)
+        if later is None:
+            later = self._later[gap.id] = _Later(Backoff(RETRY_S, RETRY_S_MAX, jitter=self._jitter))
+        later.short = later.short + 1 if isinstance(fault, OutOfReach) else 0
+        pause_s = later.pauses.next_s()
+        tries = later.pauses.failures
+        tried = f"{fault}; tried {tries} times" if tries > 1 else f"{fault}; tried once"
+        if later.short >= REACHES_MAX:
+            self.given_up += 1
+            await self._say(gap, "unrepairable", events=events, detail=tried)
+            return
+        later.due = self._clock() + round(pause_s * 1e9)
+        _LOG.warning("%s: gap %d is not repaired yet: %s", self._feed, gap.id, fault)
+        await self._say(gap, "open", events=events, detail=f"{tried}, again later")
 
     async def _say(
         self, gap: OpenGap, status: str, *, events: int | None = None, detail: str | None = None

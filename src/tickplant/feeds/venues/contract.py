@@ -284,6 +284,10 @@ class VenueFault(Exception):
     """A request to a venue that failed for good, or for longer than the breaker waits."""
 
 
+class OutOfReach(VenueFault):
+    """Something of the past that a venue does not give: to ask again hardly helps."""
+
+
 class VenueHistory(Protocol):
     """What a venue's HTTP API gives back of the past."""
 
@@ -292,8 +296,8 @@ class VenueHistory(Protocol):
     ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the trades of `[start, end)`, ns UTC, as `INCOMING["trades"]`, oldest first.
 
-        With the ids that the stream gives them. Raises `VenueFault`; says by
-        `trades_since` how far it reaches back.
+        With the ids that the stream gives them. Raises `VenueFault`, and `OutOfReach` where it
+        cannot give all of them; says by `trades_since` how far it reaches back.
         """
         ...
 

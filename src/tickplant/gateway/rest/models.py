@@ -506,6 +506,13 @@ class FeedModel(_Model):
         examples=[{"live": 40, "quiet": 2, "refused": 1}],
     )
     repairs: RepairsModel | None = None
+    breaker: Literal["closed", "open", "half_open"] | None = Field(
+        default=None,
+        description="Whether its venue or provider is asked over HTTP: not while it is `open`, "
+        "which is after failures in a row; `half_open` lets one request try. Shared by all feeds "
+        "of it, absent for feeds that ask nobody.",
+        examples=["closed"],
+    )
 
 
 class FeedsModel(_Model):

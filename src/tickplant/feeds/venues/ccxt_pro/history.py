@@ -17,7 +17,7 @@ from tickplant.feeds.venues.ccxt_pro import words
 from tickplant.feeds.venues.ccxt_pro.library import Library
 from tickplant.feeds.venues.ccxt_pro.session import trade_rows
 from tickplant.feeds.venues.ccxt_pro.watchers import trade
-from tickplant.feeds.venues.contract import Http, VenueFault
+from tickplant.feeds.venues.contract import Http, OutOfReach, VenueFault
 from tickplant.model.times import NS_PER_MS
 
 LOOK_BACK_MS = 600_000
@@ -48,6 +48,8 @@ class CcxtHistory:
                     wanted = [(symbol, one, 0) for one in page if start <= _ns(one) < end]
                     if wanted:
                         yield trade_rows(wanted)
+            except self._library.errors.ExchangeError as fault:  # it answers, and refuses
+                raise OutOfReach(f"{exchange.id}: {type(fault).__name__}") from fault
             except self._library.errors.BaseError as fault:
                 raise VenueFault(f"{exchange.id}: {type(fault).__name__}") from fault
 
@@ -55,24 +57,24 @@ class CcxtHistory:
 async def _pages(
     exchange: Any, native: str, start: int, end: int
 ) -> AsyncIterator[list[words.Trade]]:
-    """Yield new trades page by page. Raises `VenueFault` where some may be missing."""
+    """Yield new trades page by page. Raises `OutOfReach` where some may be missing."""
     since, seen = start // NS_PER_MS - LOOK_BACK_MS, set[str | None]()
     for number in range(PAGES_MAX):
         found = [trade(one) for one in await exchange.fetch_trades(native, since)]
         if any(one.id is None or one.timestamp is None for one in found):
-            raise VenueFault(f"{exchange.id} gives past trades without numbers or times")
+            raise OutOfReach(f"{exchange.id} gives past trades without numbers or times")
         found.sort(key=_ns)
         new = [one for one in found if one.id not in seen]
         if number == 0 and (not new or _ns(new[0]) > start):
-            raise VenueFault(f"{exchange.id} gives no trades from before what is missing")
+            raise OutOfReach(f"{exchange.id} gives no trades from before what is missing")
         if number and found and not seen.intersection(one.id for one in found):
-            raise VenueFault(f"{exchange.id} leaves out trades between two answers")
+            raise OutOfReach(f"{exchange.id} leaves out trades between two answers")
         yield new
         if not new or _ns(new[-1]) >= end:
             return
         seen.update(one.id for one in new)
         since = new[-1].timestamp or 0
-    raise VenueFault(f"{exchange.id} needs more than {PAGES_MAX} answers")
+    raise OutOfReach(f"{exchange.id} needs more than {PAGES_MAX} answers")
 
 
 def _ns(one: words.Trade) -> int:

@@ -3,6 +3,9 @@
 closed ──(failures_max in a row)──► open ──(rest_s)──► half open ─► one attempt:
    ▲                                  ▲                              good: closed
    └──────────────────────────────────┴──────────────────────────── bad: open again
+
+It belongs to who is asked, a venue or a provider, and not to who asks: all feeds and jobs of it
+share one.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Literal
 from tickplant.feeds.contract import Clock
 
 State = Literal["closed", "open", "half_open"]
+STATES: tuple[State, ...] = ("closed", "open", "half_open")
 
 FAILURES_MAX = 10
 REST_S = 60.0
@@ -61,9 +65,9 @@ class Breaker:
         if tried or self.failures >= self._failures_max:
             rest_ns = max(rest_ns, self._rest_ns)
         if rest_ns:
-            self.opened += 1
-            self._until = self._clock() + rest_ns
+            self.opened += self.state != "open"
+            self._until = max(self._until or 0, self._clock() + rest_ns)
 
     def abandoned(self) -> None:
-        """Note an attempt that was given up before it was known how it ends."""
+        """Note an attempt that was given up, or put off by the other side: it says nothing."""
         self._trying = False
