@@ -20,6 +20,8 @@ SEED ?= 1000000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Locks are complete, so pip resolves nothing and fetches nothing that is not named in them.
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
+# Built once, where npm is; without it nothing is made, nothing fails, and the page is a plainer one.
+CHARTS := src/tickplant/gateway/web/built/lightweight-charts.mjs
 say = @printf '==> %s\n' '$(1)'
 
 .PHONY: help setup run test crash faults truth check docs docs-test bench bench-smoke install-tools format lock clean
@@ -28,14 +30,14 @@ help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: $(VENV)/.dev.stamp ## Make .venv with everything that running, testing and checking need.
+setup: $(VENV)/.dev.stamp $(CHARTS) ## Make .venv with everything that running, testing and checking need.
 	$(call say,setup: $(VENV) is ready; the command is $(BIN)/tickplant)
 
-run: $(VENV)/.run.stamp ## Start the plant with the synthetic feed (default: http://127.0.0.1:8000).
+run: $(VENV)/.run.stamp $(CHARTS) ## Start the plant with the synthetic feed (default: http://127.0.0.1:8000).
 	$(call say,run: starting the plant (Ctrl-C stops it); it says where it listens)
 	@exec $(BIN)/tickplant serve $(ARGS)
 
-test: $(VENV)/.dev.stamp ## Run all tests.
+test: $(VENV)/.dev.stamp $(CHARTS) ## Run all tests.
 	$(call say,test: pytest with $(WORKERS) workers)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
@@ -96,7 +98,7 @@ lock: $(VENV)/bin/python ## Resolve pyproject.toml anew into requirements/*.lock
 clean: ## Remove .venv, caches and build output; never the data folder.
 	$(call say,clean: removing $(VENV) and caches and build output)
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	@rm -rf src/*.egg-info htmlcov .coverage
+	@rm -rf src/tickplant/gateway/web/built src/*.egg-info htmlcov .coverage
 	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- the environment, in stages; a stamp is written when its stage is complete -------------------
@@ -121,6 +123,9 @@ $(VENV)/.dev.stamp: requirements/dev.lock $(VENV)/.run.stamp
 	$(call say,setup: installing what tests and checks need (requirements/dev.lock))
 	@$(INSTALL) -r requirements/dev.lock
 	@touch $@
+
+$(CHARTS): tools/charts/package.json tools/charts/build.py | $(VENV)/bin/python
+	@$(BIN)/python tools/charts/build.py
 
 $(VENV)/.bench.stamp: requirements/bench.lock $(VENV)/.dev.stamp
 	$(call say,setup: installing the peers of the benchmarks (requirements/bench.lock))

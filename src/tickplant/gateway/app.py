@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
 from tickplant.gateway.asyncapi.document import asyncapi_document
-from tickplant.gateway.doors import Door, Gate, ShortWay, route_of
+from tickplant.gateway.doors import Door, Gate, ShortWay, route_of, shadow_routes
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.guides import guide_routes
 from tickplant.gateway.influx import doors as influx
@@ -113,12 +113,13 @@ def create_app(plant: Plant) -> FastAPI:
     app.state.plant = plant
     # Routes are tried in turn, so the ones that producers hammer come first.
     ordered = sorted(DOORS, key=lambda door: door.method != "POST")
+    app.router.routes.extend(shadow_routes(DOORS))
     app.router.routes.extend(route_of(door, gate) for door in ordered)
     documents: dict[str, Document] = {
         "/openapi.json": document,
         "/asyncapi.json": lambda: asyncapi_document(prefix),
     }
-    pages = [*page_routes(documents), *guide_routes()]
+    pages = [*page_routes(documents, asks_keys=settings.auth.required), *guide_routes()]
     app.router.routes.extend(pages)
     app.include_router(stream_router)
     app.router.routes.extend(SeedSockets().routes())

@@ -1,14 +1,22 @@
 """The pages and their files: `/`, `/docs`, and of other systems `/dashboard` and `/ws-test`.
 
-Everything is served from here; no page refers to another host.
+Everything is served from here; no page refers to another host, and all refer to each other by
+relative addresses, so that a proxy may put a path before them.
+
+    shell.html ◄── market.html     ./           engine.js ◄── the library of `make setup`, built in
+               ◄── dashboard.html  dashboard                  or, where it was not, a plain canvas
+               ◄── ws-test.html    ws-test
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from string import Template
 from typing import Any
 
 import msgspec
@@ -18,12 +26,18 @@ from starlette.routing import Route
 from swagger_ui_bundle import swagger_ui_path
 
 WEB = files("tickplant.gateway") / "web"
+BUILT = WEB / "built"
+"""What `tools/charts/build.py` puts there, if it could: nothing of it is in the repository."""
+
+LIBRARY = "lightweight-charts.mjs"
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
+    "mjs": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
 }
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'{inline}; "
@@ -37,29 +51,112 @@ _SECURITY = {
 }
 _DOCS_SECURITY = {**_SECURITY, "Content-Security-Policy": _POLICY.format(inline=" 'unsafe-inline'")}
 _SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page in the shell: what stands before `<main` in its file goes into the header."""
+
+    file: str
+    title: str
+    name: str
+    style: str
+    script: str
+    has_help: bool = False
+    preloads: bool = False
+
+
 _PAGES = {
-    "/": "index.html",
-    "/docs": "docs.html",
-    "/dashboard": "dashboard.html",
-    "/ws-test": "ws-test.html",
+    "/": _Page("market.html", "Tickplant", "", "market.css", "market-page.js", True, True),
+    "/dashboard": _Page(
+        "dashboard.html", "Tickplant: ingestion", "ingestion", "market.css", "ingestion-page.js"
+    ),
+    "/ws-test": _Page(
+        "ws-test.html", "Tickplant: sockets", "sockets", "market.css", "sockets-page.js"
+    ),
 }
-_ASSETS = (
-    "app.css", "app.js", "chart.js", "dashboard.js", "docs.css", "docs.js", "gaps.js", "icon.svg",
-    "small.css", "ws-test.js",
-)  # fmt: skip
+_HELP = '<button id="help-button" type="button" title="Keys (?)" aria-label="Keys">?</button>'
+_ASSETS = ("base.css", "market.css", "docs.css", "docs.js", "icon.svg")
+_ENGINE, _ENGINES = "engine.js", {True: "engine-library.js", False: "engine-plain.js"}
 
 
 Document = Callable[[], Mapping[str, Any]]
 
 
-def page_routes(documents: Mapping[str, Document]) -> list[Route]:
-    """Return the routes of the pages and their assets, and of documents, made when asked for."""
-    routes = [_route(path, WEB / name, docs=path == "/docs") for path, name in _PAGES.items()]
+def page_routes(documents: Mapping[str, Document], *, asks_keys: bool = False) -> list[Route]:
+    """Return the routes of the pages and their assets, and of documents, made when asked for.
+
+    `asks_keys` says whether the plant asks for keys, so that a page asks for one first of all.
+    """
+    scripts = dict(_scripts())
+    shell = Template((WEB / "shell.html").read_text("utf-8"))
+    html = _TYPES["html"]
+    routes = [
+        _serve(path, _wrap(shell, page, scripts, asks_keys).encode(), html, _SECURITY)
+        for path, page in _PAGES.items()
+    ]
+    routes.append(_route("/docs", WEB / "docs.html", docs=True))
     routes += [_route(f"/web/{name}", WEB / name) for name in _ASSETS]
+    routes += [_route(f"/web/page/{name}", file) for name, file in scripts.items()]
+    routes += [_route(f"/web/built/{file.name}", file) for file in _built()]
     routes += [_route(f"/docs/{name}", swagger_ui_path / name) for name in _SWAGGER]
-    routes.append(_serve("/favicon.ico", _read(WEB / "icon.svg"), _TYPES["svg"], _SECURITY))
+    routes.append(_serve("/favicon.ico", (WEB / "icon.svg").read_bytes(), _TYPES["svg"], _SECURITY))
     routes += [_document(path, make) for path, make in documents.items()]
     return routes
+
+
+def is_built() -> bool:
+    """Say whether the library of the charts is there."""
+    return (BUILT / LIBRARY).is_file()
+
+
+def _built() -> list[Traversable]:
+    names = (LIBRARY, "LICENSE.txt")
+    return [BUILT / name for name in names if (BUILT / name).is_file()] if is_built() else []
+
+
+def _scripts() -> Iterator[tuple[str, Traversable]]:
+    """Yield the modules by the names under which they are served, one engine of the charts."""
+    for file in sorted((WEB / "page").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".js") and file.name not in _ENGINES.values():
+            yield file.name, file
+    yield _ENGINE, WEB / "page" / _ENGINES[is_built()]
+
+
+def _wrap(shell: Template, page: _Page, scripts: dict[str, Traversable], asks_keys: bool) -> str:
+    tools, mark, main = (WEB / page.file).read_text("utf-8").partition("<main")
+    # A module names others at its head; told of them here, a browser need not read one to
+    # learn of the next.
+    own = [name for name in scripts if not name.endswith("-page.js") and name != "early.js"]
+    preload = [f'<link rel="modulepreload" href="web/page/{name}">' for name in own]
+    return shell.substitute(
+        keys="needed" if asks_keys else "",
+        title=page.title,
+        name=page.name,
+        style=page.style,
+        script=page.script,
+        preload="\n".join(preload if page.preloads else []),
+        tools=tools.rstrip("\n"),
+        help=_HELP if page.has_help else "",
+        main=mark + main.rstrip("\n"),
+    )
+
+
+def _route(path: str, file: Traversable, *, docs: bool = False) -> Route:
+    kind = _TYPES[file.name.rpartition(".")[2]]
+    return _serve(path, file.read_bytes(), kind, _DOCS_SECURITY if docs else _SECURITY)
+
+
+def _serve(path: str, content: bytes, kind: str, headers: dict[str, str]) -> Route:
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    told = {**headers, "ETag": tag}
+
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=told)
+        return Response(content, 200, told, kind)
+
+    return Route(path, endpoint, methods=["GET"], name=path)
 
 
 def _document(path: str, make: Document) -> Route:
@@ -70,21 +167,5 @@ def _document(path: str, make: Document) -> Route:
         if not made:
             made.append(await asyncio.to_thread(lambda: msgspec.json.encode(make())))
         return Response(made[0], 200, _SECURITY, "application/json")
-
-    return Route(path, endpoint, methods=["GET"], name=path)
-
-
-def _route(path: str, file: Traversable, *, docs: bool = False) -> Route:
-    kind = _TYPES[file.name.rpartition(".")[2]]
-    return _serve(path, _read(file), kind, _DOCS_SECURITY if docs else _SECURITY)
-
-
-def _read(file: Traversable) -> bytes:
-    return file.read_bytes()
-
-
-def _serve(path: str, content: bytes, kind: str, headers: dict[str, str]) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return Response(content, 200, headers, kind)
 
     return Route(path, endpoint, methods=["GET"], name=path)

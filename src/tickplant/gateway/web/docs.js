@@ -16,7 +16,7 @@ function asVersion30(node) {
   return made;
 }
 
-fetch("/openapi.json").then((answer) => answer.json()).then((document) => {
+fetch("openapi.json").then((answer) => answer.json()).then((document) => {
   SwaggerUIBundle({
     spec: { ...asVersion30(document), openapi: "3.0.3" },
     dom_id: "#swagger-ui",

@@ -1,30 +1,20 @@
-// The page at "/ws-test": watch the sockets for ticks and bars, and how they come back by themselves.
+// The page of sockets: watch the sockets for ticks and bars, and how they come back by themselves.
+
+import { get, socketAddress } from "./api.js";
+import { $, line as row, make } from "./dom.js";
+import { protocols } from "./key.js";
+import { askKey, mayAsk, pill, startKey } from "./session.js";
+import { startTheme } from "./theme.js";
+
 const ROWS = 60, PAUSE_MS_MAX = 10000;
-const $ = (id) => document.getElementById(id);
 const state = { wanted: false, sockets: [], since: null, tries: 0, ticks: 0, bars: 0, reconnects: 0, recent: [], rows: new Map() };
 
-function say(text, kind) {
-  $("connection").textContent = text;
-  $("connection").className = `pill ${kind}`;
-}
-
-function cell(text, kind = "") {
-  const node = document.createElement("td");
-  node.textContent = text;
-  node.className = kind;
-  return node;
-}
-
-function row(...cells) {
-  const node = document.createElement("tr");
-  node.append(...cells);
-  return node;
-}
+const cell = (text, kind = "") => make("td", text, kind);
 
 const clock = (time) => time.slice(11, 23).replace("Z", "");
 
 function onTick(tick) {
-  if (tick.type === "error") return say(tick.message, "lost");
+  if (tick.type === "error") return pill("lost", tick.message);
   state.ticks += 1;
   state.recent.push(performance.now());
   $("tape").prepend(row(cell(clock(tick.time)), cell(tick.symbol), cell(tick.price, "num"), cell(tick.size ?? "–", "num")));
@@ -52,25 +42,27 @@ function onBar(bar) {
 
 function open(path, hear) {
   const symbol = $("symbol").value.trim();
-  const base = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
-  const socket = new WebSocket(`${base}${path}${symbol ? `?symbol=${encodeURIComponent(symbol)}` : ""}`);
+  const url = socketAddress(path);
+  if (symbol) url.searchParams.set("symbol", symbol);
+  const socket = new WebSocket(url, protocols());
   socket.onmessage = (event) => hear(JSON.parse(event.data));
-  socket.onclose = () => lost(socket);
+  socket.onclose = (event) => lost(socket, event);
   state.sockets.push(socket);
   return socket;
 }
 
 function connect() {
+  if (!mayAsk()) return askKey("");
   drop();
   state.wanted = true;
-  const bars = `/ws/ohlc/${$("bars").value}`;
-  $("bars-path").textContent = bars;
-  say("connecting", "waiting");
+  const bars = `ws/ohlc/${$("bars").value}`;
+  $("bars-path").textContent = `/${bars}`;
+  pill("waiting", "connecting");
   open(bars, onBar);
-  open("/ws/ticks", onTick).onopen = () => {
+  open("ws/ticks", onTick).onopen = () => {
     state.since = performance.now();
     state.tries = 0;
-    say("connected", "live");
+    pill("live", "connected");
   };
   $("connect").disabled = true;
   $("disconnect").disabled = false;
@@ -84,20 +76,25 @@ function drop() {
   state.since = null;
 }
 
-function lost(socket) {
+function lost(socket, { code, reason }) {
   if (!state.wanted || !state.sockets.includes(socket)) return;
   drop();
+  if (code === 1008) {
+    disconnect();
+    pill("lost", "refused");
+    return askKey(reason);
+  }
   state.tries += 1;
   state.reconnects += 1;
   const pause = Math.min(500 * 2 ** state.tries, PAUSE_MS_MAX) * (0.5 + Math.random() / 2);
-  say(`lost; again in ${(pause / 1000).toFixed(1)} s`, "lost");
+  pill("lost", `lost; again in ${(pause / 1000).toFixed(1)} s`);
   setTimeout(() => state.wanted && connect(), pause);
 }
 
 function disconnect() {
   state.wanted = false;
   drop();
-  say("not connected", "waiting");
+  pill("waiting", "not connected");
   $("connect").disabled = false;
   $("disconnect").disabled = true;
 }
@@ -124,11 +121,20 @@ $("disconnect").onclick = disconnect;
 $("clear").onclick = clear;
 for (const id of ["symbol", "bars"]) $(id).onchange = () => state.wanted && connect();
 setInterval(show, 250);
-fetch("/symbols").then((answer) => answer.json()).then(({ symbols }) => {
+
+async function listSymbols() {
+  if (!mayAsk()) return;
+  const { symbols } = await get("symbols");
   $("symbols").replaceChildren(...symbols.slice(0, 500).map((one) => {
-    const node = document.createElement("option");
-    node.value = `${one.exchange}:${one.symbol}`;
-    return node;
+    return Object.assign(make("option"), { value: `${one.exchange}:${one.symbol}` });
   }));
-});
-connect();
+}
+
+function begin() {
+  connect();
+  listSymbols().catch(() => {}); // names to choose from are a help, the field takes any
+}
+
+startTheme();
+startKey(begin);
+begin();
