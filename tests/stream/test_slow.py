@@ -34,7 +34,7 @@ def drain(one: Subscription) -> list[dict[str, Any]]:
     frames = one.step()
     while one.more or not one.caught_up:
         frames += one.step()
-    return [json.loads(frame) for frame in frames]
+    return [json.loads(frame.payload) for frame in frames]
 
 
 def flood(plant: FakePlant, table: str, rows: int, **columns: list[Any]) -> None:

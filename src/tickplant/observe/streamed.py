@@ -49,10 +49,10 @@ class StreamCounts:
         self.frames += frames
         self.sent_events[channel] += events
 
-    def took(self, seconds: float) -> None:
-        """Note how long the socket took to take a message; a client that reads slowly shows."""
-        self.sends[bisect_left(SEND_SECONDS, seconds)] += 1
-        self.send_s += seconds
+    def took(self, seconds: float, messages: int = 1) -> None:
+        """Note how long the socket took to take messages; a client that reads slowly shows."""
+        self.sends[bisect_left(SEND_SECONDS, seconds)] += messages
+        self.send_s += seconds * messages
 
     def dropped(self, channel: str, policy: str, events: int) -> None:
         """Count events that a slow subscriber was not sent, and by which policy."""

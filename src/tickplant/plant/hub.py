@@ -71,6 +71,11 @@ class Hub:
         """The last sequence number that was published."""
         return self._seq
 
+    @property
+    def end(self) -> int:
+        """The position behind the last entry."""
+        return self._next
+
     def publish(self, entry: Published) -> None:
         """Add an entry and wake the subscribers; costs microseconds whatever they do.
 
@@ -132,14 +137,16 @@ class Hub:
         entry = self._entries.get(position)
         return self._rows if entry is None else entry.rows_before
 
-    def read(self, cursor: Cursor, max_rows: int) -> list[Published] | Lagged:
+    def read(
+        self, cursor: Cursor, max_rows: int, upto: int | None = None
+    ) -> list[Published] | Lagged:
         """Advance `cursor`; what `Cursor.take` does."""
         with self._lock:
             if cursor.position < self._first:
                 return self._forward(cursor)
             taken: list[Published] = []
             rows = 0
-            for position in range(cursor.position, self._next):
+            for position in range(cursor.position, self._next if upto is None else upto):
                 entry = self._entries[position]
                 rows += entry.count
                 if taken and rows > max_rows:
@@ -199,12 +206,21 @@ class Cursor:
         self.rows_before = rows_before
         self.seq = seq
 
-    def take(self, max_rows: int = 10_000) -> list[Published] | Lagged:
+    def take(self, max_rows: int = 10_000, upto: int | None = None) -> list[Published] | Lagged:
         """Return the next entries, or `Lagged` once when some were lost; empty at the end.
 
-        As many whole entries as have at most `max_rows` rows together, but always one if any.
+        As many whole entries as have at most `max_rows` rows together, but always one if any; none
+        from the position `upto` on, which is the `end` of some moment.
         """
-        return self.hub.read(self, max_rows)
+        return self.hub.read(self, max_rows, upto)
+
+    def copy(self) -> Cursor:
+        """Return another cursor at the same place."""
+        return Cursor(self.hub, self.position, self.rows_before, self.seq)
+
+    def move_to(self, other: Cursor) -> None:
+        """Go where another cursor stands."""
+        self.position, self.rows_before, self.seq = other.position, other.rows_before, other.seq
 
     @property
     def behind(self) -> int:
@@ -216,18 +232,24 @@ class Waker:
     """Calls the listeners of one event loop when something was published.
 
     `ring` may be called on any thread and as often as one likes; the listeners are called on the
-    loop, at most once a turn and once in `pace_s`, and never miss the last ring.
+    loop, at most once a turn and once in `pace_s`, and never miss the last ring. One listener may
+    stand for many subscribers, who `attend` and are counted.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pace_s: float) -> None:
         self.loop = loop
         self._pace_s = pace_s
         self._listeners: set[Callable[[], object]] = set()
+        self._attending = 0
         self._rung = False
         self._called_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._listeners)
+        return self._attending or len(self._listeners)
+
+    def attend(self, more: int) -> None:
+        """Count so many subscribers more, or fewer, that hear of it by a listener. On the loop."""
+        self._attending += more
 
     def add(self, listener: Callable[[], object]) -> None:
         """Call `listener` at each wake-up from now on. On the loop."""

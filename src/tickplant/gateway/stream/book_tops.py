@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tickplant.books.measures import IMBALANCE_LEVELS, measure
-from tickplant.gateway.stream.protocol import Frame
+from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.replay import Chunk, Source
 from tickplant.gateway.stream.subscription import TURN_ROWS, Subscription
 from tickplant.model.events import BOOK
@@ -33,6 +33,7 @@ class BookTops(NamedTuple):
 class BookTopSubscription(Subscription):
     """A subscription to the best levels of some books, at a rate of its own."""
 
+    shares = False
     _timer: asyncio.TimerHandle | None = None
     _wake: Callable[[], object] | None = None
 
@@ -54,7 +55,7 @@ class BookTopSubscription(Subscription):
         if self._timer is not None:
             self._timer.cancel()
 
-    def step(self) -> list[Frame]:
+    def step(self, upto: int | None = None) -> list[Frame]:
         """Return the frames that are ready; see `Subscription.step`."""
         self.more = False
         if self._future is not None:
@@ -63,16 +64,16 @@ class BookTopSubscription(Subscription):
         loop = asyncio.get_running_loop()
         now = loop.time()
         due = [number for number in self._changed if self._due.get(number, now) <= now]
-        self.more = len(due) > TURN_BOOKS or self._cursor is None or self._cursor.behind > 0
+        self.more = len(due) > TURN_BOOKS or self.cursor is None or self.cursor.behind > 0
         events = [event for number in due[:TURN_BOOKS] if (event := self._event(number, now))]
         self._set_timer(loop)
         return self._data(events, self.seq)
 
     def _note(self) -> None:
         """Take from the ring which books have changed."""
-        if self._cursor is None:
-            self._cursor = self._plant.hub.tail()
-        taken = self._cursor.take(TURN_ROWS)
+        if self.cursor is None:
+            self.cursor = self._plant.hub.tail()
+        taken = self.cursor.take(TURN_ROWS)
         self._selection.grow()
         numbers = self._selection.numbers
         if isinstance(taken, Lagged):
@@ -82,7 +83,7 @@ class BookTopSubscription(Subscription):
             if entry.topic == BOOK:
                 mine = entry.by_instrument.keys()
                 self._changed.update(mine if numbers is None else mine & numbers)
-        self.seq = max(self.seq, self._cursor.seq)
+        self.seq = max(self.seq, self.cursor.seq)
 
     def _event(self, number: int, now: float) -> bytes | None:
         """Return the book as it is, None where nothing is to be seen of its change."""

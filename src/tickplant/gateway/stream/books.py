@@ -9,7 +9,7 @@ keep up is cut off with the number to resume from, as on the channel `trades`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from tickplant.books.steps import step_starts
 from tickplant.formats.books import listed_levels
-from tickplant.gateway.stream.protocol import BookEvent, Codec, Frame
+from tickplant.gateway.stream.frames import Frame
+from tickplant.gateway.stream.protocol import BookEvent, Codec
 from tickplant.gateway.stream.replay import CHUNK_ROWS, Chunk, Reader, Source
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.events import BID, BOOK, BookAction
@@ -41,6 +42,11 @@ class BookSubscription(Subscription):
     """A subscription to every step of some books."""
 
     _floors: dict[int, int] | None = None
+
+    @property
+    def shared_key(self) -> Hashable | None:
+        """See `Subscription`; alone until all books have passed their snapshots."""
+        return None if self._floors else super().shared_key
 
     def _row_reader(self, upto: int) -> Reader:
         return StepReader(self._source(), self.seq, upto)

@@ -19,7 +19,8 @@ import pyarrow as pa
 from tickplant.analytics.ask import columns_of, sources_of
 from tickplant.analytics.catalogue import Indicator
 from tickplant.candles.activity import activity_of
-from tickplant.gateway.stream.protocol import Codec, Frame
+from tickplant.gateway.stream.frames import Frame
+from tickplant.gateway.stream.protocol import Codec
 from tickplant.gateway.stream.replay import Chunk, Source
 from tickplant.gateway.stream.replay_bars import CandleQuery
 from tickplant.gateway.stream.subscription import Subscription
@@ -205,6 +206,8 @@ class _MissingReader:
 class IndicatorSubscription(Subscription):
     """A subscription to `indicators`; see `Subscription`, whose bars it takes in windows."""
 
+    shares = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert isinstance(self.query, IndicatorQuery)
@@ -234,10 +237,10 @@ class IndicatorSubscription(Subscription):
         if self._refilling is not None:
             self._refilling.cancel()
 
-    def step(self) -> list[Frame]:
+    def step(self, upto: int | None = None) -> list[Frame]:
         """Return the frames that are ready; see `Subscription.step`."""
         if self._refilling is None:
-            return super().step()
+            return super().step(upto)
         self.more = False
         return self._take_refill() if self._refilling.done() else []
 
@@ -301,11 +304,11 @@ class IndicatorSubscription(Subscription):
 
     def _start_refill(self, taken: list[Published]) -> None:
         """Read what is missing as of the last entry taken, and follow no further until then."""
-        assert self._cursor is not None
+        assert self.cursor is not None
         missing, self._missing = self._missing, _Missing()
         self._taken = taken
         self._refill = _MissingReader(
-            self._asked, self._source(), self._plan, missing, self._cursor.seq
+            self._asked, self._source(), self._plan, missing, self.cursor.seq
         )
         self._refilling = self._run_in_thread(self._refill.next)
 

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tickplant.gateway.stream.frames import Frame
 from tickplant.model.errors import shorten
 
 Id = int | str
-Frame = str | bytes
 
 MSGPACK = "msgpack"
 EVENTS_BYTES_MAX = 256 * 1024
@@ -190,7 +190,7 @@ class Codec:
     name: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
-    join: Callable[[dict[str, Any], Sequence[bytes]], Frame]
+    join: Callable[[dict[str, Any], Sequence[bytes]], tuple[bytes, ...]]
     text: bool
 
     def message(self, op: str, **fields: Any) -> Frame:
@@ -201,8 +201,7 @@ class Codec:
 
     def notice(self, message: Mapping[str, Any]) -> Frame:
         """Return a message as it stands, with its nulls."""
-        encoded = self.encode(message)
-        return encoded.decode() if self.text else encoded
+        return Frame((self.encode(message),), text=self.text)
 
     def error(self, fault: ProtocolError) -> Frame:
         """Return the answer to a message that could not be taken."""
@@ -222,11 +221,14 @@ class Codec:
         for place, event in enumerate(events):
             size += len(event)
             if size > EVENTS_BYTES_MAX and place > first:
-                frames.append(self.join(_head(id, channel), events[first:place]))
+                frames.append(self._data(_head(id, channel), events[first:place]))
                 first, size = place, len(event)
         if first < len(events):
-            frames.append(self.join(_head(id, channel, seq), events[first:]))
+            frames.append(self._data(_head(id, channel, seq), events[first:]))
         return frames
+
+    def _data(self, head: dict[str, Any], events: Sequence[bytes]) -> Frame:
+        return Frame(self.join(head, events), text=self.text)
 
 
 def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
@@ -234,15 +236,15 @@ def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
     return head if seq is None else {**head, "seq": seq}
 
 
-def _join_json(head: dict[str, Any], events: Sequence[bytes]) -> Frame:
+def _join_json(head: dict[str, Any], events: Sequence[bytes]) -> tuple[bytes, ...]:
     opened = msgspec.json.encode({**head, "events": []})
-    return b"".join((opened[:-2], b",".join(events), b"]}")).decode()
+    return opened[:-2], b",".join(events), b"]}"
 
 
-def _join_msgpack(head: dict[str, Any], events: Sequence[bytes]) -> Frame:
+def _join_msgpack(head: dict[str, Any], events: Sequence[bytes]) -> tuple[bytes, ...]:
     opened = msgspec.msgpack.encode({**head, "events": 0})
     # The last byte is the placeholder 0; an array header of four length bytes takes its place.
-    return b"".join((opened[:-1], struct.pack(">BI", 0xDD, len(events)), *events))
+    return opened[:-1], struct.pack(">BI", 0xDD, len(events)), *events
 
 
 JSON = Codec("json", msgspec.json.Encoder().encode, msgspec.json.decode, _join_json, text=True)

@@ -10,6 +10,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
+from tickplant.gateway.stream.fanout import Fanout
+from tickplant.gateway.stream.frames import WIRE, Wire
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import JSON, MSGPACK, PACKED
 from tickplant.gateway.stream.replay import Chunk
@@ -42,13 +44,14 @@ class Streams:
         self._status = StatusWatch(plant, every_s=look_every_s)
         self._stall_s = stall_s
         self._sessions: set[Session] = set()
+        self._fanout: Fanout | None = None
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="stream-read")
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    async def serve(self, socket: WebSocket) -> None:
-        """Serve one connection until it ends."""
+    async def serve(self, socket: WebSocket, wire: Wire | None = None) -> None:
+        """Serve one connection until it ends; its frames go to `wire` where there is one."""
         packed = MSGPACK in socket.scope.get("subprotocols", ())
         await socket.accept(subprotocol=MSGPACK if packed else None)
         if len(self._sessions) >= self.plant.settings.stream.subscribers_max:
@@ -61,17 +64,26 @@ class Streams:
             PACKED if packed else JSON,
             self._run,
             status=self._status,
+            fanout=self._fan(),
+            wire=wire,
             stall_s=self._stall_s,
         )
         self._sessions.add(session)
+        self._fan().attend(1)
         self._counts.opened()
         try:
             await session.run()
         finally:
             self._counts.closed()
             self._sessions.discard(session)
+            self._fan().attend(-1)
             if session.stalled:
                 socket.scope[STALLED] = True
+
+    def _fan(self) -> Fanout:
+        if self._fanout is None:
+            self._fanout = Fanout(self.plant.hub, self._counts)
+        return self._fanout
 
     def _run(self, work: Callable[[], Chunk]) -> Future[Chunk]:
         return self._threads.submit(work)
@@ -96,4 +108,4 @@ def streams_of(app: Any) -> Streams:
 @router.websocket(STREAM_PATH)
 async def stream(socket: WebSocket) -> None:
     """Stream trades, quotes, candles and notices; see docs for the messages."""
-    await streams_of(socket.app).serve(socket)
+    await streams_of(socket.app).serve(socket, socket.scope.get(WIRE))

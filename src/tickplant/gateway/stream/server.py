@@ -12,9 +12,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
+from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
+from tickplant.gateway.stream.frames import WIRE
 from tickplant.gateway.stream.routes import STALLED
 
 
@@ -29,6 +32,26 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         # Before the rest of what has come with the handshake is read.
         self.conn.max_message_size = self.frame_bytes_max.get(path, self.conn.max_message_size)
         super().handle_connect(event)
+        if self.conn.state is State.CONNECTING and not self.close_sent:
+            self.scope[WIRE] = self  # type: ignore[literal-required]
+
+    def ready(self) -> bool:
+        """Whether frames may be written now: it is open and not more than a little is unread."""
+        return self.writable.is_set() and not self._over
+
+    @property
+    def _over(self) -> bool:
+        return self.disconnected or self.close_sent or self.transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Write whole frames as they are, uncompressed, whatever was agreed (RFC 7692, 6)."""
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until it is ready. Raises `WebSocketDisconnect` where it is over."""
+        await self.writable.wait()
+        if self._over:
+            raise WebSocketDisconnect(1006)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """Forget the finished connection; abort it where it was found stalled."""

@@ -17,11 +17,12 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tickplant.gateway.stream.book_tops import BookTopSubscription
+from tickplant.gateway.stream.fanout import Fanout
+from tickplant.gateway.stream.frames import Frame, Outlet, Wire
 from tickplant.gateway.stream.open import Opened, open_subscription
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import (
     Codec,
-    Frame,
     Id,
     Ping,
     ProtocolError,
@@ -62,6 +63,8 @@ class Session:
         run_in_thread: Callable[[Callable[[], Chunk]], Future[Chunk]],
         *,
         status: StatusWatch,
+        fanout: Fanout,
+        wire: Wire | None,
         stall_s: float,
     ) -> None:
         self.socket = socket
@@ -78,22 +81,21 @@ class Session:
         self._outbox: asyncio.Queue[Frame] = asyncio.Queue(OUTBOX_MAX)
         self._open: dict[Id, Opened] = {}
         self._ids = 0
-        self._sent_at = self._loop.time()
+        self._fanout = fanout
+        self._outlet = Outlet(wire, socket.send, self._wake.set, self._loop.time())
         self._sending_since: float | None = None
         self._heartbeat_due = False
         self._closing: asyncio.Future[ClosingError] = self._loop.create_future()
 
     async def run(self) -> None:
         """Serve the connection until either side ends it."""
-        waker = self.plant.hub.waker(self._loop)
-        waker.add(self._wake.set)
         timer = self._loop.create_task(self._watch())
         tasks = [self._loop.create_task(work) for work in (self._receive(), self._send_all())]
         try:
             ends: list[asyncio.Future[Any]] = [*tasks, self._closing]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waker.discard(self._wake.set)
+            self._fanout.ignore(self._outlet)
             await _cancel([timer, *tasks])
             await self._release()
         await self._close(self._reason(tasks))
@@ -128,6 +130,7 @@ class Session:
     async def _release(self) -> None:
         opened, self._open = list(self._open.values()), {}
         for one in opened:
+            self._fanout.leave(one.subscription)
             await one.release(self.plant)
 
     # -- the receiver ------------------------------------------------------------------------------
@@ -199,6 +202,7 @@ class Session:
                 f"id: {message.id!r} is no subscription of this connection",
                 message.id,
             )
+        self._fanout.leave(opened.subscription)
         await opened.release(self.plant)
         await self._answer(self.codec.message("unsubscribed", id=message.id))
 
@@ -231,22 +235,40 @@ class Session:
             await self._wake.wait()
 
     async def _empty_outbox(self) -> None:
+        pending = self._outlet.pending
+        while pending:
+            await self._send(pending[0])
+            pending.popleft()  # only now, so that nobody writes past it
         while not self._outbox.empty():
             await self._send(self._outbox.get_nowait())
 
     async def _turn(self) -> bool:
-        more = False
+        """Let each subscription that stands alone take its turn, and join others if it can."""
+        more = alone = False
         for opened in list(self._open.values()):
-            if opened.held:
+            one = opened.subscription
+            if one.group is not None:
                 continue
-            for frame in await self._step(opened.subscription):
-                await self._send(frame)
-            more = more or opened.subscription.more
+            if not opened.held:
+                for frame in await self._step(one):
+                    await self._send(frame)
+                if opened is self._open.get(one.id) and self._fanout.join(one, self._outlet):
+                    continue
+            more = more or one.more
+            alone = True
+        self._hear(alone)
         return more
+
+    def _hear(self, alone: bool) -> None:
+        """Be woken at each tick of the ring only where a subscription needs it."""
+        if alone:
+            self._fanout.listen(self._outlet)
+        else:
+            self._fanout.ignore(self._outlet)
 
     async def _step(self, subscription: Subscription) -> list[Frame]:
         try:
-            return subscription.step()
+            return subscription.step(self._fanout.upto if subscription.shares else None)
         except TooSlowError as slow:
             self._counts.disconnected("slow")
             await self._send(
@@ -277,15 +299,11 @@ class Session:
         return [self.codec.error(fault)]
 
     async def _send(self, frame: Frame) -> None:
-        kind = "text" if isinstance(frame, str) else "bytes"
         began = self._sending_since = self._loop.time()
-        try:
-            await self.socket.send({"type": "websocket.send", kind: frame})
-        except RuntimeError:  # what starlette and uvicorn raise once the connection is closing
-            raise WebSocketDisconnect(1006) from None
+        await self._outlet.write(frame)
         self._sending_since = None
-        self._sent_at = self._loop.time()
-        self._counts.took(self._sent_at - began)
+        self._outlet.sent_at = self._loop.time()
+        self._counts.took(self._outlet.sent_at - began)
 
     def _beat(self, op: str, id: Id | None) -> Frame:
         return self.codec.message(
@@ -306,7 +324,7 @@ class Session:
             since = self._sending_since
             now = self._loop.time()
             if since is None:
-                wait = self._sent_at + beat - now
+                wait = self._outlet.sent_at + beat - now
                 if wait <= 0:
                     self._heartbeat_due = True
                     self._wake.set()

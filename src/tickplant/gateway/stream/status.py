@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
-from tickplant.gateway.stream.protocol import Frame
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.times import format_time
 from tickplant.plant.published import Published
@@ -25,6 +25,7 @@ LOOK_EVERY_S = 1.0
 class StatusSubscription(Subscription):
     """A subscription to `status`, once it has joined a `StatusWatch`: its state, then notices."""
 
+    shares = False
     _watch: StatusWatch | None = None
     _notices: tuple[Mapping[str, Any], ...] = ()
     _told: dict[str, Any] | None = None
@@ -39,9 +40,9 @@ class StatusSubscription(Subscription):
         if self._watch is not None:
             self._watch.leave(self)
 
-    def step(self) -> list[Frame]:
+    def step(self, upto: int | None = None) -> list[Frame]:
         """Return the frames that are ready; see `Subscription.step`."""
-        frames = super().step()
+        frames = super().step(upto)
         frames += [self._codec.notice(notice) for notice in self._notices]
         self._notices = ()
         event = None if self._watch is None else self._watch.event

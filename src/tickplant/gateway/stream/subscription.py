@@ -16,16 +16,18 @@ ring loses while the past is read is read from the store, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.gateway.stream.defaults import DefaultBases
 from tickplant.gateway.stream.encode import encode_entry, encode_together
+from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
-from tickplant.gateway.stream.protocol import Codec, Frame, Id
+from tickplant.gateway.stream.protocol import Codec, Id
 from tickplant.gateway.stream.replay import (
     Chunk,
     LatestReader,
@@ -38,6 +40,9 @@ from tickplant.gateway.stream.selection import Selection
 from tickplant.model.events import MARKET_TABLES, QUOTES
 from tickplant.plant.hub import Cursor, Lagged
 from tickplant.plant.published import CandleKey, Published
+
+if TYPE_CHECKING:
+    from tickplant.gateway.stream.fanout import Group
 
 TURN_ROWS = 5_000
 """Rows that a subscription takes from the ring in one turn, so that others get theirs."""
@@ -62,7 +67,12 @@ class Subscription:
     It continues after `seq`: from `cursor` where one is given, after what `reader` reads, else
     from wherever that number is. `start` drops rows with an earlier event time; with `announce`
     it says `live` once it has caught up. `defaults` are for candles without a basis.
+
+    While it is in a `group` the `Fanout` serves it, and `step` must not be called.
     """
+
+    shares: ClassVar[bool] = True
+    """Whether others that want the same may be served with it."""
 
     def __init__(
         self,
@@ -86,6 +96,7 @@ class Subscription:
         self.seq = seq  # the client has everything up to this, or will once what left arrives
         self.query = query
         self.more = False
+        self.group: Group | None = None
         self._selection = selection
         self._plant = plant
         self._codec = codec
@@ -96,7 +107,7 @@ class Subscription:
             {channel} if query is None else {query.key(basis) for basis in query.bases}
         )
         self._defaults = defaults  # for candles without a basis
-        self._cursor = cursor
+        self.cursor = cursor
         self._live = False
         self._announce = announce
         self._conflating = False
@@ -105,6 +116,7 @@ class Subscription:
         self._target = seq
         self._reader: Reader | None = None
         self._future: Future[Chunk] | None = None
+        self._wish: Hashable = None
         self._begin()
         if reader is not None:
             self._read(reader)
@@ -122,17 +134,56 @@ class Subscription:
         if self._future is not None:
             self._future.cancel()
 
-    def step(self) -> list[Frame]:
+    def step(self, upto: int | None = None) -> list[Frame]:
         """Return the frames that are ready; `more` says that there are more. Never blocks.
 
-        Raises `TooSlowError`, and whatever a read from the store raised.
+        Of the ring what is before the position `upto`. Raises `TooSlowError`, and whatever a read
+        from the store raised.
         """
         self.more = False
         if self._future is not None:
             return self._take_chunk() if self._future.done() else []
-        if self._cursor is None:
+        if self.cursor is None:
             self._join()
-        return [] if self._cursor is None or self._future is not None else self._follow()
+        return [] if self.cursor is None or self._future is not None else self._follow(upto)
+
+    # -- together with others ----------------------------------------------------------------------
+
+    @property
+    def shared_key(self) -> Hashable | None:
+        """What those have in common who can be served together; None while it stands alone."""
+        cursor = self.cursor
+        if not self.shares or not self.caught_up or cursor is None or self._defaults is not None:
+            return None
+        # Bars carry the number that caused them, which may be that up to which bars were read.
+        past = cursor.seq > self._floor if self.query is not None else cursor.seq >= self._floor
+        return (self.id, self.wish_key) if past else None
+
+    @property
+    def wish_key(self) -> Hashable:
+        """What decides which events it gets; the same for all who want the same."""
+        if self._wish is None:
+            names = frozenset(self._selection.names)
+            topics = frozenset(self._topics)
+            self._wish = (self.channel, topics, names, self._codec.name, self._start)
+        return self._wish
+
+    def events_of(self, taken: list[Published]) -> list[bytes]:
+        """Return the events of these entries that it wants."""
+        self._selection.grow()
+        return self._events(taken)
+
+    def frames_of(self, events: Sequence[bytes], seq: int) -> list[Frame]:
+        """Return the frames of events, complete up to `seq`, for all who have this `id`."""
+        return self._codec.data(self.id, self.channel, events, seq)
+
+    def reached_by(self, taken: list[Published], at: int, before: int) -> int:
+        """Return up to which number it is complete, after these entries; the ring is at `at`."""
+        if self.query is not None:
+            # A batch's bars are published after its rows, so those of the last may be missing yet.
+            firsts = [entry.seq_first for entry in taken if entry.channel in MARKET_TABLES]
+            at = firsts[-1] - 1 if firsts else before
+        return max(before, at)
 
     # -- from the store ----------------------------------------------------------------------------
 
@@ -183,13 +234,13 @@ class Subscription:
         """Attach to the ring, or read more where it no longer has what comes next."""
         hub = self._plant.hub
         if self.query is not None:
-            self._cursor = hub.tail()
-            self._target = self._cursor.seq
+            self.cursor = hub.tail()
+            self._target = self.cursor.seq
             self._read_changed(self._target)
             return
-        self._cursor = hub.attach(self.seq)
+        self.cursor = hub.attach(self.seq)
         self._target = hub.seq
-        if self._cursor is None:
+        if self.cursor is None:
             upto = self._target
             self._read(self._row_reader(upto))
 
@@ -213,32 +264,26 @@ class Subscription:
 
     # -- from the ring -----------------------------------------------------------------------------
 
-    def _follow(self) -> list[Frame]:
-        assert self._cursor is not None
-        taken = self._cursor.take(TURN_ROWS)
+    def _follow(self, upto: int | None) -> list[Frame]:
+        assert self.cursor is not None
+        taken = self.cursor.take(TURN_ROWS, upto)
         if isinstance(taken, Lagged):
             self._fall_behind(taken)
             return []
-        self._selection.grow()
-        events = self._events(taken)
+        events = self.events_of(taken)
         if taken:
             self._advance(taken)
-            self.more = self._cursor.behind > 0
+            self.more = self.cursor.behind > 0 if upto is None else self.cursor.position < upto
         frames = self._data(events, self.seq)
-        if not self._live and self._cursor.seq >= self._target:
+        if not self._live and self.cursor.seq >= self._target:
             self._live = True
             if self._announce:
                 frames.append(self._codec.message("live", id=self.id, seq=self.seq))
         return frames
 
     def _advance(self, taken: list[Published]) -> None:
-        assert self._cursor is not None
-        reached = self._cursor.seq
-        if self.query is not None:
-            # A batch's bars are published after its rows, so those of the last may be missing yet.
-            firsts = [entry.seq_first for entry in taken if entry.channel in MARKET_TABLES]
-            reached = firsts[-1] - 1 if firsts else self.seq
-        self.seq = max(self.seq, reached)
+        assert self.cursor is not None
+        self.seq = self.reached_by(taken, self.cursor.seq, self.seq)
 
     def _events(self, taken: list[Published]) -> list[bytes]:
         codec, registry = self._codec, self._plant.registry
@@ -286,14 +331,14 @@ class Subscription:
     def _fall_behind(self, lagged: Lagged) -> None:
         """Do what the channel's policy says once the ring has moved past the cursor."""
         if not self._live and self.query is None:
-            self._cursor = None
+            self.cursor = None
             self.more = True
             return
         if self.query is None and self.channel != QUOTES:
             self._counts.dropped(self.channel, "disconnect", lagged.rows)
             raise TooSlowError(self.id, self.channel, self.seq, lagged.rows)
-        self._cursor = self._plant.hub.tail()
-        upto = self._cursor.seq
+        self.cursor = self._plant.hub.tail()
+        upto = self.cursor.seq
         self._conflating = self._live
         if self.channel == QUOTES:
             self._read(LatestReader(self._source(), self.seq, upto, self._start))
