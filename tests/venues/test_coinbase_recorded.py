@@ -19,7 +19,7 @@ from tickplant.books.book import Book, Side
 from tickplant.books.updates import Updates
 from tickplant.config import BookSettings
 from tickplant.feeds.book_desk import BookDesk
-from tickplant.feeds.venues.coinbase_exchange.client import make, read_listings
+from tickplant.feeds.venues.coinbase_exchange.client import make
 from tickplant.feeds.venues.contract import Confirmed, Frame, Received, Stream
 from tickplant.feeds.venues.options import VenueOptions
 
@@ -207,7 +207,7 @@ def test_the_recorded_products_are_listings() -> None:
         _, _, answer = next(lines).partition(" -> ")
     body = answer.partition(": ")[2]
     listed = json.loads(body)
-    found = read_listings(body.encode())
+    found = make(VenueOptions()).read_listings(body.encode())
     assert len(found) == len(listed) > 100
     for listing, product in zip(found, listed, strict=True):
         assert (listing.symbol, listing.native) == (product["id"], product["id"])

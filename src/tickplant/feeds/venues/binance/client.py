@@ -24,22 +24,19 @@ from dataclasses import dataclass
 from tickplant.books.updates import Updates
 from tickplant.feeds.venues.binance import parse
 from tickplant.feeds.venues.binance.history import BinanceHistory
-from tickplant.feeds.venues.binance.names import SymbolNames, read_listings
+from tickplant.feeds.venues.binance.names import native, read_listings
 from tickplant.feeds.venues.binance.session import BATCH, BinanceSession
-from tickplant.feeds.venues.columns import UNREADABLE
 from tickplant.feeds.venues.contract import (
     BookSource,
     Channel,
-    Http,
     Limits,
     Listing,
     Rate,
     Stream,
-    VenueFault,
     VitalSigns,
 )
 from tickplant.feeds.venues.options import VenueOptions
-from tickplant.model.errors import ConfigError
+from tickplant.feeds.venues.public import PublicVenue, Question, refuse_accounts
 
 DAY_S = 86_400.0
 SNAPSHOT_LEVELS = 1_000
@@ -89,7 +86,7 @@ def make(options: VenueOptions) -> Binance:
     return Binance(SPOT, options)
 
 
-class Binance:
+class Binance(PublicVenue):
     """A `Venue`: a market of Binance.
 
     Canonical symbols are BASE-QUOTE, of futures that expire BASE-QUOTE-YYMMDD. `routes` are the
@@ -102,18 +99,15 @@ class Binance:
     def __init__(
         self, market: Market, options: VenueOptions, *, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        if options.accounts:
-            raise ConfigError(f"{market.name}: account: its public data needs none; none is used")
+        refuse_accounts(market.name, options)
+        super().__init__(options, market.url, market.http_url)
         self._market = market
-        self._url = (options.url or market.url).rstrip("/")
         self._clock = clock
-        self._names = SymbolNames()
         self.name = market.name
         self.channels = market.channels
         self.routes = market.routes
         self.limits = market.limits
         self.book_rule = market.book_rule
-        self.http_url: str | None = options.http_url or market.http_url
         self.history: BinanceHistory | None = BinanceHistory(
             self.native,
             f"{market.base}/aggTrades",
@@ -121,36 +115,32 @@ class Binance:
             reach_ns=market.reach_ns,
         )
 
-    async def listings(self, http: Http) -> Sequence[Listing]:
-        """Return the instruments of `exchangeInfo`. Raises `VenueFault`."""
-        body = await self._get(http, "exchangeInfo", {})
-        try:
-            return read_listings(body)
-        except UNREADABLE as fault:
-            raise VenueFault(f"the instruments cannot be read: {fault}") from None
-
-    def learn(self, listings: Sequence[Listing]) -> None:
-        """Take how instruments are spelled."""
-        self._names.learn(listings)
-
-    def native(self, symbol: str) -> str:
+    def rule(self, symbol: str) -> str:
         """Return the venue's spelling: BTC-USDT is BTCUSDT, BTC-USDT-270326 BTCUSDT_270326."""
-        return self._names.native(symbol)
+        return native(symbol)
 
     def session(self, streams: Sequence[Stream]) -> BinanceSession:
         """Return the session of a new connection, on the route of its first stream."""
         channel = streams[0].channel if streams else self.channels[0]
         return BinanceSession(self._url + self.routes[channel], self.native, streams)
 
-    async def book_snapshot(self, http: Http, symbol: str) -> Updates:
-        """Return the best 1,000 levels a side. Raises `VenueFault`."""
-        params = {"symbol": self.native(symbol), "limit": str(SNAPSHOT_LEVELS)}
-        body = await self._get(http, "depth", params)
-        try:
-            return parse.read_snapshot(body, symbol, self._clock())
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: the book cannot be read: {fault}") from None
+    def listed_by(self) -> Question:
+        """See `PublicVenue`."""
+        return self._question("exchangeInfo", {})
 
-    async def _get(self, http: Http, what: str, params: Mapping[str, str]) -> bytes:
-        weight = self._market.weights[what]
-        return await http.get(f"{self._market.base}/{what}", params, weight=weight)
+    def read_listings(self, body: bytes) -> list[Listing]:
+        """See `PublicVenue`."""
+        return read_listings(body)
+
+    def book_by(self, symbol: str) -> Question:
+        """Return what asks for the best 1,000 levels a side."""
+        return self._question(
+            "depth", {"symbol": self.native(symbol), "limit": str(SNAPSHOT_LEVELS)}
+        )
+
+    def read_book(self, symbol: str, body: bytes) -> Updates:
+        """See `PublicVenue`."""
+        return parse.read_snapshot(body, symbol, self._clock())
+
+    def _question(self, what: str, params: Mapping[str, str]) -> Question:
+        return Question(f"{self._market.base}/{what}", params, self._market.weights[what])

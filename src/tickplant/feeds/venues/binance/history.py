@@ -7,12 +7,13 @@ from its number, at most 1,000 trades a request.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pyarrow as pa
 
 from tickplant.feeds.venues.binance import parse, wire
-from tickplant.feeds.venues.columns import UNREADABLE
-from tickplant.feeds.venues.contract import Http, VenueFault
+from tickplant.feeds.venues.contract import Http
+from tickplant.feeds.venues.public import Question, ask
 from tickplant.model.times import NS_PER_MS
 
 PAGE = 1_000
@@ -62,10 +63,11 @@ class BinanceHistory:
 
     async def _page(self, http: Http, symbol: str, where: dict[str, str]) -> list[wire.PastTrade]:
         params = {"symbol": self._native(symbol), "limit": str(PAGE), **where}
-        body = await http.get(self._path, params, weight=self._weight)
-        try:
-            page = wire.decode_past_trades(body)
-            parse.trade_columns([symbol] * len(page), page)
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: past trades cannot be read: {fault}") from None
-        return page
+        question = Question(self._path, params, self._weight)
+        return await ask(http, question, partial(_read, symbol), f"{symbol}: past trades")
+
+
+def _read(symbol: str, body: bytes) -> list[wire.PastTrade]:
+    page = wire.decode_past_trades(body)
+    parse.trade_columns([symbol] * len(page), page)  # raises where one of them cannot be read
+    return page

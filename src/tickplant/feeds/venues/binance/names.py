@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tickplant.feeds.venues.binance import wire
 from tickplant.feeds.venues.contract import Listing
 from tickplant.model.times import NS_PER_MS, format_time
 
 
-class SymbolNames:
-    """The venue's spelling of canonical symbols: as listed, by rule where it is not."""
-
-    def __init__(self) -> None:
-        self._natives: dict[str, str] = {}
-
-    def learn(self, listings: Sequence[Listing]) -> None:
-        """Take listings."""
-        self._natives.update((listing.symbol, listing.native) for listing in listings)
-
-    def native(self, symbol: str) -> str:
-        """Return the venue's spelling of a canonical symbol, upper case."""
-        found = self._natives.get(symbol)
-        if found is not None:
-            return found
-        base, _, rest = symbol.upper().partition("-")
-        return base + rest.replace("-", "_")
+def native(symbol: str) -> str:
+    """Return the venue's spelling of a canonical symbol that is not listed, upper case."""
+    base, _, rest = symbol.upper().partition("-")
+    return base + rest.replace("-", "_")
 
 
 def read_listings(body: bytes) -> list[Listing]:

@@ -14,20 +14,17 @@ from tickplant.books.updates import Updates
 from tickplant.feeds.venues.coinbase import parse, wire
 from tickplant.feeds.venues.coinbase.history import PATH, CoinbaseHistory
 from tickplant.feeds.venues.coinbase.session import CoinbaseSession
-from tickplant.feeds.venues.columns import UNREADABLE
 from tickplant.feeds.venues.contract import (
     BookSource,
     Channel,
-    Http,
     Limits,
     Listing,
     Rate,
     Stream,
-    VenueFault,
     VitalSigns,
 )
 from tickplant.feeds.venues.options import VenueOptions
-from tickplant.model.errors import ConfigError
+from tickplant.feeds.venues.public import PublicVenue, Question, refuse_accounts
 
 URL = "wss://advanced-trade-ws.coinbase.com"
 HTTP_URL = "https://api.coinbase.com"
@@ -35,12 +32,11 @@ HTTP_URL = "https://api.coinbase.com"
 
 def make(options: VenueOptions) -> Coinbase:
     """Return the venue. Raises `ConfigError` where it is given an account, which it cannot use."""
-    if options.accounts:
-        raise ConfigError("coinbase: account: its public data needs none, and none is used")
-    return Coinbase(options.url or URL, options.http_url or HTTP_URL)
+    refuse_accounts("coinbase", options)
+    return Coinbase(options, URL, HTTP_URL)
 
 
-class Coinbase:
+class Coinbase(PublicVenue):
     """A `Venue`: Coinbase Advanced Trade. Canonical symbols are the products' names."""
 
     name = "COINBASE"
@@ -50,40 +46,30 @@ class Coinbase:
     book_rule = "coinbase"
     book_source: BookSource = "resubscribe"
 
-    def __init__(self, url: str, http_url: str) -> None:
-        self._url = url
-        self.http_url: str | None = http_url
+    def __init__(self, options: VenueOptions, url: str, http_url: str) -> None:
+        super().__init__(options, url, http_url)
         self.history: CoinbaseHistory | None = CoinbaseHistory(self.native)
-        self._natives: dict[str, str] = {}
-
-    async def listings(self, http: Http) -> Sequence[Listing]:
-        """Return the products. Raises `VenueFault`."""
-        body = await http.get(PATH)
-        try:
-            return [_listing(product) for product in wire.decode_products(body).products]
-        except UNREADABLE as fault:
-            raise VenueFault(f"the products cannot be read: {fault}") from None
-
-    def learn(self, listings: Sequence[Listing]) -> None:
-        """Take how products are spelled."""
-        self._natives.update((listing.symbol, listing.native) for listing in listings)
-
-    def native(self, symbol: str) -> str:
-        """Return the product of a symbol: the same where it is not listed."""
-        return self._natives.get(symbol, symbol)
 
     def session(self, streams: Sequence[Stream]) -> CoinbaseSession:
         """Return the session of a new connection."""
         return CoinbaseSession(self._url, self.native, streams)
 
-    async def book_snapshot(self, http: Http, symbol: str) -> Updates:
-        """Return a book as REST has it, some seconds old. Raises `VenueFault`."""
+    def listed_by(self) -> Question:
+        """See `PublicVenue`."""
+        return Question(PATH)
+
+    def read_listings(self, body: bytes) -> list[Listing]:
+        """See `PublicVenue`."""
+        return [_listing(product) for product in wire.decode_products(body).products]
+
+    def book_by(self, symbol: str) -> Question:
+        """See `PublicVenue`; what is answered is some seconds old."""
         params = {"product_id": self.native(symbol), "limit": "1000"}
-        body = await http.get("/api/v3/brokerage/market/product_book", params)
-        try:
-            return parse.read_book(body)
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: the book cannot be read: {fault}") from None
+        return Question("/api/v3/brokerage/market/product_book", params)
+
+    def read_book(self, symbol: str, body: bytes) -> Updates:
+        """See `PublicVenue`."""
+        return parse.read_book(body)
 
 
 def _listing(product: wire.Product) -> Listing:

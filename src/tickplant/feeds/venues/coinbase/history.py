@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable
 import pyarrow as pa
 
 from tickplant.feeds.venues.coinbase import parse, wire
-from tickplant.feeds.venues.columns import UNREADABLE, read_times
+from tickplant.feeds.venues.columns import read_times
 from tickplant.feeds.venues.contract import Http, VenueFault
+from tickplant.feeds.venues.public import Question, ask
 from tickplant.model.times import NS_PER_S
 
 PATH = "/api/v3/brokerage/market/products"
@@ -65,10 +66,11 @@ class CoinbaseHistory:
 
     async def _page(self, http: Http, symbol: str, first: int, until: int) -> list[wire.Trade]:
         params = {"limit": str(PAGE), "start": str(first), "end": str(until)}
-        body = await http.get(f"{PATH}/{self._native(symbol)}/ticker", params)
-        try:
-            trades = parse.oldest_first(wire.decode_past_trades(body).trades)[::-1]
-            read_times([trade.time for trade in trades])
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: past trades cannot be read: {fault}") from None
-        return trades
+        question = Question(f"{PATH}/{self._native(symbol)}/ticker", params)
+        return await ask(http, question, _read, f"{symbol}: past trades")
+
+
+def _read(body: bytes) -> list[wire.Trade]:
+    trades = parse.oldest_first(wire.decode_past_trades(body).trades)[::-1]
+    read_times([trade.time for trade in trades])  # raises where one of them cannot be read
+    return trades

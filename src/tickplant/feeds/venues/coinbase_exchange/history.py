@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable
 import pyarrow as pa
 
 from tickplant.feeds.venues.coinbase_exchange import parse, wire
-from tickplant.feeds.venues.columns import UNREADABLE, read_times
-from tickplant.feeds.venues.contract import Http, VenueFault
+from tickplant.feeds.venues.columns import read_times
+from tickplant.feeds.venues.contract import Http
+from tickplant.feeds.venues.public import Question, ask
 
 PAGE = 1_000
 
@@ -72,13 +73,14 @@ class ExchangeHistory:
         params = {"limit": str(PAGE)}
         if before is not None:
             params["after"] = str(before)
-        body = await http.get(f"/products/{self._native(symbol)}/trades", params)
-        try:
-            trades = wire.decode_past_trades(body)[::-1]
-            read_times([trade.time for trade in trades])
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: past trades cannot be read: {fault}") from None
-        return trades
+        question = Question(f"/products/{self._native(symbol)}/trades", params)
+        return await ask(http, question, _read, f"{symbol}: past trades")
+
+
+def _read(body: bytes) -> list[wire.PastTrade]:
+    trades = wire.decode_past_trades(body)[::-1]
+    read_times([trade.time for trade in trades])  # raises where one of them cannot be read
+    return trades
 
 
 def _time(trade: wire.PastTrade) -> int:

@@ -12,23 +12,21 @@ import re
 from collections.abc import Sequence
 
 from tickplant.books.updates import Updates
-from tickplant.feeds.venues.columns import UNREADABLE
 from tickplant.feeds.venues.contract import (
     CHANNELS,
     BookSource,
     Channel,
-    Http,
     Limits,
     Listing,
     Rate,
     Stream,
-    VenueFault,
     VitalSigns,
 )
 from tickplant.feeds.venues.deribit import parse
 from tickplant.feeds.venues.deribit.history import DeribitHistory
 from tickplant.feeds.venues.deribit.session import HEARTBEAT_S, DeribitSession
-from tickplant.feeds.venues.options import Account, VenueOptions
+from tickplant.feeds.venues.options import VenueOptions
+from tickplant.feeds.venues.public import PublicVenue, Question
 from tickplant.model.errors import ConfigError
 
 URL = "wss://www.deribit.com/ws/api/v2"
@@ -41,10 +39,10 @@ def make(options: VenueOptions) -> Deribit:
     account = options.account
     if options.accounts and not (account.key and account.secret):
         raise ConfigError("deribit: account: a key and a secret are needed, or no account")
-    return Deribit(options.url or URL, options.http_url or HTTP_URL, account)
+    return Deribit(options, URL, HTTP_URL)
 
 
-class Deribit:
+class Deribit(PublicVenue):
     """A `Venue`: Deribit. Canonical symbols are its names in upper case, `BTC-24SEP21-8000-P`."""
 
     name = "DERIBIT"
@@ -54,39 +52,33 @@ class Deribit:
     book_rule = "deribit"
     book_source: BookSource = "resubscribe"
 
-    def __init__(self, url: str, http_url: str, account: Account) -> None:
-        self._url = url
-        self._account = account
-        self.http_url: str | None = http_url
+    def __init__(self, options: VenueOptions, url: str, http_url: str) -> None:
+        super().__init__(options, url, http_url)
+        self._account = options.account
         self.history: DeribitHistory | None = DeribitHistory(self.native)
-        self._natives: dict[str, str] = {}
 
-    async def listings(self, http: Http) -> Sequence[Listing]:
-        """Return the instruments that are not expired. Raises `VenueFault`."""
-        params = {"currency": "any", "expired": "false"}
-        body = await http.get("/api/v2/public/get_instruments", params)
-        try:
-            return parse.read_listings(body)
-        except UNREADABLE as fault:
-            raise VenueFault(f"the instruments cannot be read: {fault}") from None
-
-    def learn(self, listings: Sequence[Listing]) -> None:
-        """Take how instruments are spelled."""
-        self._natives.update((listing.symbol, listing.native) for listing in listings)
-
-    def native(self, symbol: str) -> str:
+    def rule(self, symbol: str) -> str:
         """Return the venue's name: the same but for the `d` that stands for a strike's point."""
-        return self._natives.get(symbol) or _POINT.sub("d", symbol)
+        return _POINT.sub("d", symbol)
 
     def session(self, streams: Sequence[Stream]) -> DeribitSession:
         """Return the session of a new connection."""
         return DeribitSession(self._url, self.native, self._account, streams)
 
-    async def book_snapshot(self, http: Http, symbol: str) -> Updates:
-        """Return a book as REST has it. Raises `VenueFault`."""
+    def listed_by(self) -> Question:
+        """Return what asks for the instruments that are not expired."""
+        params = {"currency": "any", "expired": "false"}
+        return Question("/api/v2/public/get_instruments", params)
+
+    def read_listings(self, body: bytes) -> list[Listing]:
+        """See `PublicVenue`."""
+        return parse.read_listings(body)
+
+    def book_by(self, symbol: str) -> Question:
+        """See `PublicVenue`."""
         params = {"instrument_name": self.native(symbol), "depth": "10000"}
-        body = await http.get("/api/v2/public/get_order_book", params)
-        try:
-            return parse.read_book(body)
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: the book cannot be read: {fault}") from None
+        return Question("/api/v2/public/get_order_book", params)
+
+    def read_book(self, symbol: str, body: bytes) -> Updates:
+        """See `PublicVenue`."""
+        return parse.read_book(body)

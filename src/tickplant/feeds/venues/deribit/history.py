@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pyarrow as pa
 
-from tickplant.feeds.venues.columns import UNREADABLE
 from tickplant.feeds.venues.contract import Http, VenueFault
 from tickplant.feeds.venues.deribit import parse, wire
+from tickplant.feeds.venues.public import Question, ask
 from tickplant.model.times import NS_PER_DAY, NS_PER_MS
 
 PATH = "/api/v2/public/get_last_trades_by_instrument_and_time"
@@ -61,9 +61,9 @@ class DeribitHistory:
             "count": str(PAGE),
             "sorting": "asc",
         }
-        body = await http.get(PATH, params)
-        try:
-            page = wire.decode_past_trades(body).result
-            return page, parse.trade_rows(page.trades)
-        except UNREADABLE as fault:
-            raise VenueFault(f"{symbol}: past trades cannot be read: {fault}") from None
+        return await ask(http, Question(PATH, params), _read, f"{symbol}: past trades")
+
+
+def _read(body: bytes) -> tuple[wire.Page, pa.RecordBatch | None]:
+    page = wire.decode_past_trades(body).result
+    return page, parse.trade_rows(page.trades)
