@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 from starlette._utils import get_route_path
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tickplant.gateway.keys.grants import READ, WRITE
@@ -112,6 +113,30 @@ def reading_route(
 
 def _route(door: Door, endpoint: Endpoint) -> Route:
     return Route(door.path, endpoint, methods=[door.method], name=f"{door.method} {door.path}")
+
+
+def shadow_routes(doors: Iterable[Door]) -> list[Route]:
+    """Return routes, to be tried first, for what no door takes but a template would.
+
+    `/ticks/bulk` is a path of its own, and so nothing that `DELETE /ticks/{symbol}` is about.
+    """
+    listed = tuple(doors)
+    taken = {(door.path, door.method) for door in listed}
+    found = {
+        (path, door.method)
+        for path in {door.path for door in listed if "{" not in door.path}
+        for door in listed
+        if "{" in door.path and compile_path(door.path)[0].match(path)
+    }
+    return [
+        Route(path, refuse_method, methods=[method], name=f"no {method} {path}")
+        for path, method in sorted(found - taken)
+    ]
+
+
+async def refuse_method(request: Request) -> Response:
+    """Refuse a method that the path does not take."""
+    raise HTTPException(405)
 
 
 class ShortWay:

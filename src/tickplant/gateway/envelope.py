@@ -14,14 +14,15 @@ import re
 import time
 from collections.abc import Iterable
 
+from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tickplant.gateway.doors import MARK, Mark
+from tickplant.gateway.doors import MARK, Mark, refuse_method
+from tickplant.gateway.keys.rules import SOCKETS
 from tickplant.gateway.rest.problems import http_problem
-from tickplant.gateway.stream.routes import STREAM_PATH
 from tickplant.observe.context import bind, unbind
 from tickplant.observe.logs import ACCESS
 from tickplant.observe.metrics import Metrics
@@ -173,7 +174,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 def _no_route(request: Request) -> Response:
     """Answer a path that is not there, or that is there for WebSocket only (RFC 9110, 15.5.22)."""
     path = request.scope["path"]
-    if path == STREAM_PATH:
+    if get_route_path(request.scope) in SOCKETS:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
         return http_problem(426, f"{path}: is a WebSocket; see /docs", path, headers)
     hint = "it may be there without the slash at its end; " if path.endswith("/") else ""
@@ -181,9 +182,16 @@ def _no_route(request: Request) -> Response:
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """Return the methods that the routes of this path take together, OPTIONS included."""
-    found = {"OPTIONS"}
-    for route in routes:
-        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return sorted(found)
+    """Return the methods that the routes of this path take together, OPTIONS included.
+
+    A path that stands as it is goes before a template that it would fit, as OpenAPI has it.
+    """
+    fitting = [
+        route
+        for route in routes
+        if isinstance(route, Route)
+        and route.endpoint is not refuse_method
+        and route.matches(scope)[0] is not Match.NONE
+    ]
+    plain = [route for route in fitting if not route.param_convertors]
+    return sorted({"OPTIONS"}.union(*(route.methods or () for route in plain or fitting)))
