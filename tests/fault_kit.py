@@ -103,7 +103,8 @@ class Rig:
         refusing: tuple[str, ...] = (),
         **settings: Any,
     ) -> None:
-        flags = {"data": str(folder), "log.segment_mb": 1}
+        # Nobody looks at the load by himself: what a plant does at its bounds is seen without it.
+        flags = {"data": str(folder), "log.segment_mb": 1, "backpressure.look_s": 3_600}
         flags |= {key.replace("__", "."): value for key, value in settings.items()}
         self.settings = settings
         self.folder = folder

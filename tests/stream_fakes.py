@@ -141,6 +141,7 @@ class FakePlant:
         self.run = run
         self.state = "running"
         self.ready = (True, "accepting")
+        self.load_level = "healthy"
         self.bases = {1: 0} if bases is None else bases
         self.seq_last = seq
         self.book = read_book(self.store, seq)

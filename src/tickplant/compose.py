@@ -61,6 +61,7 @@ class World:
     `log_disk` and `store_disk` None is the real disk. `monotonic` gives seconds; `pause` waits
     between attempts to write to a disk that refuses, None for real time. With more than
     `behind_bytes` in the journal, the plant accepts before all of it is in memory again.
+    `pressure_s` gives the seconds that backpressure goes by.
     """
 
     log_disk: LogDisk | None = None
@@ -69,6 +70,7 @@ class World:
     pause: Callable[[float], object] | None = None
     prepare_ahead: bool = True
     behind_bytes: int = BEHIND_BYTES
+    pressure_s: Callable[[], float] = time.monotonic
 
 
 class OpenPlant:
@@ -161,6 +163,7 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
         metrics=metrics,
         bring_back=bring_back,
         began=began,
+        monotonic=world.pressure_s,
     )
 
 
@@ -336,7 +339,10 @@ async def polling(opened: OpenPlant, runner: FeedRunner) -> AsyncIterator[None]:
     """
     plant, get = opened.plant, HttpGet()
     providers = read_providers(plant.settings.providers, get, os.environ)
-    jobs = PollJobs(opened.folder, providers, runner, clock=plant.clock)
+    load = plant.backpressure
+    jobs = PollJobs(
+        opened.folder, providers, runner, clock=plant.clock, stretch=lambda: load.poll_stretch
+    )
     jobs.resume()
     plant.polling = jobs
     try:

@@ -434,6 +434,42 @@ class PlantSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BackpressureSettings:
+    """When the plant is hard pressed, as shares of its bounds; the largest share decides."""
+
+    warning: float = _setting(
+        0.5, "Share of a bound at which batches get larger and polls rarer.", low=0.01, high=1
+    )
+    critical: float = _setting(
+        0.75, "Share at which of live feeds' quotes only the newest are kept.", low=0.01, high=1
+    )
+    overload: float = _setting(
+        0.95, "Share at which new rows are refused until the worst is over.", low=0.01, high=1
+    )
+    recover: float = _setting(
+        0.8, "Part of its share below which a level is left again.", low=0.1, high=1
+    )
+    rise_s: float = _setting(
+        1.0, "How long a share must stand before its level is reached: one burst is none, s.", low=0
+    )
+    fall_s: float = _setting(
+        5.0, "How long it must stand lower before the level is left, s.", low=0
+    )
+    look_s: float = _setting(0.25, "Time between two looks, s.", low=0.01)
+    ack_s_max: float = _setting(
+        5.0,
+        "Age of rows without a receipt that counts as a bound: half of log.ack_timeout_s, s.",
+        low=0.01,
+    )
+    process_mb_max: int = _setting(
+        0, "Resident memory that counts as a bound, MiB; 0 is the container's limit, if any.", low=0
+    )
+    shed_quotes: bool = _setting(
+        True, "Leave quotes of live feeds out; without, they wait like all other rows."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageSettings:
     """What the plant expects of feeds, and how far their event time has surely come."""
 
@@ -470,6 +506,7 @@ class Settings:
     candles: CandleSettings = field(default_factory=CandleSettings)
     books: BookSettings = field(default_factory=BookSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
+    backpressure: BackpressureSettings = field(default_factory=BackpressureSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     conditions: TradeRules = field(default_factory=TradeRules)
     providers: Mapping[str, Any] = field(default_factory=dict)

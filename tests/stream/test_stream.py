@@ -496,7 +496,7 @@ async def test_notices_are_heard_on_the_channel_status() -> None:
 
 async def test_the_state_is_told_at_once_and_whenever_it_changes() -> None:
     plant = FakePlant(run=3)
-    as_now = {"state": "running", "run": 3}
+    as_now = {"state": "running", "backpressure": "healthy", "run": 3}
     good = as_now | {"ready": True, "reason": "accepting"}
     bad = as_now | {"ready": False, "reason": "the log is refusing"}
 
@@ -516,6 +516,8 @@ async def test_the_state_is_told_at_once_and_whenever_it_changes() -> None:
         await first.socket.close()
         plant.ready = (True, "accepting")
         assert await heard(second) == good
+        plant.load_level = "overload"
+        assert await heard(second) == good | {"backpressure": "overload"}
 
 
 async def test_a_state_that_cannot_be_read_is_asked_for_again() -> None:

@@ -108,7 +108,7 @@ def test_the_state_is_heard_again_from_a_plant_that_was_restarted(tmp_path: Path
         port = int(client.url.rpartition(":")[2])
         stream = client.stream("status", backoff_s=(0.01, 0.05))
         first = next(stream)
-        assert first.keys() == {"ts", "state", "ready", "reason", "run"}
+        assert first.keys() == {"ts", "state", "ready", "reason", "backpressure", "run"}
         assert (first["state"], first["ready"], first["reason"]) == ("running", True, "accepting")
     with plant_on(tmp_path / "data", port):
         assert next(stream)["run"] == first["run"] + 1

@@ -180,6 +180,7 @@ async def _serve(
         clock=plant.clock,
         tell=plant.tell,
         shown_of=plant.feed_facts,
+        shed=plant.backpressure.shed,
         stall_s=plant.settings.coverage.stall_s or None,
     )
     plant.list_feeds = runner.shown

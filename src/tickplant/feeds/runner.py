@@ -25,7 +25,7 @@ from contextlib import suppress
 from typing import Any
 
 from tickplant.feeds.contract import Clock, Feed, FeedState, Sleep
-from tickplant.feeds.sink import PlantSink, Submit, Tell
+from tickplant.feeds.sink import PlantSink, Shed, Submit, Tell
 from tickplant.model.errors import PassingError, Stopping
 from tickplant.observe.context import bind
 from tickplant.plant.feed_notes import Finished, Lost, Note
@@ -44,7 +44,8 @@ class FeedRunner:
     """Runs feeds as tasks of the running event loop. `states` may be read by any thread.
 
     `tell` takes what is to be said of a feed, `shown_of` adds what the plant knows of it; both may
-    be left out. `jitter` returns a number from 0 to 1; without `stall_s` no feed stalls.
+    be left out. `shed` leaves out rows of feeds with `sheds`, whose next quote takes the place of
+    the one before. `jitter` returns a number from 0 to 1; without `stall_s` no feed stalls.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class FeedRunner:
         clock: Clock,
         tell: Tell | None = None,
         shown_of: Callable[[str], dict[str, Any]] | None = None,
+        shed: Shed | None = None,
         stall_s: float | None = None,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -67,6 +69,7 @@ class FeedRunner:
         self._submit = submit
         self._tell = tell
         self._shown_of = shown_of
+        self._shed = shed
         self._stall_s = stall_s
         self._clock = clock
         self._sleep = sleep
@@ -143,6 +146,7 @@ class FeedRunner:
             sink = PlantSink(
                 self._submit, state, clock=self._clock, sleep=self._sleep, tell=self._tell,
                 begins=not getattr(feed, "supervised", False),
+                shed=self._shed if getattr(feed, "sheds", False) else None,
             )  # fmt: skip
             try:
                 await self._attend(feed, sink)

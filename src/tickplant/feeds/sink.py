@@ -21,6 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 Submit = Callable[[Submission], Future[Receipt]]
 Tell = Callable[[Note], Future[int | None]]
+Shed = Callable[[Submission], Submission | None]
 
 ALIVE_EVERY_NS = 250_000_000
 """Heartbeats that bring a feed on by less event time than this are not passed on."""
@@ -35,7 +36,8 @@ class PlantSink:
 
     Up to `rows_max` rows are under way at once; then `submit` waits (policy `block`). A plant that
     refuses for now is asked again after the time it names: nothing was taken, so nothing doubles.
-    `tell` takes what the feed says. With `begins` a feed that says nothing begins with what it
+    `tell` takes what the feed says; `shed` leaves out what need not be submitted now, of rows that
+    nobody waits for a receipt of. With `begins` a feed that says nothing begins with what it
     hands over first; without, only when it says so.
     """
 
@@ -47,11 +49,13 @@ class PlantSink:
         clock: Clock,
         sleep: Sleep,
         tell: Tell | None = None,
+        shed: Shed | None = None,
         rows_max: int = ROWS_UNDER_WAY_MAX,
         begins: bool = True,
     ) -> None:
         self._submit = submit
         self._tell = tell
+        self._shed = shed
         self._begun = not begins
         self._told_alive = INT64_MIN
         self._alive_at: int | None = None
@@ -75,7 +79,12 @@ class PlantSink:
 
     async def submit(self, submission: Submission) -> None:
         """Hand rows to the plant; see `contract.Sink.submit`."""
-        await self._submit_one(submission)
+        left = submission if self._shed is None else self._shed(submission)
+        if left is None:
+            self._check_open()
+            await self._begin()
+        else:
+            await self._submit_one(left)
 
     async def deliver(self, submission: Submission) -> Receipt:
         """Hand rows to the plant and return the receipt; see `contract.Sink.deliver`."""

@@ -37,6 +37,7 @@ class SyntheticFeed:
     """
 
     kind = "synthetic"
+    sheds = True
 
     def __init__(
         self, settings: SyntheticSettings, *, clock: Clock, sleep: Sleep, name: str = "synthetic"

@@ -87,6 +87,13 @@ class Metrics:
         self._duplicates = self._counter(
             "events_duplicates", "Rows that were stored already.", "table", "feed"
         )
+        self._shed = self._counter(
+            "events_shed",
+            "Rows of live feeds that were left out under load, by policy.",
+            "table",
+            "feed",
+            "policy",
+        )
         self._batch_rows = self._histogram(
             "batch_rows", "Rows of a table that were accepted in one go.", _ROWS
         )
@@ -148,6 +155,10 @@ class Metrics:
     def failed(self, fault: BaseException, rows: int) -> None:
         """Count rows whose producer was told of a fault instead of what became of them."""
         self._failed.labels(type(fault).__name__).inc(rows)
+
+    def shed(self, table: str, feed: str, policy: str, rows: int) -> None:
+        """Count rows that were left out because the plant was hard pressed."""
+        self._shed.labels(table, feed, policy).inc(rows)
 
     def logged(self, table: str, size: int) -> None:
         """Count the bytes of a batch that the log took."""
@@ -211,13 +222,15 @@ class Metrics:
         probes: Callable[[], Mapping[str, tuple[bool, str]]] | None = None,
         disk: Callable[[], tuple[int, int, int]] | None = None,
         market: Callable[[], Sequence[Top]] | None = None,
+        backpressure: Callable[[], Any] | None = None,
         numbers: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         """Say where to read at a scrape: functions that return the status of each part.
 
         `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`,
         `ServedStatus`, `BookStatus`, the probes of `/health`, the room on the disk (free, needed,
-        size), the tops of some instruments, and single numbers by the names in `scraped.NUMBERS`.
+        size), the tops of some instruments, how hard pressed the plant is, and single numbers by
+        the names in `scraped.NUMBERS`.
         A later call replaces the earlier one.
         """
         self._scraped.sources = Sources(
@@ -231,6 +244,7 @@ class Metrics:
             probes,
             disk,
             market,
+            backpressure,
             dict(numbers or {}),
         )
 

@@ -102,3 +102,13 @@ def disk(found: tuple[int, int, int]) -> Iterator[Metric]:
         strict=True,
     ):
         yield gauge(f"disk_{name}_bytes", text, value)
+
+
+def backpressure(pressure: Any) -> Iterator[Metric]:
+    """Yield how hard pressed the plant is, and by what."""
+    text = "0 healthy, 1 warning, 2 critical, 3 overload."
+    yield gauge("backpressure_level", text, float(pressure.level))
+    shares = {name: measure.share for name, measure in dict(pressure.measures).items()}
+    yield gauge("backpressure_share", "Part of a bound that is used.", keyed(shares), "measure")
+    changes = keyed(pressure.changes)
+    yield counter("backpressure_changes", "Times that a level was come to.", changes, "level")

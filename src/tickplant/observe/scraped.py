@@ -53,6 +53,7 @@ class Sources:
     probes: Callable[[], Mapping[str, tuple[bool, str]]] | None = None
     disk: Callable[[], tuple[int, int, int]] | None = None
     market: Callable[[], Sequence[Top]] | None = None
+    backpressure: Callable[[], Any] | None = None
     numbers: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
@@ -83,6 +84,7 @@ class Scraped(Collector):
             ("probes", self.sources.probes, parts.probes),
             ("disk", self.sources.disk, parts.disk),
             ("market", self.sources.market, outward.market),
+            ("backpressure", self.sources.backpressure, parts.backpressure),
         ):
             if read is not None:
                 self._errors[name] += 0  # there before it counts: a rate sees the first step, too

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -33,6 +34,7 @@ from tickplant.observe.metrics import Metrics
 from tickplant.plant.accept import Accepted, Acceptor
 from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.amend import Amendment, amend
+from tickplant.plant.backpressure import Backpressure
 from tickplant.plant.batch import Batch
 from tickplant.plant.books import LiveBooks
 from tickplant.plant.catalog import Catalog
@@ -94,6 +96,7 @@ class Plant:
         metrics: Metrics,
         bring_back: Callable[[], object] | None = None,
         began: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -144,6 +147,7 @@ class Plant:
         self._begun = threading.Event()
         self._stop_lock = threading.Lock()
         self._stop_maintenance = threading.Event()
+        self.backpressure = Backpressure(self, monotonic)
         watch_plant(metrics, self)
         self._threads = [
             threading.Thread(target=self._run, name="plant", daemon=True),
@@ -157,6 +161,7 @@ class Plant:
         """Begin to accept; returns when the plant does, or when the log refuses for now."""
         for thread in self._threads:
             thread.start()
+        self.backpressure.start()
         self._begun.wait()
 
     def stop(self) -> None:
@@ -168,6 +173,7 @@ class Plant:
         with self._stop_lock:
             if self._state == "stopped":
                 return
+            self.backpressure.stop()
             self._state = "stopping"
             self._inbox.close(self._fault or "the plant is stopping")
             flow, maintenance, restore = self._threads
@@ -203,6 +209,7 @@ class Plant:
         """
         try:
             self._check_running()
+            self.backpressure.admit()
             return self._inbox.submit(submission, self.clock())
         except TickplantError as fault:
             self.metrics.failed(fault, len(submission.rows))
@@ -301,6 +308,11 @@ class Plant:
         return self._inbox.rows
 
     @property
+    def load_level(self) -> str:
+        """How hard pressed it is: `healthy`, `warning`, `critical` or `overload`."""
+        return self.backpressure.level.word
+
+    @property
     def state(self) -> str:
         """`starting`, `running`, `stopping` or `stopped`."""
         return self._state
@@ -326,7 +338,7 @@ class Plant:
                 self._guard(self._load_coverage, [])
                 self._serve()
                 self._recovered = self.clock()
-            while self._work(self._inbox.take(self.settings.plant.batch_rows_max)):
+            while self._work(self._inbox.take(self.backpressure.batch_rows_max)):
                 self._fold()
         except BaseException as fault:
             self._fault = f"the plant's thread ended: {fault!r}"
@@ -397,9 +409,11 @@ class Plant:
                 refuse(future, fault)
 
     def _accept_or_refuse(self, submitted: list[Submitted]) -> None:
+        number = self.backpressure.unanswered.begin()
         try:
-            self._accept(submitted)
+            self._accept(submitted, number)
         except Exception as fault:
+            self.backpressure.unanswered.end(number)
             waiting = [item for item in submitted if not item.future.done()]
             self.metrics.failed(fault, sum(item.rows for item in waiting))
             raise
@@ -428,21 +442,25 @@ class Plant:
             submitted = [item for item in submitted if not item.future.done()]
         return submitted
 
-    def _accept(self, submitted: list[Submitted]) -> None:
+    def _accept(self, submitted: list[Submitted], number: int) -> None:
         submitted = self._with_room(submitted)
         if not submitted:
+            self.backpressure.unanswered.end(number)
             return
         submissions = [item.submission for item in submitted]
         accepted = self._acceptor.accept(submissions, self.seq_last + 1, self.clock())
-        self._store(accepted.batches, self._acknowledge(submitted, accepted))
+        self._store(accepted.batches, self._acknowledge(submitted, accepted, number))
         self.metrics.accepted(submissions[0], accepted)
         if accepted.rejects and submissions[0].table == BOOK:
             self._lose_books(self._numbers_of(accepted.rejects, submissions[0].venue))
 
-    def _acknowledge(self, submitted: list[Submitted], accepted: Accepted) -> Acknowledgement:
+    def _acknowledge(
+        self, submitted: list[Submitted], accepted: Accepted, number: int
+    ) -> Acknowledgement:
         taken = self.clock()
 
         def answer(fault: BaseException | None) -> None:
+            self.backpressure.unanswered.end(number)
             for item, outcome in zip(submitted, accepted.outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     refuse(item.future, outcome)

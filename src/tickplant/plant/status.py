@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plant_status(plant: Plant) -> dict[str, Any]:
-    """Return version, uptime, numbers, log, store, served candles, stream, feeds: plain values."""
+    """Return version, uptime, numbers, load, log, store, candles, stream, feeds: plain values."""
     ready, reason = plant.readiness()
     now = plant.clock()
     store = plant.store.status()
@@ -31,6 +31,7 @@ def plant_status(plant: Plant) -> dict[str, Any]:
         "seq_last": plant.seq_last,
         "instruments": len(plant.registry),
         "rows_waiting": plant.waiting_rows,
+        "backpressure": plant.backpressure.shown(),
         "log": log,
         "store": {
             "seq_archived": store.seq_archived,

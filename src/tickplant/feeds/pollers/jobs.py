@@ -87,7 +87,10 @@ class _Job:
 
 
 class PollJobs:
-    """The jobs of a plant. `folder` is its data folder, `providers` who can be asked by name."""
+    """The jobs of a plant. `folder` is its data folder, `providers` who can be asked by name.
+
+    `stretch` says how many of its intervals a job waits now.
+    """
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class PollJobs:
         sleep: Sleep = asyncio.sleep,
         disk: Disk | None = None,
         new_id: Callable[[], str] = lambda: secrets.token_hex(6),
+        stretch: Callable[[], int] = lambda: 1,
     ) -> None:
         self._path = folder / FILE
         self._makers = providers
@@ -109,6 +113,7 @@ class PollJobs:
         self._sleep = sleep
         self._disk = disk or Disk()
         self._new_id = new_id
+        self._stretch = stretch
         self._jobs: dict[str, _Job] = {}
         self._change = asyncio.Lock()
 
@@ -215,6 +220,7 @@ class PollJobs:
             breaker=self._breakers[config.provider],
             clock=self._clock,
             sleep=self._sleep,
+            stretch=self._stretch,
         )
         self._runs.add(job.feed)
 

@@ -10,7 +10,7 @@ is not covered from its last answer on, while the others are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -48,7 +48,8 @@ class PollCount:
 class PollFeed:
     """A `Feed` of one job: `symbols` of `provider`, every `interval_s`.
 
-    The breaker belongs to the provider and is shared by its jobs.
+    The breaker belongs to the provider and is shared by its jobs. `stretch` says how many
+    intervals to wait now: more than one while the plant is hard pressed.
     """
 
     kind = KIND
@@ -64,6 +65,7 @@ class PollFeed:
         breaker: Breaker,
         clock: Clock,
         sleep: Sleep,
+        stretch: Callable[[], int] = lambda: 1,
     ) -> None:
         self.name = name
         self.venue = provider.venue
@@ -75,6 +77,7 @@ class PollFeed:
         self._breaker = breaker
         self._clock = clock
         self._sleep = sleep
+        self._stretch = stretch
         self._missing: dict[str, int] = {}  # symbols without an answer, and since when
 
     def shown(self, now: int) -> dict[str, Any]:
@@ -148,8 +151,9 @@ class PollFeed:
 
     async def _pause(self, asked: int) -> None:
         """Sleep until the next poll is due; polls that were missed are not made up for."""
-        late = (self._clock() - asked) % self._interval_ns
-        await self._sleep((self._interval_ns - late) / NS_PER_S)
+        interval_ns = self._interval_ns * self._stretch()
+        late = (self._clock() - asked) % interval_ns
+        await self._sleep((interval_ns - late) / NS_PER_S)
 
 
 _TRADE = ("price", "size", "id")

@@ -69,6 +69,7 @@ class VenueFeed:
 
     kind = "venue"
     supervised = True
+    sheds = True
 
     def __init__(
         self,

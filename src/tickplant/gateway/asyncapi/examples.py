@@ -80,7 +80,15 @@ STREAM: Mapping[str, Mapping[str, Any]] = {
     ),
     "Indicators": _data("indicators", {**_HEAD, **_BAR, "close": 1.393, "sma": 1.39295}),
     "Status": _data(
-        "status", {"ts": _TS, "state": "running", "ready": True, "reason": "accepting", "run": 3}
+        "status",
+        {
+            "ts": _TS,
+            "state": "running",
+            "ready": True,
+            "reason": "accepting",
+            "backpressure": "healthy",
+            "run": 3,
+        },
     ),
     "Subscribed": {
         "op": "subscribed",

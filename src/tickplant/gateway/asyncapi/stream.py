@@ -124,6 +124,7 @@ class StatusEvent(msgspec.Struct, forbid_unknown_fields=True):
     state: Literal["starting", "running", "stopping", "stopped"]
     ready: bool
     reason: str
+    backpressure: Literal["healthy", "warning", "critical", "overload"]
     run: int
 
 

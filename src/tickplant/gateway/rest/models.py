@@ -521,6 +521,32 @@ class FeedsModel(_Model):
     feeds: list[FeedModel]
 
 
+Load = Literal["healthy", "warning", "critical", "overload"]
+
+
+class MeasureModel(_Model):
+    """One thing that is measured under load, and its bound."""
+
+    value: float = Field(examples=[120.0])
+    bound: float = Field(examples=[2_000_000.0])
+    unit: str = Field(examples=["rows"])
+    share: float = Field(description="The part of the bound that is used.", examples=[0.0001])
+
+
+class BackpressureModel(_Model):
+    """How hard pressed the plant is, by what, and what was left out."""
+
+    level: Load = Field(examples=["healthy"])
+    since_s: float = Field(description="How long it has been so, s.", examples=[3600.0])
+    refuses: bool = Field(description="Whether new rows are refused now.", examples=[False])
+    cause: str | None = Field(description="The measure that decides, if any.", examples=[None])
+    measures: dict[str, MeasureModel]
+    shed: dict[str, int] = Field(
+        description="Quotes of live feeds that were left out, by policy.",
+        examples=[{"conflate": 0, "drop": 0}],
+    )
+
+
 class StatusModel(BaseModel):
     """How much, how fresh, how durable."""
 
@@ -537,6 +563,9 @@ class StatusModel(BaseModel):
     instruments: int = Field(examples=[100])
     rows_waiting: int = Field(description="Rows that wait to be accepted.", examples=[0])
     seq_last: int = Field(description="The last sequence number that can be read.", examples=[5077])
+    backpressure: BackpressureModel | None = Field(
+        default=None, description="Absent where a reader answers for the plant."
+    )
     feeds: list[FeedModel]
 
 

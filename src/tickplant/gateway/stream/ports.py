@@ -33,6 +33,11 @@ class StreamPlant(Protocol):
         """Return starting, running, stopping or stopped."""
         ...
 
+    @property
+    def load_level(self) -> str:
+        """Return healthy, warning, critical or overload."""
+        ...
+
     def readiness(self) -> tuple[bool, str]:
         """Say whether rows are accepted now, and why not."""
         ...

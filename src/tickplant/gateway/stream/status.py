@@ -75,7 +75,7 @@ class StatusWatch:
         self.event: dict[str, Any] | None = None
         self._plant = plant
         self._every_s = every_s
-        self._known: tuple[str, bool, str] | None = None
+        self._known: tuple[str, str, bool, str] | None = None
         self._listeners: dict[StatusSubscription, Callable[[], object]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -108,11 +108,17 @@ class StatusWatch:
         if known == self._known:
             return
         self._known = known
-        state, ready, reason = known
-        ts, run = format_time(self._plant.clock()), self._plant.run
-        self.event = {"ts": ts, "state": state, "ready": ready, "reason": reason, "run": run}
+        load, state, ready, reason = known
+        self.event = {
+            "ts": format_time(self._plant.clock()),
+            "state": state,
+            "ready": ready,
+            "reason": reason,
+            "backpressure": load,
+            "run": self._plant.run,
+        }
         for wake in tuple(self._listeners.values()):
             wake()
 
-    def _ask(self) -> tuple[str, bool, str]:
-        return (self._plant.state, *self._plant.readiness())
+    def _ask(self) -> tuple[str, str, bool, str]:
+        return (self._plant.load_level, self._plant.state, *self._plant.readiness())
