@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
 from tickplant.gateway.asyncapi.document import asyncapi_document
-from tickplant.gateway.doors import Door, Gate, ShortWay, route_of, shadow_routes
+from tickplant.gateway.doors import Door, Gate, ShortWay, endpoints_of, route_of, shadow_routes
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.guides import guide_routes
 from tickplant.gateway.influx import doors as influx
@@ -135,7 +135,8 @@ def create_app(plant: Plant) -> FastAPI:
         pages=[page.path for page in pages],
         reads=[STATS_PATH],
     )
-    app.add_middleware(ShortWay, doors=write.DOORS, gate=gate)
+    hot = (*write.DOORS, *candles.DOORS, *latest.DOORS, *ticks.DOORS)
+    app.add_middleware(ShortWay, endpoints=endpoints_of(hot, gate))
     guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
     app.add_middleware(Envelope, metrics=plant.metrics, access=settings.log.access)

@@ -7,6 +7,7 @@ response models costs more than most of our answers; its declaration feeds the O
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.params import Params, read_query
 from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
+from tickplant.model.at_once import WouldWait, at_once
 from tickplant.model.errors import TickplantError
 from tickplant.plant.plant import Plant
 
@@ -70,6 +72,8 @@ class Door:
     `example` is that of an answer that is no JSON.
     `also` documents answers of other statuses, `fault` refusals that are no problems but the JSON
     of a protocol that is not ours.
+    `quick` says of the parameters of a query whether it is so small that it may be answered on the
+    event loop, if memory has all of it.
     `needs` is the scope of a key that opens it, where it is not the usual one of its method.
     """
 
@@ -91,6 +95,7 @@ class Door:
     fault: type[BaseModel] | None = None
     needs: str | None = None
     read: Callable[[Call], Response] | None = None
+    quick: Callable[[Mapping[str, Any]], bool] | None = None
     serve: Callable[[Request, Gate, Mapping[str, Any]], Awaitable[Response]] | None = None
 
     @property
@@ -142,19 +147,26 @@ async def refuse_method(request: Request) -> Response:
 class ShortWay:
     """ASGI middleware: serves some doors at once, without the router and the layers before it.
 
-    They are doors with a fixed path that producers hammer. What a door answers is the same either
-    way; only the layers of the frameworks that have nothing to do with it are left out.
+    They are doors that producers and readers hammer, with a path that is fixed or ends in one
+    parameter. What a door answers is the same either way; only the layers of the frameworks that
+    have nothing to do with it are left out. `endpoints` are those of the doors.
     """
 
-    def __init__(self, app: ASGIApp, doors: Iterable[Door], gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Iterable[tuple[Door, Endpoint]]) -> None:
         self._app = app
-        self._endpoints = {(door.method, door.path): _endpoint(door, gate) for door in doors}
+        self._fixed: dict[tuple[str, str], Endpoint] = {}
+        self._named: dict[tuple[str, str], tuple[Endpoint, str]] = {}
+        for door, endpoint in endpoints:
+            before, _, last = door.path.rpartition("/")
+            for method in (door.method, "HEAD") if door.method == "GET" else (door.method,):
+                if last.startswith("{"):
+                    self._named[method, before] = endpoint, last[1:-1]
+                else:
+                    self._fixed[method, door.path] = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        endpoint = None
-        if scope["type"] == "http":
-            endpoint = self._endpoints.get((scope["method"], get_route_path(scope)))
+        endpoint = self._find(scope) if scope["type"] == "http" else None
         if endpoint is None:
             await self._app(scope, receive, send)
             return
@@ -164,6 +176,31 @@ class ShortWay:
         except TickplantError as fault:
             response = await on_error(request, fault)
         await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> Endpoint | None:
+        method, path = scope["method"], get_route_path(scope)
+        endpoint = self._fixed.get((method, path))
+        if endpoint is not None:
+            return endpoint
+        before, _, last = path.rpartition("/")
+        named = self._named.get((method, before))
+        if named is None or not last:
+            return None
+        endpoint, name = named
+        scope["path_params"] = {name: last}
+        return endpoint
+
+
+def endpoints_of(doors: Iterable[Door], gate: Gate) -> list[tuple[Door, Endpoint]]:
+    """Return doors with what serves each."""
+    return [(door, _endpoint(door, gate)) for door in doors]
+
+
+def reading_endpoints(
+    doors: Iterable[Door], plant: Plant, readers: Readers, before: Callable[[], object]
+) -> list[tuple[Door, Endpoint]]:
+    """Return doors that read with what serves each; `before` is called before each read."""
+    return [(door, _reading(door, plant, readers, before)) for door in doors]
 
 
 def _endpoint(door: Door, gate: Gate) -> Endpoint:
@@ -195,6 +232,10 @@ def _reading(
             path_asked=scope["path"],
             accept=request.headers.get("accept", ""),
         )
+        if door.quick is not None and door.quick(call.query):
+            # Two threads that hand one answer to each other wait for Python's lock each time.
+            with suppress(WouldWait), at_once():
+                return answer(call)
         return await readers.run(lambda: answer(call))
 
     return endpoint

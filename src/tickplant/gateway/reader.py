@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tickplant.gateway.doors import MARK, Door, reading_route
+from tickplant.gateway.doors import MARK, Door, ShortWay, reading_endpoints, reading_route
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.keys.install import guard, make_access
 from tickplant.gateway.prefix import Prefix
@@ -70,6 +70,9 @@ def create_reader_app(follower: Follower) -> Starlette:
     app.router.redirect_slashes = False
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    hot = (*candles.DOORS, *latest.DOORS, *ticks.DOORS)
+    short = reading_endpoints(hot, plant, readers, follower.catch_up)
+    app.add_middleware(ShortWay, endpoints=short)
     guard(app, access)
     app.add_middleware(Envelope, metrics=follower.metrics, access=follower.settings.log.access)
     if prefix := follower.settings.server.path_prefix:

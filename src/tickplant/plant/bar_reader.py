@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, empty, merge
+from tickplant.model.at_once import about_to_wait
 from tickplant.plant.bars import states_between, states_of_bars
 from tickplant.store.contract import AsOf, Store
 
@@ -57,6 +58,7 @@ class BarReader:
 
     def rebuilt(self, starts: Sequence[int]) -> States:
         """Return the bars that start at these times, built from the store; empty ones left out."""
+        about_to_wait()
         return states_of_bars(
             self.store, self.instrument, self.grid, self.basis, starts, self.as_of, self.rules
         )
@@ -88,6 +90,7 @@ class BarReader:
         return (limit + 1) * self.grid.interval.length_ns_max
 
     def _states(self, start: int, end: int) -> States:
+        about_to_wait()
         return states_between(
             self.store, self.instrument, self.grid, self.basis, start, end, self.as_of, self.rules
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.candles.states import States
+from tickplant.model.at_once import about_to_wait
 from tickplant.model.events import MARKET_TABLES, QUOTES, SCHEMAS, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import INT64_MIN
@@ -105,6 +106,7 @@ def _last_of(store: Store, held: LastRows | None, table: str, numbers: Ints) -> 
     if held is not None and len(numbers):
         rows, unsure = held.read(numbers)
     if len(unsure) and store.span(table) is not None:
+        about_to_wait()
         rows = pa.concat_tables([rows, last_rows(store, table, unsure, NOW)])
         if table == TRADES:  # a cancelled one counts for how far the events went
             columns = ("instrument", "ts_event")

@@ -16,6 +16,7 @@ import numpy as np
 
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, empty, merge
+from tickplant.model.at_once import about_to_lock
 from tickplant.model.errors import Stopping
 from tickplant.model.times import INT64_MIN
 from tickplant.plant.bar_reader import BarReader
@@ -76,6 +77,7 @@ class ServedReader:
         stored = self.stored
         if stored.bounds(start, end, limit) is None:
             return empty()
+        about_to_lock(self.served.lock)
         seen = self.served.read(stored.grid, stored.basis, stored.instrument)
         if seen is None:
             return stored.read(start, end, limit)

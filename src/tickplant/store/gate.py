@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 
+from tickplant.model.at_once import about_to_wait
 from tickplant.model.errors import Stopping
 
 
@@ -49,6 +50,7 @@ class Gate:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the gate is open; say whether it is. Raises `Stopping` after a failure."""
         if not self.is_open:
+            about_to_wait()
             self._open.wait(timeout_s)
         if self._fault is not None:
             raise Stopping(self._fault)

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tickplant.model.at_once import about_to_wait
 from tickplant.model.errors import CorruptData
 from tickplant.model.events import SCHEMAS
 from tickplant.store.columns import subschema
@@ -75,6 +76,7 @@ class ArchiveFile:
 
     def read_groups(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Return whole row groups in memory form; raises `CorruptData` where they are damaged."""
+        about_to_wait()
         reader = self._take_reader()
         try:
             numbers = [self._columns[name] for name in columns]
@@ -123,6 +125,7 @@ class FileCache:
             if found is not None:
                 self._files.move_to_end(entry.path)
                 return found
+        about_to_wait()
         try:
             opened = ArchiveFile(self._archive / entry.path, entry)
         except FileNotFoundError:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tickplant.model.at_once import about_to_wait
 from tickplant.model.events import SCHEMAS
 from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.store.blocks import Run
@@ -26,6 +27,9 @@ from tickplant.store.contract import NOW, AsOf, Cursor
 from tickplant.store.manifest import FileEntry
 from tickplant.store.reader import ArchiveFile, FileCache
 from tickplant.store.view import View
+
+UNITS_AT_ONCE = 24
+"""Of more files and runs in memory a read takes long, even where it is for a few rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,8 @@ def scan_view(view: View, query: Query, cache: FileCache) -> pa.Table:
         for run in view.tail.runs
         if run.ts_max >= query.start and run.ts_min < query.end
     ]
+    if query.limit is None or len(units) > UNITS_AT_ONCE:
+        about_to_wait()
     if query.limit is None:
         rows = merge([unit.load(query) for unit in units], query)
     else:

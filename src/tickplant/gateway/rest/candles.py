@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from tickplant.candles.basis import BASES
 from tickplant.candles.calendars import SESSIONS
 from tickplant.candles.fill import FILLS
 from tickplant.candles.grid import Grid
-from tickplant.candles.interval import PATTERN, parse_interval
+from tickplant.candles.interval import PATTERN, Activity, parse_interval
 from tickplant.formats.result import with_about
 from tickplant.formats.rows import candle_structs, public_candles
 from tickplant.gateway.doors import Call, Door
@@ -28,6 +29,7 @@ from tickplant.gateway.rest.params import (
     Param,
     check_range,
     choice,
+    is_quick,
 )
 from tickplant.gateway.rest.ticks import wanted_as_of
 from tickplant.plant.bar_table import ShownBars
@@ -112,6 +114,15 @@ def candle_page(call: Call, *, pinned: bool = False) -> CandlePage:
         token = encode_token(mark, _place(candles, limit), pin(as_of, seq_last))
         candles = replace(candles, bars=candles.bars[:limit])
     return CandlePage(candles, token, as_of)
+
+
+def _is_quick(query: Mapping[str, Any]) -> bool:
+    """Say whether bars can be found at once, if they are served ones.
+
+    Those of other zones and calendars are not, and finding out about a calendar takes long.
+    """
+    plain = query["fill"] == "none" and query["timezone"] is None and query["calendar"] is None
+    return plain and is_quick(query) and not isinstance(query["interval"], Activity)
 
 
 def candle_head(candles: Candles) -> dict[str, Any]:
@@ -215,5 +226,6 @@ DOORS = (
         rows=True,
         refusals=(400, 404, 406),
         read=read_candles,
+        quick=_is_quick,
     ),
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tickplant.formats.encode import FORMATS
+from tickplant.formats.encode import FORMATS, JSON
 from tickplant.model.errors import Complaint, InvalidParameter, UserError, shorten
 from tickplant.model.times import format_time, parse_time
 
@@ -197,6 +197,16 @@ FORMAT = choice("format", FORMATS, None, "Format of the rows; goes before the `A
 
 PAGED: Params = (LIMIT, PAGE_TOKEN, FORMAT)
 RANGE: Params = (START, END, ORDER, *PAGED, AS_OF)
+
+
+QUICK_ROWS_MAX = 1_000
+"""A page of so many rows is made in less than a millisecond."""
+
+
+def is_quick(query: Mapping[str, Any]) -> bool:
+    """Say whether a query is for a small page of the present as JSON."""
+    small = query["limit"] <= QUICK_ROWS_MAX and query["as_of"] is None
+    return small and query["page_token"] is None and query["format"] in (None, JSON)
 
 
 def check_range(start: int | None, end: int | None) -> None:

@@ -18,7 +18,7 @@ from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import Token, decode_token, encode_token, fingerprint, pin
-from tickplant.gateway.rest.params import RANGE, check_range
+from tickplant.gateway.rest.params import RANGE, check_range, is_quick
 from tickplant.plant.history import History
 from tickplant.store.contract import NOW, AsOf, Cursor
 
@@ -113,6 +113,7 @@ DOORS = (
         rows=True,
         refusals=(400, 404, 406),
         read=read_trades,
+        quick=is_quick,
     ),
     Door(
         method="GET",
@@ -127,5 +128,6 @@ DOORS = (
         rows=True,
         refusals=(400, 404, 406),
         read=read_quotes,
+        quick=is_quick,
     ),
 )
