@@ -148,8 +148,8 @@ class Tab:
         """Press a key: a character, or a name such as ArrowDown."""
         codes = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "ArrowLeft": 37}
         said: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": codes.get(key, 0)}
-        if len(key) == 1:
-            said |= {"text": key}
+        if len(key) == 1 or key == "Enter":
+            said |= {"text": "\r" if key == "Enter" else key}
         self._wire.call("Input.dispatchKeyEvent", type="keyDown", **said)
         self._wire.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 

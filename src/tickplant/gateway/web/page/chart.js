@@ -23,7 +23,8 @@ export function lengthMs(interval) {
 }
 
 export class Chart {
-  // `now` gives the plant's time in ms, `told` hears {fault} where bars were refused.
+  // `now` gives the plant's time in ms; `told` has fault(text) for bars that were refused, or not
+  // any more, and last(close) for the newest price.
   constructor(stream, now, told) {
     this.stream = stream;
     this.now = now;
@@ -73,7 +74,7 @@ export class Chart {
     try {
       await this.#loadNewest(turn);
     } catch (fault) {
-      if (turn === this.turn && fault instanceof Refused) this.told({ fault: fault.message });
+      if (turn === this.turn && fault instanceof Refused) this.told.fault(fault.message);
     }
   }
 
@@ -83,7 +84,7 @@ export class Chart {
     // A plant that has only just begun shows more in seconds than in minutes.
     const few = page.candles.length < FEW && choice.interval === "1m" && !isChosen("interval");
     if (few) return choose({ interval: "1s" }, { remember: false });
-    this.told({ fault: "", page });
+    this.told.fault("");
     this.bars.merge(page.candles.map(barOf));
     this.older.done = page.candles.length < FIRST;
     this.#learn();
@@ -215,6 +216,7 @@ export class Chart {
     for (const part of ["open", "high", "low", "close", "vwap"]) {
       put($(`bar-${part}`), price(choice.symbol, bar[part], part === "vwap" ? 1 : 0));
     }
+    this.told.last(this.bars.list.findLast(hasPrice)?.close ?? null);
     const change = percent(bar.open, bar.close);
     put($("bar-change"), change.text);
     $("bar-change").className = direction(change.up);

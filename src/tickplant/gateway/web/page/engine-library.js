@@ -59,7 +59,7 @@ export function makeEngine(box, told) {
     // its maker where it is used; the notice stands in the page instead.
     layout: { attributionLogo: false, fontSize: 11 },
     crosshair: { mode: CrosshairMode.Normal },
-    rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.24 } },
+    rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.1, bottom: 0.24 } },
     timeScale: {
       borderVisible: false, rightOffset: RIGHT, barSpacing: SPACING, timeVisible: true, secondsVisible: true,
       tickMarkFormatter: (time, kind) => label(time, kind, scale.zone),

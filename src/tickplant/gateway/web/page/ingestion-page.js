@@ -3,7 +3,7 @@
 import { get, getText } from "./api.js";
 import { $, line } from "./dom.js";
 import { bytes, count, span } from "./format.js";
-import { mayAsk, pill, startKey, askKey } from "./session.js";
+import { hasKey, pill, startKey, askKey } from "./session.js";
 import { startTheme } from "./theme.js";
 
 const EVERY_MS = 5000;
@@ -43,7 +43,7 @@ async function look() {
 
 async function turn() {
   clearTimeout(timer);
-  if (!mayAsk()) return askKey("");
+  if (!hasKey()) return askKey("");
   try {
     await look();
     pill("live", "live");

@@ -8,7 +8,7 @@ import { learn, price, size } from "./format.js";
 const PLACE = "tickplant.depth";
 const RATE_MS = 100;
 const TELLS = {
-  live: "live", stale: "stale: the feed is away", rebuilding: "being made anew", none: "best quote, no depth",
+  live: "live", stale: "stale: the feed is away", rebuilding: "being made anew", none: "best quote only",
 };
 
 export class Ladder {

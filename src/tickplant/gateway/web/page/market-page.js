@@ -15,25 +15,32 @@ import { Ladder } from "./ladder.js";
 import { Market } from "./market.js";
 import { loadIngestion, loadStatus } from "./operator.js";
 import { Search } from "./search.js";
-import { askKey, mayAsk, showConnection, startKey } from "./session.js";
+import { askKey, hasKey, mayAsk, showConnection, startKey } from "./session.js";
 import { Stream } from "./stream.js";
 import { Tape } from "./tape.js";
 import { onTheme, startTheme, toggleTheme } from "./theme.js";
 import { Watchlist } from "./watchlist.js";
 import { onClock } from "./zone.js";
 
-const WATCH_MS = 5000, STATUS_MS = 2000, INGESTION_MS = 5000, GAPS_MS = 15000, GAPS_SOON_MS = 300;
+const DAY_MS = 5000, WATCH_MS = 5000, STATUS_MS = 2000, INGESTION_MS = 5000, GAPS_MS = 15000, GAPS_SOON_MS = 300;
 const BARS = ["interval", "timezone", "day_start", "basis", "fill"];
 let clock = 0; // how far the plant's clock is ahead of this machine's, ms
 let gapsSoon = null;
 
 const now = () => Date.now() + clock;
 restore();
-const stream = new Stream(showConnection);
+const stream = new Stream((told) => {
+  const wasIn = mayAsk();
+  showConnection(told);
+  if (mayAsk() && !wasIn) begin();
+});
 const ladder = new Ladder(stream);
 const market = new Market(stream, (quote) => ladder.takeQuote(quote));
 const tape = new Tape(stream);
-const chart = new Chart(stream, now, ({ fault }) => sayFault(fault));
+const chart = new Chart(stream, now, {
+  fault: sayFault,
+  last: (close) => market.takeLast(close),
+});
 const watchlist = new Watchlist(stream, now, ({ none }) => {
   $("empty").hidden = !none;
   $("market").hidden = none;
@@ -88,19 +95,18 @@ const ingestion = () => quietly(loadIngestion);
 const watch = () => quietly(() => watchlist.turn());
 
 function connect() {
-  if (!mayAsk()) return askKey("");
-  stream.open();
-  show(["symbol"]);
+  if (hasKey()) stream.open();
+  else askKey("");
 }
 
-function connectAnew() {
-  connect();
+function begin() {
+  show(["symbol"]);
   for (const act of [watch, status, ingestion, gaps]) act();
 }
 
 startTheme();
 startControls();
-startKey(connectAnew);
+startKey(connect);
 startKeyboard([
   { keys: ["/"], label: "search for an instrument", act: () => $("search").focus() },
   { keys: ["ArrowDown", "ArrowUp", "j", "k"], shown: ["↓", "↑"], label: "next or previous of the watchlist",
@@ -132,7 +138,9 @@ setInterval(() => {
   put($("skipped"), `${stream.skipped} updates skipped`);
 }, 1000);
 connect();
+show(["symbol"]);
 every(WATCH_MS, watch);
+every(DAY_MS, () => quietly(() => market.refresh()));
 every(STATUS_MS, status);
 every(INGESTION_MS, ingestion);
 every(GAPS_MS, gaps);

@@ -1,7 +1,6 @@
 // The chosen instrument above the chart: its last price, its trading day, its best bid and ask.
 
 import { get } from "./api.js";
-import { barOf } from "./bars.js";
 import { choice } from "./choice.js";
 import { $, put, soon } from "./dom.js";
 import { direction, learn, percent, price, size } from "./format.js";
@@ -21,41 +20,41 @@ export class Market {
     this.shown = { ...SHOWN };
     this.paint();
     this.#subscribe();
-    const name = encodeURIComponent(choice.symbol);
-    const { timezone, day_start } = choice;
-    const days = { interval: "1d", timezone, day_start, limit: 2, basis: choice.basis || null };
     try {
-      const [one, found] = await Promise.all([get(`v1/instruments/${name}`), get(`v1/candles/${name}`, days)]);
+      const one = await get(`v1/instruments/${encodeURIComponent(choice.symbol)}`);
       if (turn !== this.turn) return;
       learn(choice.symbol, one.tick_size);
       put($("kind"), [one.kind, one.underlying, one.expiry].filter(Boolean).join(" · "));
-      for (const bar of found.candles) this.#takeDay(bar);
+      await this.refresh();
     } catch {
       // The chart says what is wrong with the choice, the stream that the plant is away.
     }
   }
 
-  #subscribe() {
-    const symbols = [choice.symbol];
-    const { timezone, day_start, basis } = choice;
-    const day = { channel: "candles", symbols, interval: "1d", timezone, day_start, ...(basis ? { basis } : {}) };
-    this.stream.subscribe("day", () => day, { events: (bars) => bars.forEach((bar) => this.#takeDay(bar)) });
-    const quotes = { channel: "quotes", symbols, snapshot: true };
-    this.stream.subscribe("quotes", () => quotes, { events: (events) => this.#takeQuote(events.at(-1)) });
+  // Asks for the trading day, which the plant has in memory where it serves such days. The stream
+  // would make the plant keep days of every instrument for one that is looked at.
+  async refresh() {
+    if (!choice.symbol) return;
+    const { turn } = this;
+    const { timezone, day_start } = choice;
+    const query = { interval: "1d", timezone, day_start, limit: 2, basis: choice.basis || null };
+    const found = await get(`v1/candles/${encodeURIComponent(choice.symbol)}`, query);
+    if (turn !== this.turn) return;
+    this.shown.days = found.candles;
+    if (this.shown.last == null) this.takeLast(found.candles.at(-1)?.close ?? null);
+    soon(this.paint);
   }
 
-  #takeDay(event) {
-    const bar = barOf(event);
-    const { days } = this.shown;
-    const known = days.findIndex((day) => day.at === bar.at);
-    if (known >= 0 && (days[known].revision ?? 0) > (bar.revision ?? 0)) return;
-    if (known >= 0) days[known] = bar;
-    else days.push(bar);
-    days.sort((a, b) => a.at - b.at);
-    if (days.length > 2) days.shift();
-    const { close } = days.at(-1);
-    if (close !== this.shown.last) this.shown.move = Math.sign(close - (this.shown.last ?? close));
-    this.shown.last = close;
+  #subscribe() {
+    const request = () => ({ channel: "quotes", symbols: [choice.symbol], snapshot: true });
+    this.stream.subscribe("quotes", request, { events: (events) => this.#takeQuote(events.at(-1)) });
+  }
+
+  // Takes the price of the newest bar.
+  takeLast(last) {
+    if (last == null || last === this.shown.last) return;
+    this.shown.move = Math.sign(last - (this.shown.last ?? last));
+    this.shown.last = last;
     soon(this.paint);
   }
 

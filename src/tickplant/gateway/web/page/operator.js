@@ -65,8 +65,9 @@ function paintStore(store) {
 
 export async function loadIngestion() {
   const [ingestion, health] = await Promise.all([get("status/ingestion"), getHealth()]);
-  say("alive", ingestion.ingestion_alive, ingestion.ingestion_status);
   const stored = ingestion.seconds_since_last_heartbeat;
+  if (stored == null) put($("alive"), "nothing yet");
+  else say("alive", ingestion.ingestion_alive, ingestion.ingestion_status);
   put($("heartbeat"), stored == null ? "nothing stored yet" : `stored ${span(stored)} ago`);
   put($("trade-age"), ingestion.seconds_since_last_trade == null ? "–" : span(ingestion.seconds_since_last_trade));
   const failing = Object.entries(health.checks).filter(([, probe]) => !probe.ok);

@@ -36,25 +36,32 @@ function sayKey(text) {
 
 export function askKey(reason) {
   const dialog = $("key-dialog");
-  sayKey(reason && key() ? `The plant refused this key: ${reason}` : reason);
+  const why = reason.split(":")[0]; // behind it, how a program sends a key
+  sayKey(reason && key() ? `The plant refused this key: ${why}.` : why);
   $("key-forget").hidden = !key();
   if (dialog.open) return;
   $("key-field").value = "";
   dialog.showModal();
 }
 
-export const mayAsk = () => !needed || Boolean(key());
+export const hasKey = () => !needed || Boolean(key());
+
+// Whether the stream has been let in. Until then nothing else is asked, as it would be refused, too.
+let isIn = !needed;
+export const mayAsk = () => isIn;
 
 // -- the connection -----------------------------------------------------------------------------
 
 export function showConnection({ state, reason, again, away }) {
   clearInterval(next);
   document.body.classList.toggle("away", state === "lost" || state === "refused");
+  if (needed && state === "live") isIn = true;
+  if (needed && state === "refused") isIn = false;
   if (state === "live") return showLive(away);
   if (state === "connecting") return pill("waiting", $("banner").hidden ? "connecting" : "reconnecting");
   if (state === "refused") {
     pill("lost", "refused");
-    banner("bad", `Not connected: ${reason || "the plant refused it"}.`);
+    banner("bad", `Not connected: ${reason.split(":")[0] || "the plant refused it"}.`);
     if (needed || reason.includes("key")) askKey(reason);
     return;
   }

@@ -3,7 +3,7 @@
 import { get, socketAddress } from "./api.js";
 import { $, line as row, make } from "./dom.js";
 import { protocols } from "./key.js";
-import { askKey, mayAsk, pill, startKey } from "./session.js";
+import { askKey, hasKey, pill, startKey } from "./session.js";
 import { startTheme } from "./theme.js";
 
 const ROWS = 60, PAUSE_MS_MAX = 10000;
@@ -52,7 +52,7 @@ function open(path, hear) {
 }
 
 function connect() {
-  if (!mayAsk()) return askKey("");
+  if (!hasKey()) return askKey("");
   drop();
   state.wanted = true;
   const bars = `ws/ohlc/${$("bars").value}`;
@@ -123,7 +123,7 @@ for (const id of ["symbol", "bars"]) $(id).onchange = () => state.wanted && conn
 setInterval(show, 250);
 
 async function listSymbols() {
-  if (!mayAsk()) return;
+  if (!hasKey()) return;
   const { symbols } = await get("symbols");
   $("symbols").replaceChildren(...symbols.slice(0, 500).map((one) => {
     return Object.assign(make("option"), { value: `${one.exchange}:${one.symbol}` });

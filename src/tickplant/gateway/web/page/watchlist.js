@@ -63,8 +63,10 @@ export class Watchlist {
     const request = () => ({ channel: "candles", interval: "1m", symbols: this.#known });
     this.stream.subscribe("watch", request, {
       events: (bars) => bars.forEach((bar) => this.#take(bar)),
-      begun: () => this.#loadHours(this.#known),
+      // Again once it is taken, which after a loss brings what was missed.
+      begun: () => this.hasHours && this.#loadHours(this.#known),
     });
+    this.#loadHours(this.#known);
   }
 
   // Takes the bars of the last hour, which the plant has in memory, of a few instruments at a time.
@@ -77,6 +79,7 @@ export class Watchlist {
       }
     };
     await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
+    this.hasHours = true;
   }
 
   #take(event) {
