@@ -15,6 +15,7 @@ import httpx
 import pyarrow as pa
 
 from tickplant.feeds.venues.contract import (
+    NUMBER,
     BadFrame,
     Confirmed,
     Dial,
@@ -133,7 +134,9 @@ class ToyHistory:
         for at in range(0, len(found), 10):
             piece = found[at : at + 10]
             names = ("symbol", "ts_event", "price", "size", "id")
-            yield incoming_batch("trades", **{n: [t[n] for t in piece] for n in names})
+            rows = incoming_batch("trades", **{n: [t[n] for t in piece] for n in names})
+            numbers = [int(t["id"].rpartition("-")[2]) for t in piece]
+            yield rows.append_column(NUMBER, pa.array(numbers, pa.int64()))
 
     def trades_since(self, now: int) -> int | None:
         return self.since
@@ -176,7 +179,6 @@ class ToyConnection:
     def __init__(self, server: ToyServer, number: int) -> None:
         self.server, self.number = server, number
         self.streams: set[tuple[str, str]] = set()
-        self.begun: set[tuple[str, str]] = set()
         self.sent: list[Any] = []
         self.stalled = self.closed = self.held = False
         self.answered: int | None = None
@@ -251,6 +253,7 @@ class ToyServer:
         self.refuse_streams: dict[tuple[str, str], bool] = {}  # to whether that passes
         self.silent_streams: set[tuple[str, str]] = set()
         self.skips: set[str] = set()
+        self.begun: set[tuple[str, str]] = set()
         self.answers_pings = True
         self.heartbeats = True
         self.http_status = 200
@@ -293,12 +296,11 @@ class ToyServer:
         if table == "trades":
             row |= {"id": f"{symbol}-{n}"}
             self.truth.append(row)
-        begun = {one for c in self.connections.values() for one in c.begun}
         for connection in list(self.connections.values()):
             if key in connection.streams:
-                if symbol in self.skips and key in begun:
-                    continue  # what is left out first, on a connection alone, no number can tell
-                connection.begun.add(key)
+                if symbol in self.skips and key in self.begun:
+                    continue  # what is left out before anything has come no number can tell
+                self.begun.add(key)
                 connection.push({"op": table, "n": n, **row})
 
     def count(self, table: str, symbol: str, n: int) -> None:

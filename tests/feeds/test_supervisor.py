@@ -183,6 +183,33 @@ def test_what_is_left_out_on_both_connections_of_a_replacement_is_a_hole(tmp_pat
     play(tmp_path, streams_of("A-USD"), act)
 
 
+@pytest.mark.parametrize("cuts", [1, 2])
+def test_what_is_left_out_right_behind_a_reconnect_is_a_hole(tmp_path: Path, cuts: int) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 2)
+        await scene.server.market(["A-USD"], 0.25, 2)
+        for number in range(1, cuts + 1):
+            scene.server.connections[number].cut()
+            scene.server.trade("A-USD")  # while nobody listens
+            await begun(scene, number + 1)
+        await asyncio.sleep(1)
+        scene.server.skip("A-USD")  # the first trade, and not the second
+        await scene.server.market(["A-USD"], 0.25, 1)
+        await scene.settle(40)
+        *outages, hole = scene.gaps()
+        assert [(gap["cause"], gap["status"]) for gap in outages] == [
+            ("disconnect", "repaired")
+        ] * cuts
+        assert (hole["cause"], hole["status"]) == ("sequence", "repaired")
+        assert hole["start"] >= outages[-1]["end"] - 1
+        assert ids(scene, "A-USD") == told(scene, "A-USD")
+        missed = [r for r in scene.stored("A-USD") if r["flags"] & Flag.BACKFILLED]
+        assert len(missed) == cuts + 1
+        assert hole["start"] <= missed[-1]["ts_event"] < hole["end"]
+
+    play(tmp_path, streams_of("A-USD"), act)
+
+
 def test_what_is_under_way_on_the_old_connection_is_waited_for(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         await live(scene, 2)

@@ -166,6 +166,7 @@ class VenueFeed:
         self._repairer = Repairer(
             self.name, self.venue, sink, world.find_gaps, self._venue.history, self._http,
             has_trades=self._has_trades, clock=world.clock, sleep=world.sleep, jitter=world.jitter,
+            brought=run.brought,
         )  # fmt: skip
         self._repairer.look()
         await self._repairer.run()

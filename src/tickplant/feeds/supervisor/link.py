@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,6 +27,7 @@ from tickplant.feeds.venues.contract import (
     Frame,
     Heartbeat,
     Leaving,
+    Mark,
     NotesEnd,
     Numbered,
     Outgoing,
@@ -202,15 +203,19 @@ class Link:
             async with asyncio.timeout(FINISH_S_MAX):
                 await self._idle.wait()
 
-    def take_over(self, old: Link) -> Sequence[Skipped]:
-        """Judge what it delivers by what an older link had last; return what neither delivered."""
-        mine, theirs = self._session, old._session
-        if mine is None or theirs is None:
+    def lasts(self) -> Mapping[Stream, Mark]:
+        """Return the last numbers of its streams, where they go on over other connections."""
+        session = self._session
+        if session is None or not isinstance(session, Numbered):
+            return {}
+        return session.numbers.lasts()
+
+    def take_over(self, lasts: Mapping[Stream, Mark]) -> Sequence[Skipped]:
+        """Judge its numbers by what was there before it; return what it has not delivered."""
+        session = self._session
+        if session is None or not isinstance(session, Numbered):
             return ()
-        if not isinstance(mine, Numbered) or not isinstance(theirs, Numbered):
-            return ()
-        lasts = theirs.numbers.lasts()
-        return mine.numbers.take_over({s: lasts[s] for s in self.confirmed if s in lasts})
+        return session.numbers.take_over({s: lasts[s] for s in self.confirmed if s in lasts})
 
     @property
     def is_open(self) -> bool:

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tickplant.feeds.contract import Clock, Sink, Sleep
 from tickplant.feeds.supervisor.backoff import Backoff, Jitter
 from tickplant.feeds.supervisor.names import joined_name
-from tickplant.feeds.venues.contract import Http, OutOfReach, VenueFault, VenueHistory
-from tickplant.model.events import TRADES, Flag
+from tickplant.feeds.venues.contract import NUMBER, Http, OutOfReach, VenueFault, VenueHistory
+from tickplant.model.events import INCOMING, TRADES, Flag
 from tickplant.model.times import NS_PER_S, format_time
 from tickplant.plant.feed_notes import Repair
 from tickplant.plant.gaps import OpenGap
@@ -49,6 +50,14 @@ REACHES_MAX = 8
 
 FindGaps = Callable[[], Awaitable[Sequence[OpenGap]]]
 """Returns the open gaps of the feed that are over, in any order."""
+
+
+Brought = Callable[[str, int, NDArray[np.int64], NDArray[np.int64]], Awaitable[None]]
+"""Is told of the symbol of a repaired gap, its end, and numbers and times of what was found."""
+
+
+async def _tell_nobody(*found: object) -> None:
+    """Nobody wants to know what was found."""
 
 
 @dataclass(slots=True)
@@ -79,6 +88,7 @@ class Repairer:
         clock: Clock,
         sleep: Sleep,
         jitter: Jitter,
+        brought: Brought = _tell_nobody,
     ) -> None:
         self.repaired = self.events = self.given_up = self.failed = 0
         self._feed = feed
@@ -91,6 +101,7 @@ class Repairer:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._brought = brought
         self._news = asyncio.Event()
         self._later: dict[int, _Later] = {}
 
@@ -164,16 +175,18 @@ class Repairer:
         """Submit the trades of a symbol in a span; return how many were new."""
         assert self._history is not None
         assert self._http is not None
-        new = 0
-        start, end = start - PAD_NS, end + PAD_NS
-        async for found in self._history.trades(self._http, symbol, start, end):
-            rows = _within(found, start, end)
+        new, found = 0, _Numbers()
+        first, until = start - PAD_NS, end + PAD_NS
+        async for page in self._history.trades(self._http, symbol, first, until):
+            rows = found.take(_within(page, first, until))
             if rows.num_rows:
                 flags = int(Flag.BACKFILLED)
                 receipt = await self._sink.deliver(
                     Submission(TRADES, rows, feed=self._feed, venue=self._venue, flags=flags)
                 )
                 new += receipt.accepted
+        if found.known:
+            await self._brought(symbol, end, *found.columns())
         return new
 
     async def _fail(self, gap: OpenGap, events: int, fault: VenueFault) -> None:
@@ -198,6 +211,32 @@ class Repairer:
         self, gap: OpenGap, status: str, *, events: int | None = None, detail: str | None = None
     ) -> None:
         await self._sink.say(Repair(self._feed, gap.id, status, events, detail))
+
+
+class _Numbers:
+    """The numbers and times of trades of the past, page by page."""
+
+    def __init__(self) -> None:
+        self.known = True
+        self._pages: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+
+    def take(self, page: pa.RecordBatch) -> pa.RecordBatch:
+        """Note what a page has; return it as rows that can be submitted."""
+        try:
+            numbers = pc.cast(page.column(NUMBER if NUMBER in page.schema.names else "id"), "int64")
+        except pa.ArrowInvalid:  # ids that are no numbers
+            self.known = False
+        else:
+            values = numbers.fill_null(-1).to_numpy(), page.column("ts_event").to_numpy()
+            self._pages.append(values)
+        return page.select(INCOMING[TRADES].names)
+
+    def columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return all numbers, and the time of each."""
+        empty = np.empty(0, np.int64)
+        columns = zip(*self._pages, strict=True) if self._pages else ((empty,), (empty,))
+        numbers, ts = (np.concatenate(column) for column in columns)
+        return numbers, ts
 
 
 def _within(rows: pa.RecordBatch, start: int, end: int) -> pa.RecordBatch:

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickplant.books.updates import Updates
 from tickplant.feeds.book_desk import BookDesk
 from tickplant.feeds.contract import Sink
@@ -27,6 +30,7 @@ from tickplant.feeds.supervisor.deliver import Delivery
 from tickplant.feeds.supervisor.line import Line
 from tickplant.feeds.supervisor.link import Link, LinkEnded, Wiring
 from tickplant.feeds.supervisor.names import split_name
+from tickplant.feeds.supervisor.resume import Resumed
 from tickplant.feeds.venues.contract import (
     Confirmed,
     Http,
@@ -84,6 +88,7 @@ class Run:
         self._retries: dict[Stream, Backoff] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._told: dict[str, int] = {}
+        self._resumed = Resumed()
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -153,6 +158,7 @@ class Run:
                 line.drop(mine)
                 for link in line.links:
                     await self._delivery.drop_books(link, books)
+        self._resumed.dropped(streams)
         await self.cover.dropped(streams, self._venue_now())
         for number, line in list(self.lines.items()):
             if not line.streams:
@@ -181,7 +187,7 @@ class Run:
         """See `LineOwner.replaced`."""
         await self._delivery.close(old)
         await self.cover.ended(old, fault.cause, fault.reason, self._venue_now())
-        for skipped in new.take_over(old):
+        for skipped in new.take_over(old.lasts()):
             await self._skipped(new, skipped)
         self._parts.on_hole()
 
@@ -192,6 +198,7 @@ class Run:
         line = self.lines.get(link.line)
         if line is None or line.links:
             return  # another link of the line goes on
+        self._resumed.ended(link)
         state: Judgement = "stalled" if fault.cause == "stall" else "down"
         self._board.lines[link.line].failed += 1
         self._board.set(line.streams, state, fault.reason)
@@ -229,7 +236,9 @@ class Run:
         for stream in streams:
             self._retries.pop(stream, None)
         self._board.set(streams, "live", None, at)
-        await self.cover.confirmed(link, streams, self._wiring.offset.start_time(at))
+        since = self._wiring.offset.start_time(at)
+        self._resumed.confirmed(link, streams, since)
+        await self.cover.confirmed(link, streams, since)
         books = [stream.symbol for stream in streams if stream.channel == "book"]
         if books:
             await self._delivery.begin_books(link, books)
@@ -273,6 +282,13 @@ class Run:
             note = Hole(self._parts.feed, start, end, "sequence", names, skipped.detail)
             await self._sink.say(note)
             self._parts.on_hole()
+
+    async def brought(
+        self, symbol: str, end: int, numbers: NDArray[np.int64], ts: NDArray[np.int64]
+    ) -> None:
+        """Note what the repair of a gap up to `end` found of a symbol: see `repair.Brought`."""
+        for link, skipped in self._resumed.repaired(Stream(symbol, "trades"), end, numbers, ts):
+            await self._skipped(link, skipped)
 
     # -- snapshots of books ------------------------------------------------------------------------
 

@@ -284,6 +284,10 @@ class VenueFault(Exception):
     """A request to a venue that failed for good, or for longer than the breaker waits."""
 
 
+NUMBER = "number"
+"""The column of past trades with the numbers of the stream."""
+
+
 class OutOfReach(VenueFault):
     """Something of the past that a venue does not give: to ask again hardly helps."""
 
@@ -297,7 +301,8 @@ class VenueHistory(Protocol):
         """Yield the trades of `[start, end)`, ns UTC, as `INCOMING["trades"]`, oldest first.
 
         With the ids that the stream gives them. Raises `VenueFault`, and `OutOfReach` where it
-        cannot give all of them; says by `trades_since` how far it reaches back.
+        cannot give all of them; says by `trades_since` how far it reaches back. Where ids are
+        not the numbers that the stream follows, a column `NUMBER` besides has those.
         """
         ...
 

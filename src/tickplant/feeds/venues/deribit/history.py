@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pyarrow as pa
 
-from tickplant.feeds.venues.contract import Http, VenueFault
+from tickplant.feeds.venues.contract import NUMBER, Http, VenueFault
 from tickplant.feeds.venues.deribit import parse, wire
 from tickplant.feeds.venues.public import Question, ask
 from tickplant.model.times import NS_PER_DAY, NS_PER_MS
@@ -66,4 +66,8 @@ class DeribitHistory:
 
 def _read(body: bytes) -> tuple[wire.Page, pa.RecordBatch | None]:
     page = wire.decode_past_trades(body).result
-    return page, parse.trade_rows(page.trades)
+    rows = parse.trade_rows(page.trades)
+    if rows is None:
+        return page, None
+    numbers = pa.array([trade.trade_seq for trade in page.trades], pa.int64())
+    return page, rows.append_column(NUMBER, numbers)
