@@ -4,9 +4,10 @@
     read ──► the last among levels and noted rows, where it is surely the last of all
 
 Levels are immutable tables, one row an instrument; each is less than half of the one below it, so
-that many instruments cost little at each fold. What the store had before is not read: a row at or
-behind `horizon`, the latest event time of that, need not be the last one, and the caller then asks
-the store. After an amendment the same holds up to the latest event of its instrument.
+that many instruments cost little at each fold. Of noted rows an index says which are the last ones;
+whoever reads brings it up. What the store had before is not read: a row at or behind `horizon`, the
+latest event time of that, need not be the last one, and the caller then asks the store. After an
+amendment the same holds up to the latest event of its instrument.
 
 The plant's thread changes it, any thread reads.
 """
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from tickplant.model.events import SCHEMAS
 from tickplant.model.times import INT64_MIN
-from tickplant.plant.arrays import distinct
+from tickplant.plant.arrays import distinct, grown
 from tickplant.plant.recent import cost_of
 
 Ints = NDArray[np.int64]
@@ -40,6 +41,7 @@ class LastRows:
         self._lock = Lock()
         self._levels: tuple[pa.Table, ...] = ()
         self._noted: tuple[pa.RecordBatch, ...] = ()
+        self._index: _Index | None = None
         self._cost = 0
         self._begun = False
         self._horizon = INT64_MIN
@@ -49,6 +51,7 @@ class LastRows:
         """Know the rows that come from now on; `horizon` is the latest event time before them."""
         with self._lock:
             self._levels = self._noted = ()
+            self._index = None
             self._cost = 0
             self._amended = {}
             self._begun = True
@@ -65,8 +68,9 @@ class LastRows:
         """Take it that rows of an instrument at these event times were corrected or cancelled."""
         if not self._begun:
             return
-        known = self._of(np.array([instrument]))
-        last = max([self._horizon, *times, *known["ts_event"].to_pylist()])
+        row, _ = self.one(instrument)
+        known = [] if row is None else row.column("ts_event").to_pylist()
+        last = max([self._horizon, *times, *known])
         with self._lock:
             self._amended = {**self._amended, instrument: last}
 
@@ -86,6 +90,7 @@ class LastRows:
             levels[-1] = newest_of_each(pa.concat_tables([levels[-1], upper]))
         with self._lock:
             self._levels, self._noted = tuple(levels), self._noted[len(noted) :]
+            self._index = None
             self._cost = sum(map(cost_of, self._noted))
 
     def read(self, numbers: Ints) -> tuple[pa.Table, Ints]:
@@ -96,12 +101,41 @@ class LastRows:
         """
         if not self._begun:
             return self._none, numbers
+        if len(numbers) == 1:
+            return self._read_one(numbers)
         found = self._of(numbers)
         floors = self._floors(numbers)
         have = found["instrument"].to_numpy()
         sure = found["ts_event"].to_numpy() >= floors[np.searchsorted(numbers, have)]
         known = np.isin(numbers, have[sure]) | ((floors == INT64_MIN) & ~np.isin(numbers, have))
         return found.filter(pa.array(sure)), numbers[~known]
+
+    def _read_one(self, numbers: Ints) -> tuple[pa.Table, Ints]:
+        row, floor = self.one(int(numbers[0]))
+        if row is None:
+            return self._none, numbers[:0] if floor == INT64_MIN else numbers
+        if row.column("ts_event")[0].as_py() < floor:
+            return self._none, numbers
+        return pa.Table.from_batches([row]), numbers[:0]
+
+    def one(self, number: int) -> tuple[pa.RecordBatch | None, int]:
+        """Return the last row of one instrument, None for none, and from when on it surely is it.
+
+        `INT64_MIN` is always; an instrument without a row then has none.
+        """
+        with self._lock:
+            levels, index = self._levels, self._index_noted()
+            found = index.row_of(number)
+            amended, horizon = self._amended.get(number), self._horizon
+        for level in reversed(levels):
+            [rows] = level.to_batches()  # folded ones are in one piece
+            place = int(np.searchsorted(rows.column("instrument").to_numpy(), number))
+            if place < len(rows) and rows.column("instrument")[place].as_py() == number:
+                ts = rows.column("ts_event")[place].as_py()
+                if found is None or ts > found[1]:
+                    found = rows.slice(place, 1), ts
+        row = None if found is None else found[0]
+        return row, horizon if amended is None else amended + 1
 
     def _floors(self, numbers: Ints) -> Ints:
         """Return from which event time on a row is surely the last; `INT64_MIN` for any."""
@@ -114,23 +148,74 @@ class LastRows:
 
     def _of(self, numbers: Ints) -> pa.Table:
         with self._lock:
-            levels, noted = self._levels, self._noted
-        batches = [batch for level in levels for batch in level.to_batches()]
+            levels = self._levels
+            noted = self._index_noted().rows_of(numbers)
         wanted = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
         wanted[numbers] = True
-        parts = [_rows_of(rows, numbers, wanted) for rows in (*batches, *noted)]
+        batches = [batch for level in levels for batch in level.to_batches()]
+        parts = [_rows_of(rows, numbers, wanted) for rows in batches]
+        parts += [rows.take(pa.array(places)) for rows, places in noted]
         return newest_of_each(
             pa.Table.from_batches([rows for rows in parts if rows], schema=self._none.schema)
         )
+
+    def _index_noted(self) -> _Index:
+        """Return the index of what was noted, brought up to it; under the lock."""
+        if self._index is None:
+            self._index = _Index()
+        self._index.add(self._noted)
+        return self._index
+
+
+class _Index:
+    """Where among noted batches the last row of each instrument is; made when somebody asks."""
+
+    def __init__(self) -> None:
+        self._batches: tuple[pa.RecordBatch, ...] = ()
+        self._ts = np.empty(0, np.int64)
+        self._batch = np.empty(0, np.int64)
+        self._row = np.empty(0, np.int64)
+
+    def add(self, noted: tuple[pa.RecordBatch, ...]) -> None:
+        """Take the batches behind those that were taken before."""
+        for place in range(len(self._batches), len(noted)):
+            self._add(place, noted[place])
+        self._batches = noted
+
+    def _add(self, place: int, rows: pa.RecordBatch) -> None:
+        numbers, ts = rows.column("instrument").to_numpy(), rows.column("ts_event").to_numpy()
+        self._ts = grown(self._ts, int(numbers.max()) + 1, INT64_MIN)
+        self._batch, self._row = (grown(c, len(self._ts), -1) for c in (self._batch, self._row))
+        at = np.arange(len(ts))
+        if (ts[1:] < ts[:-1]).any():
+            at = np.argsort(ts, kind="stable")
+        at = at[ts[at] >= self._ts[numbers[at]]]
+        # Of equal numbers the last one is what stays: the latest, and of equal times the last.
+        numbers = numbers[at]
+        self._ts[numbers], self._batch[numbers], self._row[numbers] = ts[at], place, at
+
+    def row_of(self, number: int) -> tuple[pa.RecordBatch, int] | None:
+        """Return the last row of an instrument and its time, None where it has none."""
+        if number >= len(self._ts) or self._batch[number] < 0:
+            return None
+        rows = self._batches[self._batch.item(number)]
+        return rows.slice(self._row.item(number), 1), self._ts.item(number)
+
+    def rows_of(self, numbers: Ints) -> list[tuple[pa.RecordBatch, Ints]]:
+        """Return batches with the places of the last rows of instruments in them."""
+        numbers = numbers[numbers < len(self._ts)]
+        batch, row = self._batch[numbers], self._row[numbers]
+        return [
+            (rows, row[batch == place])
+            for place, rows in enumerate(self._batches)
+            if (batch == place).any()
+        ]
 
 
 def _rows_of(rows: pa.RecordBatch, numbers: Ints, wanted: NDArray[np.bool_]) -> pa.RecordBatch:
     """Return the rows of these instruments; `wanted` says of each number whether it is one."""
     held = rows.column("instrument").to_numpy()
-    if len(numbers) == 1:
-        mine = held == numbers[0]
-    else:
-        mine = wanted[np.minimum(held, len(wanted) - 1)] & (held < len(wanted))
+    mine = wanted[np.minimum(held, len(wanted) - 1)] & (held < len(wanted))
     return rows if mine.all() else rows.take(pa.array(np.flatnonzero(mine)))
 
 
