@@ -285,3 +285,38 @@ async def test_everyone_gets_everything_once_and_in_order(
         assert watcher.seqs() == wanted
         assert watcher.one.seq == plant.seq_last
         assert watcher.one.group is not None
+
+
+async def test_what_a_tick_encoded_of_small_entries_is_there_for_those_who_come_later() -> None:
+    plant = FakePlant()
+    fan = Fanout(plant.hub, plant.metrics.stream)
+    codec, encoded = counted(JSON)
+    late = plant.hub.tail()
+    first = await watch(plant, fan, "EURUSD", codec=codec)
+    everything = await watch(plant, fan, "*", codec=codec)
+    slow = await watch(plant, fan, "*", codec=codec, room=0)
+    slow.one.cursor = late
+    for instrument in (1, 2, 1):
+        plant.trade(1.0, 2.0, instrument=instrument)
+    await fan.tick()
+    slow.wire.room = 10**9
+    slow.step()
+    assert first.seqs() == [1, 2, 5, 6]
+    assert everything.seqs() == slow.seqs() == [1, 2, 3, 4, 5, 6]
+    assert sum(type(value).__name__ == "TradeEvent" for value in encoded) == 6
+
+
+async def test_a_selection_of_many_takes_in_what_is_registered_later() -> None:
+    plant = FakePlant()
+    for number in range(30):
+        plant.registry.add(f"S{number}", "SYNTH")
+    fan = Fanout(plant.hub, plant.metrics.stream)
+    watcher = await watch(plant, fan, "SYNTH:S*")
+    plant.publish("trades", [3, 33, 4, 1], price=[1.0] * 4)
+    await fan.tick()
+    assert watcher.seqs() == [2, 3]
+    plant.registry.add("X", "SYNTH")
+    plant.registry.add("SX", "SYNTH")
+    plant.publish("trades", [34, 35, 2, 10], price=[1.0] * 4)
+    await fan.tick()
+    assert watcher.seqs() == [2, 3, 6, 8]

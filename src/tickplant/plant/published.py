@@ -6,7 +6,7 @@ one who asks (the rows of each instrument, the encoded form of a row) it keeps f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +55,7 @@ class Published:
 
     __slots__ = (
         "_by_instrument",
+        "_instruments",
         "channel",
         "count",
         "encoded",
@@ -88,6 +89,7 @@ class Published:
         self.encoded: dict[str, list[bytes | None]] | None = {}
         self.mark = self.position = self.rows_before = 0
         self._by_instrument: dict[int, NDArray[np.intp]] | None = None
+        self._instruments: NDArray[np.int32] | None = None
 
     @classmethod
     def of_rows(cls, table: str, rows: pa.RecordBatch) -> Published:
@@ -104,6 +106,31 @@ class Published:
     def of_status(cls, message: Mapping[str, Any], seq: int) -> Published:
         """Make an entry of one notice: values that JSON knows, by name."""
         return cls(STATUS, None, seq, seq, message=message)
+
+    @classmethod
+    def merged(cls, entries: Sequence[Published]) -> Published:
+        """Make one of entries of one topic, with what was encoded of them; `split` undoes it.
+
+        Many entries of a row or two cost each reader as much as one of a hundred.
+        """
+        first, last = entries[0], entries[-1]
+        rows = pa.concat_batches([entry.rows for entry in entries])
+        made = cls(first.channel, rows, first.seq_first, last.seq_last, key=first.key)
+        assert made.encoded is not None
+        for codec in {codec for entry in entries for codec in entry.encoded or ()}:
+            parts = ((entry.encoded or {}).get(codec) or [None] * entry.count for entry in entries)
+            made.encoded[codec] = [event for part in parts for event in part]
+        return made
+
+    def split(self, entries: Sequence[Published]) -> None:
+        """Give the entries that this was merged of what was encoded since."""
+        assert self.encoded is not None
+        for codec, events in self.encoded.items():
+            low = 0
+            for entry in entries:
+                if entry.encoded is not None:
+                    entry.encoded[codec] = events[low : low + entry.count]
+                low += entry.count
 
     @property
     def topic(self) -> str | CandleKey:
@@ -132,6 +159,16 @@ class Published:
         if len(parts) < 2:
             return parts[0] if parts else _NO_ROWS
         return np.sort(np.concatenate(parts))
+
+    def rows_where(self, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return the numbers of the rows whose instrument is wanted, ascending.
+
+        `wanted` is by instrument; its last place stands for all instruments beyond it.
+        """
+        assert self.rows is not None
+        if self._instruments is None:
+            self._instruments = self.rows.column("instrument").to_numpy()
+        return np.flatnonzero(wanted.take(self._instruments, mode="clip"))
 
 
 _NO_ROWS = np.empty(0, dtype=np.intp)

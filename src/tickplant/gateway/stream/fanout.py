@@ -61,6 +61,7 @@ class Fanout:
         self._task: asyncio.Task[None] | None = None
         self._upto = hub.end
         self._read: tuple[Taken | Lagged, Cursor] | None = None
+        self._merged: list[tuple[Published, Taken]] = []
         self._events: dict[Hashable, list[bytes]] = {}
 
     def attend(self, more: int) -> None:
@@ -135,11 +136,14 @@ class Fanout:
         self._upto = self._hub.end
         while behind := [g for g in self._groups.values() if g.cursor.position < self._upto]:
             place = min(group.cursor.position for group in behind)
-            self._read = None
-            self._events.clear()
             for group in behind:
                 if group.cursor.position == place and group.members:
                     await self._turn(group)
+            for merged, entries in self._merged:
+                merged.split(entries)
+            self._read = None
+            self._merged.clear()
+            self._events.clear()
 
     async def _turn(self, group: Group) -> None:
         """Send a group what comes next in the ring, `TURN_ROWS` at most."""
@@ -179,10 +183,12 @@ class Fanout:
 
     def _events_of(self, lead: Subscription, taken: Taken) -> list[bytes]:
         """Return the events of a turn; groups that differ only in their `id` share them."""
+        if not self._merged and taken:
+            self._merged = _merge(taken)
         key = lead.wish_key
         events = self._events.get(key)
         if events is None:
-            events = self._events[key] = lead.events_of(taken)
+            events = self._events[key] = lead.events_of([merged for merged, _ in self._merged])
         return events
 
     async def _write(self, group: Group, before: Cursor, frames: list[Frame]) -> int:
@@ -207,3 +213,17 @@ class Fanout:
         for one, outlet in tuple(group.members.items()):
             self.leave(one, cursor.copy())
             outlet.wake()
+
+
+def _merge(taken: Taken) -> list[tuple[Published, Taken]]:
+    """Return one entry for each topic, with those that it was made of."""
+    topics: dict[Hashable, Taken] = {}
+    for entry in taken:
+        # Notices have no rows to be put together.
+        topics.setdefault(entry.topic if entry.rows is not None else entry.position, []).append(
+            entry
+        )
+    return [
+        (entries[0], []) if len(entries) == 1 else (Published.merged(entries), entries)
+        for entries in topics.values()
+    ]

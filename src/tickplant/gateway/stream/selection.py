@@ -6,12 +6,19 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickplant.gateway.stream.protocol import ProtocolError
 from tickplant.model.errors import AmbiguousSymbol, UnknownSymbol, shorten
 from tickplant.model.instruments import Instrument, Registry
+from tickplant.plant.published import Published
 
 ALL = "*"
 PATTERN_MAX = 100
+
+FEW = 8
+"""Below this many instruments their rows are looked up one by one."""
 
 
 class Selection:
@@ -19,6 +26,8 @@ class Selection:
 
     `numbers` are those known so far, None for all; `names` is what the client is told.
     """
+
+    _mask: NDArray[np.bool_] | None = None
 
     def __init__(self, symbols: list[str] | str | None, registry: Registry) -> None:
         """Resolve `SYMBOL`, `VENUE:SYMBOL`, `*`, `VENUE:*` and the like; raises `ProtocolError`."""
@@ -60,6 +69,19 @@ class Selection:
             if any(pattern.match(name) for pattern in self._patterns):
                 self.numbers.add(number)
         self._seen = known
+        self._mask = None
+
+    def rows_of(self, entry: Published) -> NDArray[np.intp] | None:
+        """Return the numbers of the rows of an entry that are wanted, None for all."""
+        numbers = self.numbers
+        if numbers is None:
+            return None
+        if len(numbers) < FEW:
+            return entry.rows_of(numbers)
+        if self._mask is None:
+            self._mask = np.zeros(max(numbers) + 2, dtype=np.bool_)
+            self._mask[list(numbers)] = True
+        return entry.rows_where(self._mask)
 
     def instruments(self) -> list[Instrument]:
         """Return the instruments that are known now, by number."""

@@ -302,10 +302,9 @@ class Subscription:
 
     def _rows(self, entry: Published) -> NDArray[np.intp] | None:
         """Return the numbers of the rows that this subscription wants, None for all."""
-        numbers = self._selection.numbers
         if entry.rows is None:
             return None
-        rows = None if numbers is None else entry.rows_of(numbers)
+        rows = self._selection.rows_of(entry)
         if self.query is not None:
             return rows if self._defaults is None else self._of_default(entry, rows)
         if entry.seq_first <= self._floor:
