@@ -24,7 +24,7 @@ INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 CHARTS := src/tickplant/gateway/web/built/lightweight-charts.mjs
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test crash faults truth check docs docs-test bench bench-smoke install-tools format lock clean
+.PHONY: help setup run test crash faults abuse truth check docs docs-test bench bench-smoke install-tools format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -48,6 +48,12 @@ crash: $(VENV)/.dev.stamp ## Kill a plant under load ROUNDS times (100) and see 
 faults: $(VENV)/.dev.stamp ## Play FAULTS (1000) random sequences of faults at fake venues; SEED sets the first.
 	$(call say,faults: $(FAULTS) sequences from seed $(SEED) on)
 	@PYTHONPATH=tests $(BIN)/python -m venues.fault_sequences --cases $(FAULTS) --seed $(SEED) $(ARGS)
+
+abuse: CASES := 10000
+abuse: SEED := 1
+abuse: $(VENV)/.dev.stamp ## Ask plants CASES (10000) made-up requests; each answer must be as documented.
+	$(call say,abuse: $(CASES) requests from seed $(SEED) on)
+	@$(BIN)/python tests/abuse/abuse_run.py --cases $(CASES) --seed $(SEED) $(ARGS)
 
 truth: $(VENV)/.dev.stamp ## Compare CASES (100000) random candles with the oracle; SEED sets the first world.
 	$(call say,truth: $(CASES) cases from seed $(SEED) on)

@@ -272,6 +272,12 @@ class IndicatorsPage(_Model):
     basis: Literal["trade", "mid", "bid", "ask"]
     timezone: str | None = Field(default=None, examples=["UTC"])
     day_start: str | None = Field(default=None, examples=["00:00"])
+    calendar: str | None = Field(
+        default=None, description="Left out where none was asked for.", examples=["XNYS"]
+    )
+    session: Literal["regular", "extended", "all"] | None = Field(
+        default=None, description="Only beside a calendar."
+    )
     indicators: list[IndicatorModel]
     values: list[IndicatorValuesModel] = Field(
         examples=[

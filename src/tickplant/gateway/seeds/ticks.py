@@ -289,7 +289,7 @@ class DeletedModel(SeedModel):
     time: str | None = Field(default=None, description="Of the one that was named.")
 
 
-_TICK = {
+_TICK: dict[str, Any] = {
     "type": "object",
     "required": ["symbol", "price"],
     "properties": {
@@ -303,7 +303,15 @@ _TICK = {
         "id": {"type": ["string", "integer", "null"]},
     },
 }
-_TICKS = {"type": "array", "items": _TICK, "minItems": 1, "maxItems": BULK_MAX}
+_LISTED = {
+    **_TICK,  # one without a symbol or a price is listed under `rejected`
+    "properties": {
+        **_TICK["properties"],
+        "symbol": {"type": ["string", "null"]},
+        "price": {"type": ["number", "null"]},
+    },
+}
+_TICKS = {"type": "array", "items": _LISTED, "minItems": 1, "maxItems": BULK_MAX}
 _WRAPPED = {"type": "object", "required": ["ticks"], "properties": {"ticks": _TICKS}}
 _EXAMPLE = {"symbol": "EURUSD", "price": 1.12345, "time": "2025-12-05T10:00:00Z"}
 
