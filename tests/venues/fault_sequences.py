@@ -37,7 +37,7 @@ NS = 1_000_000_000
 MS = 1_000_000
 """How exact the times of most venues are: they are cut, while those of gaps are not."""
 PATIENCE_S = 60.0
-"""Ten times as long as a breaker rests, pauses being a tenth of what they are."""
+"""Much more than any pause, which are a tenth of what they are, and than a breaker rests."""
 BEFORE_NS = 3 * NS
 """How long before a fault the last proof of a connection may lie: a heartbeat or a ping."""
 SECOND = Grid(parse_interval("1s"))
@@ -239,7 +239,7 @@ class Sequence:
                     for window in self.windows:
                         window.end = min(window.end, time.time_ns())
                     return
-                time.sleep(0.02)
+                time.sleep(0.05)
             assert time.monotonic() < end, f"{wrong}; after {self.done}"
 
     def wrong(self, *, repaired: bool) -> str | None:
