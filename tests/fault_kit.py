@@ -101,6 +101,7 @@ class Rig:
         *,
         seed: int = 0,
         refusing: tuple[str, ...] = (),
+        pressure_s: Callable[[], float] = time.monotonic,
         **settings: Any,
     ) -> None:
         # Nobody looks at the load by himself: what a plant does at its bounds is seen without it.
@@ -119,6 +120,7 @@ class Rig:
             monotonic=self.journal_clock.monotonic,
             pause=self.journal_clock.pause,
             prepare_ahead=False,
+            pressure_s=pressure_s,
         )
         self.opened = OpenPlant(load(flags=flags), clock=self.clock, world=world)
         self.plant: Plant = self.opened.plant

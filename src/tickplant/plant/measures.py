@@ -44,6 +44,9 @@ class Unanswered:
         self._number = 0
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._since)
+
     def begin(self) -> int:
         """Note a batch and return its number."""
         with self._lock:
