@@ -359,6 +359,12 @@ class StreamSettings:
     ring_rows: int = _setting(
         500_000, "Recent events kept for subscribers; who falls further behind is slow.", low=1_000
     )
+    behind_rows: int = _setting(
+        20_000,
+        "Recent events that a client may be behind, by its own slowness, before it is given only "
+        "the latest quotes and bars.",
+        low=100,
+    )
     heartbeat_s: float = _setting(5.0, "Silence after which a heartbeat is sent, s.", low=0.1)
     frame_kb_max: int = _setting(64, "Largest frame that a client may send, KiB.", low=1)
     subscriptions_max: int = _setting(1_000, "Most subscriptions of one connection.", low=1)

@@ -260,6 +260,8 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         limit_concurrency=server.connections_max,
         ws_max_size=settings.stream.frame_kb_max * 1024,
+        # It would be done for every client by itself, and costs more than all else of a frame.
+        ws_per_message_deflate=False,
         # uvicorn takes fractions, too, though it does not say so.
         timeout_graceful_shutdown=server.shutdown_s_max,  # type: ignore[arg-type]
         proxy_headers=bool(server.proxies.strip()),
