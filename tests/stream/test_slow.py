@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import sys
+import termios
 from concurrent.futures import Future
 from typing import Any
 
@@ -79,6 +82,26 @@ async def test_quotes_are_conflated_to_the_last_of_each_and_every_one_is_counted
     assert [seqs(m["events"]) for m in drain(one)] == [[2_003]]
 
 
+async def test_quotes_are_conflated_for_a_client_that_is_waited_for_long_before_the_ring_ends() -> (
+    None
+):
+    plant = FakePlant(behind_rows=500)
+    waited_for, fast = [await subscription(plant, "quotes") for _ in range(2)]
+    trades = await subscription(plant, "trades")
+    for one in (waited_for, fast, trades):
+        drain(one)
+    flood(plant, "quotes", 500, bid_price=[5.0] * 100)
+    waited_for.waited = trades.waited = True
+    assert sum(len(m["events"]) for m in drain(waited_for)) == 500  # not too far behind
+    flood(plant, "quotes", 600, bid_price=[6.0] * 100)
+    plant.trade(1.0)
+    slow, data = drain(waited_for)
+    assert (slow["dropped"], seqs(data["events"])) == (598, [1_099, 1_100])
+    assert seqs([e for m in drain(fast) for e in m["events"]]) == list(range(1, 1_101))
+    assert [seqs(m["events"]) for m in drain(trades)] == [[1_101]]  # a trade is never left out
+    assert plant.metrics.stream.dropped_events["quotes", "conflate"] == 598
+
+
 async def test_candles_are_conflated_to_the_last_revision_of_each_bar_that_changed() -> None:
     plant = FakePlant(ring_rows=1_000)
     plant.trade(1.0, ts=BASE - 5 * MINUTE)
@@ -142,6 +165,37 @@ async def test_a_client_that_stops_reading_is_cut_off_and_costs_the_others_nothi
         stopped.socket.transport.resume_reading()
         code, _ = await stopped.closed()
         assert code == 1006  # cut off, without a farewell it would not have read
+
+
+async def test_what_waits_for_a_client_that_has_stopped_is_little_here_and_in_the_kernel() -> None:
+    plant = FakePlant(ring_rows=200_000)
+    async with peers(plant) as join:
+        stopped: Peer = await join(max_queue=1)
+        healthy: Peer = await join()
+        for peer in (stopped, healthy):
+            await peer.subscribe("trades", "*")
+        stopped.socket.transport.pause_reading()
+        [session] = [
+            session
+            for session in join.served.app.state.streams._sessions
+            if _port(session.socket.scope["client"]) == _port(stopped.socket.local_address)
+        ]
+        total = 15_000  # 3 MB as JSON
+        got: list[int] = []
+        for _ in range(total // 1_000):
+            plant.publish("trades", [1] * 1_000, price=[1.0] * 1_000)
+            while len(got) < plant.seq_last:  # the other client has had it all by then
+                got += seqs((await healthy.hear()).get("events", []))
+        wire = session._outlet.wire
+        assert not wire.ready()
+        assert wire.unread() < 1_000_000
+        sock = wire.transport.get_extra_info("socket")
+        held = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        assert int.from_bytes(held, sys.byteorder) < 1_000_000
+
+
+def _port(address: Any) -> int:
+    return int(address[1])
 
 
 async def test_a_slow_client_of_trades_is_told_and_closed_with_1013() -> None:

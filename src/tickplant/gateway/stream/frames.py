@@ -58,15 +58,22 @@ class Wire(Protocol):
         """Write whole frames; never blocks."""
         ...
 
+    def unread(self) -> int:
+        """Return how many bytes wait for the client to read."""
+        ...
+
     async def drain(self) -> None:
         """Wait until it is ready. Raises `WebSocketDisconnect` where it has ended."""
         ...
 
 
 class Outlet:
-    """Where a session's frames go. `sent_at` is when the last one went, on the loop's clock."""
+    """Where a session's frames go. `sent_at` is when the last one went, on the loop's clock.
 
-    __slots__ = ("_send", "pending", "sent_at", "wake", "wire")
+    `waited` becomes true when the client had not taken what was written before.
+    """
+
+    __slots__ = ("_send", "pending", "sent_at", "waited", "wake", "wire")
 
     def __init__(
         self,
@@ -78,6 +85,7 @@ class Outlet:
         self.wire = wire
         self.wake = wake
         self.sent_at = now
+        self.waited = False
         self.pending: deque[Frame] = deque()
         self._send = send
 
@@ -88,11 +96,13 @@ class Outlet:
         """
         wire = self.wire
         if wire is None or self.pending or not wire.ready():
+            self.waited = True
             return False
         wire.write(frames[0].wire)
         for place in range(1, len(frames)):
             if not wire.ready():
                 self.pending.extend(frames[place:])
+                self.waited = True
                 break
             wire.write(frames[place].wire)
         self.sent_at = now
@@ -101,6 +111,7 @@ class Outlet:
     async def write(self, frame: Frame) -> None:
         """Write one frame once the client has room. Raises `WebSocketDisconnect`."""
         if self.wire is not None:
+            self.waited = self.waited or not self.wire.ready()
             await self.wire.drain()
             self.wire.write(frame.wire)
             return

@@ -84,6 +84,7 @@ class Session:
         self._fanout = fanout
         self._outlet = Outlet(wire, socket.send, self._wake.set, self._loop.time())
         self._sending_since: float | None = None
+        self._unread = 0
         self._heartbeat_due = False
         self._closing: asyncio.Future[ClosingError] = self._loop.create_future()
 
@@ -245,11 +246,13 @@ class Session:
     async def _turn(self) -> bool:
         """Let each subscription that stands alone take its turn, and join others if it can."""
         more = alone = False
+        waited, self._outlet.waited = self._outlet.waited, False
         for opened in list(self._open.values()):
             one = opened.subscription
             if one.group is not None:
                 continue
             if not opened.held:
+                one.waited = waited
                 for frame in await self._step(one):
                     await self._send(frame)
                 if opened is self._open.get(one.id) and self._fanout.join(one, self._outlet):
@@ -324,19 +327,29 @@ class Session:
             since = self._sending_since
             now = self._loop.time()
             if since is None:
+                self._unread = 0
                 wait = self._outlet.sent_at + beat - now
                 if wait <= 0:
                     self._heartbeat_due = True
                     self._wake.set()
                     wait = beat
             else:
-                wait = since + self._stall_s - now
+                wait = self._stalls_at(since) - now
                 if wait <= 0:
                     self.stalled = True
                     self._counts.disconnected("stalled")
                     self.close(TRY_LATER, "too slow: the client does not read")
                     return
             await asyncio.sleep(min(wait, beat))
+
+    def _stalls_at(self, since: float) -> float:
+        """Return when a client has stopped that is being waited for: who reads has not."""
+        wire = self._outlet.wire
+        unread = 0 if wire is None else wire.unread()
+        if unread < self._unread:
+            self._sending_since = since = self._loop.time()
+        self._unread = unread
+        return since + self._stall_s
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

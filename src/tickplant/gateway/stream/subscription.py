@@ -96,6 +96,7 @@ class Subscription:
         self.seq = seq  # the client has everything up to this, or will once what left arrives
         self.query = query
         self.more = False
+        self.waited = False  # for its client, before this turn
         self.group: Group | None = None
         self._selection = selection
         self._plant = plant
@@ -266,6 +267,9 @@ class Subscription:
 
     def _follow(self, upto: int | None) -> list[Frame]:
         assert self.cursor is not None
+        if self._is_too_far_behind(self.cursor):
+            self._conflate()
+            return []
         taken = self.cursor.take(TURN_ROWS, upto)
         if isinstance(taken, Lagged):
             self._fall_behind(taken)
@@ -327,15 +331,28 @@ class Subscription:
         chosen = self._selection.numbers
         return entry.rows_of(quoted if chosen is None else quoted & chosen)
 
+    @property
+    def _conflates(self) -> bool:
+        return self.query is not None or self.channel == QUOTES
+
+    def _is_too_far_behind(self, cursor: Cursor) -> bool:
+        """Whether its client, which has been waited for, had better have the latest."""
+        most = self._plant.settings.stream.behind_rows
+        return self.waited and self._live and self._conflates and cursor.behind > most
+
     def _fall_behind(self, lagged: Lagged) -> None:
         """Do what the channel's policy says once the ring has moved past the cursor."""
         if not self._live and self.query is None:
             self.cursor = None
             self.more = True
             return
-        if self.query is None and self.channel != QUOTES:
+        if not self._conflates:
             self._counts.dropped(self.channel, "disconnect", lagged.rows)
             raise TooSlowError(self.id, self.channel, self.seq, lagged.rows)
+        self._conflate()
+
+    def _conflate(self) -> None:
+        """Go on from the present, after the latest of what lies between."""
         self.cursor = self._plant.hub.tail()
         upto = self.cursor.seq
         self._conflating = self._live
