@@ -92,6 +92,25 @@ def _is_list_of_networks(text: str) -> bool:
     return True
 
 
+def read_by_venue(text: str) -> dict[str, float]:
+    """Return the numbers of a text such as `DERIBIT=1e12,OTHER=5`. Raises `ValueError`."""
+    found = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        venue, _, number = part.partition("=")
+        found[venue.strip().upper()] = value = float(number)
+        if not is_venue(venue.strip().upper()) or not 0 <= value < math.inf:
+            raise ValueError(part)
+    return found
+
+
+def _is_by_venue(text: str) -> bool:
+    try:
+        read_by_venue(text)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """Where the plant listens, and how it is reached."""
@@ -275,6 +294,12 @@ class CheckSettings:
     size_max: float = _setting(1e15, "Sizes must be from 0 to this.", low=0)
     open_interest_max: float = _setting(
         1e8, "Statistics of open interest must be from 0 to this.", low=0
+    )
+    open_interest_venues: str = _setting(
+        "DERIBIT=1e12",
+        "Other such limits by venue, with commas between. Deribit counts the contracts of its "
+        "inverse futures in dollars, of which there are thousands of millions.",
+        form=Form(_is_by_venue, "VENUE=NUMBER, with commas between, such as DERIBIT=1e12"),
     )
     ts_event_min: str = _setting(
         "1971-01-01T00:00:00Z",

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.sync.client import ClientConnection, connect
 
@@ -21,10 +21,11 @@ from stream_fakes import Served
 from tickplant import Client, InvalidParameter
 from tickplant.checks.batch import Bounds, check_batch
 from tickplant.checks.stats import parse_stat_names
-from tickplant.config import StoreSettings
+from tickplant.config import CheckSettings, StoreSettings, load
 from tickplant.formats.parsed import incoming_batch
 from tickplant.gateway.app import create_app
 from tickplant.library import open_data
+from tickplant.model.errors import ConfigError
 from tickplant.model.events import SCHEMAS
 from tickplant.model.times import format_time
 from tickplant.plant import stats
@@ -100,6 +101,32 @@ def test_bad_statistics_are_refused_with_the_reason(
     assert checked.refused(batch)[1].detail.startswith(reason.partition("_")[0])
 
 
+def test_open_interest_is_bounded_by_venue() -> None:
+    batch = incoming_batch(
+        "stats",
+        symbol=["A"] * 6,
+        venue=[None, "deribit", "OTHER", "DERIBIT", None, "DERIBIT"],
+        name=["open_interest"] * 5 + ["volume"],
+        value=[2e8, 2e9, 2e8, 2e12, 1e8, 2e15],
+    )
+    bounds = Bounds.of(CheckSettings())  # as it is by default
+    refused = check_batch("stats", batch, venue="NFO", bounds=bounds, now_ns=NOW).refused(batch)
+    assert {place: one.detail.partition("number ")[2] for place, one in refused.items()} == {
+        0: "from 0 to 1e+08 for open_interest",
+        2: "from 0 to 1e+08 for open_interest",
+        3: "from 0 to 1e+12 for open_interest",
+        5: "from 0 to 1e+15 for volume",
+    }
+    refused = check_batch("stats", batch, venue="DERIBIT", bounds=bounds, now_ns=NOW).refused(batch)
+    assert sorted(refused) == [2, 3, 5]
+
+
+@pytest.mark.parametrize("text", ["DERIBIT", "DERIBIT=many", "A=-1", "A=inf", "=5", "A=1,B"])
+def test_limits_by_venue_must_be_numbers(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"open_interest_venues.*VENUE=NUMBER"):
+        load(environ={"TICKPLANT_CHECKS_OPEN_INTEREST_VENUES": text})
+
+
 def test_a_plant_that_is_started_again_has_them(tmp_path: Path) -> None:
     with open_plant(tmp_path) as plant:
         tell(plant, TOLD[:3])
@@ -154,6 +181,7 @@ class Rows:
         return pa.Table.from_pylist(rows, schema=SCHEMAS["stats"])
 
 
+@settings(deadline=None)
 @given(
     told=st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 9)), max_size=40),
     wanted=st.none() | st.sets(st.sampled_from("wxyz"), min_size=1),

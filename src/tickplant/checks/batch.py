@@ -104,7 +104,7 @@ def check_batch(
     elif table == BOOK:
         check_book(findings, rows, bounds)
     elif table == STATS:
-        check_stats(findings, rows.column("name"), rows.column("value"), bounds)
+        check_stats(findings, rows, venue, bounds)
     else:
         assert table == QUOTES, table
         changed = _check_quotes(findings, rows, bounds)

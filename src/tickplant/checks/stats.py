@@ -7,7 +7,7 @@ that have bounds `value_negative`, `value_too_large`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ _NAME = re.compile(rf"[a-z0-9_]{{1,{STAT_NAME_MAX}}}\Z")
 _NAME_ALLOWED = f"1 to {STAT_NAME_MAX} of a-z, 0-9 and _"
 
 OPEN_INTERESTS = ("open_interest", "open_interest_high", "open_interest_low")
-"""The names whose values `checks.open_interest_max` bounds."""
+"""The names whose values `checks.open_interest_max` and `.open_interest_venues` bound."""
 
 VOLUMES = ("volume", "buy_quantity", "sell_quantity")
 """The names whose values are sizes."""
@@ -42,8 +42,9 @@ def parse_stat_names(given: str | Iterable[str] | None) -> tuple[str, ...] | Non
     return names
 
 
-def check_stats(findings: Findings, names: pa.Array, values: pa.Array, bounds: Bounds) -> None:
-    """Check the columns `name` and `value` of a batch of statistics."""
+def check_stats(findings: Findings, rows: pa.RecordBatch, venue: str, bounds: Bounds) -> None:
+    """Check names and values of statistics; `venue` is that of rows that name none."""
+    names, values = rows.column("name"), rows.column("value")
     encoded = names.dictionary_encode()
     codes = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False))
     distinct = encoded.dictionary.to_pylist()
@@ -56,10 +57,14 @@ def check_stats(findings: Findings, names: pa.Array, values: pa.Array, bounds: B
         "value_not_finite",
         lambda p: f"value: {numbers[p]:g} is not allowed; allowed is a finite number",
     )
-    highest = _highest(bounds)
     for code, name in enumerate(distinct):
-        if name in highest:
-            _check_range(findings, codes == code, name, numbers, highest[name])
+        if name in OPEN_INTERESTS:
+            highest = _open_interest_max(rows.column("venue"), venue, bounds)
+        elif name in VOLUMES:
+            highest = np.full(len(numbers), bounds.size_max)
+        else:
+            continue
+        _check_range(findings, codes == code, name, numbers, highest)
 
 
 def _check_names(findings: Findings, codes: NDArray[np.int32], distinct: list[str]) -> None:
@@ -75,20 +80,30 @@ def _check_names(findings: Findings, codes: NDArray[np.int32], distinct: list[st
         )
 
 
-def _highest(bounds: Bounds) -> Mapping[str, float]:
-    """Return the greatest value of each name that has bounds; the least is 0."""
-    return {
-        **dict.fromkeys(OPEN_INTERESTS, bounds.open_interest_max),
-        **dict.fromkeys(VOLUMES, bounds.size_max),
-    }
+def _open_interest_max(venues: pa.Array, venue: str, bounds: Bounds) -> NDArray[np.float64]:
+    """Return the greatest open interest that each row may tell of."""
+    others = bounds.open_interest_venues
+    usual = others.get(venue, bounds.open_interest_max)
+    highest = np.full(len(venues), usual)
+    if venues.null_count < len(venues):
+        encoded = venues.dictionary_encode()
+        codes = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False))
+        for code, name in enumerate(encoded.dictionary.to_pylist()):
+            most = others.get(name.strip().upper(), bounds.open_interest_max)
+            highest[codes == code] = most
+    return highest
 
 
 def _check_range(
-    findings: Findings, mine: Bools, name: str, values: NDArray[np.float64], highest: float
+    findings: Findings,
+    mine: Bools,
+    name: str,
+    values: NDArray[np.float64],
+    highest: NDArray[np.float64],
 ) -> None:
     def detail(place: int) -> str:
         given = f"value: {values[place]:.17g} is not allowed"
-        return f"{given}; allowed is a number from 0 to {highest:g} for {name}"
+        return f"{given}; allowed is a number from 0 to {highest[place]:g} for {name}"
 
     findings.add(mine & (values < 0), "value_negative", detail)
     findings.add(mine & (values > highest), "value_too_large", detail)
