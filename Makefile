@@ -24,7 +24,7 @@ INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 CHARTS := src/tickplant/gateway/web/built/lightweight-charts.mjs
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test crash faults abuse truth check docs docs-test bench bench-smoke install-tools format lock clean
+.PHONY: help setup run test crash faults abuse truth check docs docs-test bench load bench-smoke install-tools format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -74,7 +74,7 @@ docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 	$(call say,docs-test: every command and setting and route that the documentation names)
 	@$(BIN)/python -m pytest -q tests/docs
 
-install-tools: ## Install what tests of alerts and dashboards use (promtool), where apt and root are there.
+install-tools: ## Install what tests of alerts, dashboards and loads use (promtool, k6).
 	@bash ops/install-tools.sh
 
 docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference, the alert rules and the dashboards.
@@ -86,6 +86,11 @@ docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference, the ale
 bench: $(VENV)/.bench.stamp ## Run the benchmarks with their peers; results go to bench/results.
 	$(call say,bench: all benchmarks and their peers)
 	@$(BIN)/python -m bench $(ARGS)
+
+load: $(VENV)/.dev.stamp ## Load every route with k6 into a plant of its own, and show what the dashboard has.
+	$(call say,load: k6 over every route and socket)
+	@test -x $(BIN)/k6 || $(INSTALL) -r requirements/tools.lock
+	@$(BIN)/python tools/load.py $(ARGS)
 
 bench-smoke: $(VENV)/.dev.stamp ## Run every benchmark once with little data, to see that it works.
 	$(call say,bench-smoke: each benchmark once with little data)

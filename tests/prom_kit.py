@@ -1,10 +1,11 @@
-"""Prometheus' own tool as a judge of rules and queries; Debian package `prometheus`."""
+"""Prometheus' tools and k6 as judges of rules, queries, routes; `ops/install-tools.sh` has them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,26 @@ INSTALLER = Path(__file__).parents[1] / "ops" / "install-tools.sh"
 
 
 def promtool() -> str:
-    """Return where promtool is; in CI, where root and apt are there, have it installed."""
-    found = shutil.which("promtool")
+    """Return where promtool is; see `tool`."""
+    return tool("promtool")
+
+
+def tool(name: str) -> str:
+    """Return where a program is; in CI, where root and apt are there, have it installed."""
+    found = _find(name)
     if found is None and os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["sh", str(INSTALLER)], check=True, timeout=300)
-        found = shutil.which("promtool")
-        assert found is not None, "ops/install-tools.sh did not bring promtool"
+        environment = {**os.environ, "PYTHON": sys.executable}
+        subprocess.run(["sh", str(INSTALLER)], check=True, timeout=300, env=environment)
+        found = _find(name)
+        assert found is not None, f"ops/install-tools.sh did not bring {name}"
     if found is None:
-        pytest.skip("promtool is not there; as root, ops/install-tools.sh installs it")
+        pytest.skip(f"{name} is not there; as root, ops/install-tools.sh installs it")
     return found
+
+
+def _find(name: str) -> str | None:
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.is_file() else shutil.which(name)
 
 
 def judge(file: Path) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,7 @@
 """Write the dashboards for Grafana: `python tools/dashboards.py`.
 
-The panels stand in `dashboard_panels.py` as data. `ops/dashboards` is what Grafana provisions from.
+The panels stand in `dashboard_panels.py` and `load_panels.py` as data.
+`ops/dashboards` is what Grafana provisions from.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if str(TOOLS) not in sys.path:
     sys.path.insert(0, str(TOOLS))
 
 from dashboard_panels import BOARDS, Board, Panel  # noqa: E402
+from load_panels import LOAD  # noqa: E402
 
 FOLDER = TOOLS.parent / "ops" / "dashboards"
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -75,6 +77,6 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for one in BOARDS:
+    for one in (*BOARDS, LOAD):
         (FOLDER / f"{one.uid}.json").write_text(page(one), "utf-8")
         print(f"ops/dashboards/{one.uid}.json")
