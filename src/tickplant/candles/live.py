@@ -280,7 +280,10 @@ class LiveBars:
             number = int(block[INSTRUMENT, 0]) if block.size else 0
             older = self._older.read(row, number, int(self._complete_from[row]))
             block = np.concatenate([older, block], axis=1)
-        return block[:, np.argsort(block[START])]
+        starts = block[START]
+        if (starts[1:] > starts[:-1]).all():
+            return block
+        return block[:, np.argsort(starts)]
 
     def _find(self, rows: Ints, starts: Ints) -> tuple[Ints, Flags]:
         """Return each candle's slot and whether it is in one; the slot is of no use otherwise."""

@@ -76,7 +76,9 @@ class OlderBars:
         """Return a row's states from `since` on, which may come in any order; a copy."""
         starts, bars = self._rings.read(row)
         wanted = starts >= since
-        return unpack(bars[wanted], instrument, starts[wanted])
+        if not wanted.all():
+            starts, bars = starts[wanted], bars[wanted]
+        return unpack(bars, instrument, starts)
 
     def _replace(self, rows: Ints, places: Ints, block: Ints) -> None:
         self._rings.replace(places, pack(block))

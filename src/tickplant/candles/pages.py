@@ -70,11 +70,11 @@ def unpack(bars: Ints, instrument: int | Ints, starts: Ints) -> Ints:
     block = np.empty((bars.shape[1] + START + 1 + sums, bars.shape[0]), np.int64)
     block[INSTRUMENT], block[START] = instrument, starts
     block[_PLAIN] = bars[:, :plain].T
-    pairs = bars[:, plain : plain + sums].T
-    block[VOLUME:COLUMNS:2] = pairs & _LOW
-    block[VOLUME + 1 : COLUMNS : 2] = pairs >> exact.BITS  # the top digit has the sign
-    lower = np.delete(np.arange(VOLUME, COLUMNS), np.arange(5, COLUMNS - VOLUME, exact.DIGITS))
-    block[lower] &= _LOW
+    pairs = bars[:, plain : plain + sums].T.reshape(2, exact.DIGITS // 2, len(bars))
+    digits = block[VOLUME:COLUMNS].reshape(2, exact.DIGITS // 2, 2, len(bars))
+    digits[:, :, 0] = pairs & _LOW
+    digits[:, :, 1] = pairs >> exact.BITS  # the top digit has the sign
+    digits[:, :-1, 1] &= _LOW
     block[COLUMNS:] = bars[:, plain + sums :].T
     return block
 

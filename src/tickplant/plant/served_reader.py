@@ -96,12 +96,15 @@ class _Read:
 
     def states(self) -> States:
         held = self._held()
+        known = held.count > 0
+        if known.all() and self._is_whole(held):  # as with nearly every read
+            return held
         older, since = empty(), self.seen.since
         if not self._is_whole(held):
             older, since = self._older(held)
-        named = held.start[held.count == 0]
+        named = held.start[~known]
         rebuilt = self._stored().rebuilt(named.tolist()) if len(named) else empty()
-        found = self._cut(merge([older, held.take(held.count > 0), rebuilt]))
+        found = self._cut(merge([older, held.take(known), rebuilt]))
         if len(named) or since < self.seen.since:
             self._offer(merge([older, rebuilt]), since, named)
         if len(rebuilt) < len(named) and self.limit is not None:
@@ -113,10 +116,10 @@ class _Read:
         states, low = self.seen.states, self.seen.since
         if self.start is not None:
             low = max(low, self.reader.stored.grid.floor(self.start))
-        wanted = states.start >= low
-        if self.end is not None:
-            wanted &= states.start < self.end
-        return self._cut(states.take(wanted))
+        starts = states.start  # rising
+        first = int(np.searchsorted(starts, low)) if low > INT64_MIN else 0
+        last = len(states) if self.end is None else int(np.searchsorted(starts, self.end))
+        return self._cut(states.take(slice(first, max(first, last))))
 
     def _cut(self, states: States) -> States:
         if self.limit is None:
