@@ -88,6 +88,14 @@ OPERATIONS = Board("tickplant-operations", "Tickplant: operations", {
         _stat("Refused in the last hour", "short",
               _or_none("sum(increase(tickplant_events_rejected_total[1h]))")),
     ],
+    "Load": [
+        Panel("Backpressure (0 healthy to 3 overload)", "short",
+              {"{{instance}}": "tickplant_backpressure_level"}),
+        Panel("Shares of bounds", "percentunit", {"{{measure}}": "tickplant_backpressure_share"}),
+        Panel("Quotes left out", "cps",
+              {"{{feed}}: {{policy}}": _or_none(_rate("tickplant_events_shed_total",
+                                                      "feed", "policy"))}),
+    ],
     "What is stored": [
         Panel("Rows by table", "cps",
               {"{{table}}": _rate("tickplant_events_accepted_total", "table")}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import re
 import sys
 import threading
@@ -24,6 +25,7 @@ from websockets.sync.client import connect
 
 from book_kit import message, updates
 from fault_kit import Rig, outcome, send, until
+from log_kit import lines_of
 from plant_kit import NOW, open_plant, submit
 from prom_kit import judge
 from stream_fakes import Served
@@ -52,7 +54,6 @@ from dashboard_panels import BOARDS, FIVE_XX, OR_ZERO, WINDOW, Board  # noqa: E4
 REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
 CONSTANT = {
     "tickplant_info": "the release",
-    "tickplant_batch_rows_max": "a setting",
     "tickplant_inbox_rows_max": "a setting",
     "tickplant_served_bytes_max": "a setting",
     "tickplant_served_instruments_max": "follows from settings",
@@ -175,7 +176,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 def serve(folder: Path, seen: Seen) -> None:
     rig = Rig(folder / "data", stream__ring_rows=1_000, stream__subscribers_max=1,
-              store__trades_retention_days=1)  # fmt: skip
+              store__trades_retention_days=1, backpressure__warning=0.01,
+              backpressure__critical=0.02, backpressure__rise_s=0,
+              backpressure__fall_s=0)  # fmt: skip
     plant = rig.plant
     rig.log.before = lambda operation: rig.journal_clock.pause(0.001)
     try:
@@ -219,14 +222,24 @@ def hurt(rig: Rig, seen: Seen) -> None:
     minutes = [rig.clock.now - 60 * 10**9 * (n % 1000) for n in range(16_000)]
     flood = incoming_batch("trades", symbol=["B"] * 16_000, ts_event=minutes, price=[1.0] * 16_000)
     waiting = [plant.submit(Submission("trades", flood)) for _ in range(4)]
+    plant.backpressure.look()
+    quotes = incoming_batch("quotes", symbol=["B"] * 9, bid_price=[1.0] * 9)
+    assert plant.backpressure.shed(Submission("quotes", quotes, feed="live")).rows.num_rows == 1
     seen.scrape(plant.metrics)
     go.set()
     for one in waiting:
         one.result(20)
+    plant.drain()
+    plant.backpressure.look()
     rig.log.refuse("datasync")
-    outcome(send(plant, ["A/3"]))
-    seen.scrape(plant.metrics)
-    rig.log.refusing.clear()
+    with lines_of("tickplant") as written:
+        outcome(send(plant, ["A/3"]))
+        seen.scrape(plant.metrics)
+        rig.log.refusing.clear()
+        for _ in range(20):
+            logging.getLogger("tickplant").warning("the same over and over")
+        written.close()
+        logging.getLogger("tickplant").error("nobody hears")
     until(lambda: plant.readiness()[0])
     plant.store.checkpoint(plant.catalog.encode())
     submit(plant, symbol=["A"], price=[1.0])
@@ -337,6 +350,6 @@ def test_the_dashboards_are_what_the_tool_writes(board: Board) -> None:
 def test_the_dashboards_have_the_panels_that_were_promised() -> None:
     panels = {board.uid: sum(map(len, board.rows.values())) for board in BOARDS}
     assert panels == {
-        "tickplant-operations": 21, "tickplant-market": 17, "tickplant-fx": 5,
+        "tickplant-operations": 24, "tickplant-market": 17, "tickplant-fx": 5,
         "tickplant-capacity": 11,
     }  # fmt: skip

@@ -146,6 +146,19 @@ CASES: dict[str, Case] = {
     "SlowSubscribersDisconnected": Case(
         0, (counter("tickplant_stream_disconnects_total", 1, 0, 'reason="slow"'),)
     ),
+    "BackpressureCritical": Case(60, (gauge("tickplant_backpressure_level", 2, 1),)),
+    "BackpressureOverload": Case(30, (gauge("tickplant_backpressure_level", 3, 0),)),
+    "QuotesLeftOut": Case(
+        0,
+        (
+            counter(
+                "tickplant_events_shed_total",
+                5,
+                0,
+                'table="quotes",feed="kraken",policy="conflate"',
+            ),
+        ),
+    ),
     "RecoverySlow": Case(0, (gauge("tickplant_recovery_seconds", 61, 3),)),
     "MetricsIncomplete": Case(
         300, (counter("tickplant_scrape_errors_total", 1, 0, 'source="store"'),)

@@ -16,6 +16,7 @@ from tickplant.observe.scraped import NUMBERS
 from tickplant.plant.books import BookStatus
 from tickplant.plant.coverage_status import CoverageStatus
 from tickplant.plant.hub import HubStatus
+from tickplant.plant.pressure import Measure
 from tickplant.plant.served import ServedStatus
 from tickplant.store.contract import StoreStatus, TableStatus
 
@@ -60,6 +61,7 @@ def _moved() -> Metrics:
     metrics.failed(OSError(), 1)
     metrics.appended(1)
     metrics.logged("trades", 1)
+    metrics.shed("quotes", "venue", "conflate", 1)
     metrics.flushed(1)
     metrics.candles_published("1m", "trade", "events", 1, 1)
     metrics.book_broken("venue", "gap")
@@ -68,6 +70,8 @@ def _moved() -> Metrics:
     metrics.stream.sent("trades", 1)
     metrics.stream.dropped("quotes", "conflate", 1)
     metrics.stream.disconnected("slow")
+    measures = {"inbox": Measure(1.0, 1.0, "rows")}
+    pressure = SimpleNamespace(level=0, measures=measures, changes={"healthy": 1})
     log = LogStatus("ok", None, 1, 1, 1, 1, 0, 1, 0.001, ())
     tables = dict.fromkeys(TABLES, TableStatus(1, 1, 1, 1, 0, 1))
     line = {"line": 0, "state": "live", "failed": 0}
@@ -87,6 +91,7 @@ def _moved() -> Metrics:
         probes=lambda: {"log": (True, "ok")},
         disk=lambda: (1, 1, 1),
         market=lambda: [Top("BTC-USDT", "BINANCE", 1.0, 1.0, 0.5, 1.0)],
+        backpressure=lambda: pressure,
         numbers=dict.fromkeys(NUMBERS, lambda: 1.0),
     )
     # A source that really fails would hide its families, so one failure is put down as such.

@@ -112,3 +112,12 @@ def backpressure(pressure: Any) -> Iterator[Metric]:
     yield gauge("backpressure_share", "Part of a bound that is used.", keyed(shares), "measure")
     changes = keyed(pressure.changes)
     yield counter("backpressure_changes", "Times that a level was come to.", changes, "level")
+
+
+def lines(counts: Any) -> Iterator[Metric]:
+    """Yield what became of the lines of this process's log."""
+    text = "Lines of the program's own log, by level."
+    yield counter("messages_logged", text, keyed(counts.written), "level")
+    text = "Lines that were the same over and over, and summed up in one."
+    yield counter("messages_held_back", text, counts.held_back)
+    yield counter("messages_lost", "Lines that nobody took.", counts.lost)

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from tickplant.observe import outward, parts
 from tickplant.observe.families import counter, gauge, keyed
+from tickplant.observe.logs import COUNTS
 from tickplant.observe.outward import Top
 from tickplant.observe.streamed import StreamCounts
 from tickplant.version import VERSION
@@ -73,6 +74,7 @@ class Scraped(Collector):
         """Yield every family whose source answers."""
         yield gauge("info", "The release that runs.", {(VERSION,): 1.0}, "version")
         yield from outward.stream(self._stream)
+        yield from parts.lines(COUNTS)
         for name, read, shape in (
             ("log", self.sources.log, parts.log),
             ("store", self.sources.store, parts.store),
