@@ -1,4 +1,4 @@
-"""schemathesis against a plant: every operation of its OpenAPI document, alone and one after another.
+"""schemathesis against a plant: every operation of its OpenAPI document, also one after another.
 
 Besides what schemathesis checks of an answer there is `problem_conformance`: whatever is refused is
 a problem of RFC 9457 whose `status` is the answer's, or the JSON of InfluxDB where that is spoken.

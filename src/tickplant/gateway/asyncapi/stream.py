@@ -114,6 +114,7 @@ class Error(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     code: str
     message: str
     seq: int | UnsetType = UNSET
+    symbol: str | UnsetType = UNSET
     choices: list[str] | UnsetType = UNSET
 
 
