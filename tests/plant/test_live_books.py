@@ -18,6 +18,7 @@ from tickplant.formats.parsed import incoming_batch
 from tickplant.plant.book_shown import read_measured
 from tickplant.plant.books import BookView
 from tickplant.plant.feed_notes import Begun, Finished, Lost
+from tickplant.plant.market import tops
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
 from tickplant.store.contract import AsOf
@@ -213,7 +214,10 @@ def test_books_make_no_candles_and_move_no_watermark(tmp_path: Path) -> None:
         assert plant.history.default_basis(one.number) == "mid"
         assert plant.history.watermark(one.number) < 0
         found = plant.history.latest([one])
-        assert found.last.tolist()[0] < 0
+        assert {name: places.tolist() for name, places in found.places.items()} == {
+            "trade": [-1], "quote": [-1], "candle": [-1],
+        }  # fmt: skip
+        assert found.last.tolist() == [T + 1_000]  # but its book is known
 
 
 def test_a_folder_reads_exports_and_queries_what_a_plant_kept(tmp_path: Path) -> None:
@@ -257,3 +261,21 @@ def test_retention_drops_days_of_books_and_the_next_day_stands_alone(tmp_path: P
         days = {ts // day for ts in plant.store.scan("book")["ts_event"].to_pylist()}
         assert days == {NOW // day}
         assert plain(book(plant, as_of=last)) == feed.books["X"]
+
+
+def test_the_age_of_an_instrument_counts_its_book_everywhere(tmp_path: Path) -> None:
+    with open_plant(tmp_path) as plant:
+        plant.tell(Begun("venue"))
+        pushed = {"symbol": ["X", "Z"], "venue": ["V"] * 2, "ts_event": [T, T + 5_000]}
+        submit(plant, **pushed, price=[1.0, 1.0], size=[1.0, 1.0])
+        feed = Feed(plant)
+        for symbol in "XY":
+            feed.take(symbol, *LADDER, snapshot=True)
+        plant.drain()
+        chosen = [plant.registry.resolve(symbol) for symbol in "YXZ"]
+        newest = [T + 2_000, T + 1_000, T + 5_000]
+        assert plant.history.latest(chosen).last.tolist() == newest
+        alone = [plant.history.latest([one]).last.item() for one in chosen]
+        assert alone == newest
+        ages = [top.age_s for top in tops(plant.history, chosen, NOW)]
+        assert ages == [(NOW - ts) / 1e9 for ts in newest]

@@ -18,10 +18,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tickplant.books.book import Level
 from tickplant.books.steps import Replayed, columns_of, marks_of, replay, runs_of
 from tickplant.model.events import BOOK, SCHEMAS, BookAction
+from tickplant.model.times import INT64_MIN
 
 State = Literal["live", "stale", "rebuilding", "none"]
 STATES: tuple[State, ...] = ("live", "stale", "rebuilding", "none")
@@ -147,6 +149,20 @@ class LiveBooks:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     # -- any thread --------------------------------------------------------------------------------
+
+    def times(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return up to which event time the books of instruments are known.
+
+        `INT64_MIN` where none is held.
+        """
+        with self._lock:
+            held = self._held
+            times = [
+                INT64_MIN if (one := held.get(number)) is None or one.ts_event is None
+                else one.ts_event
+                for number in numbers.tolist()
+            ]  # fmt: skip
+        return np.array(times, np.int64)
 
     def view(self, number: int, depth: int = 0) -> BookView | None:
         """Return the best `depth` levels a side of a book, 0 is all; None where none is held."""

@@ -39,8 +39,8 @@ class Latest:
     """The last of n instruments. `places` are the rows in `tables` of each, -1 for none.
 
     `tables` are `trade`, `quote` and `candle`, in parts that are counted through: bars of trades
-    and of quotes have other columns. `last` is the latest event time as logged, `INT64_MIN` for
-    none.
+    and of quotes have other columns. `last` is the latest event time as logged, of trades, quotes
+    and the books that the plant holds; `INT64_MIN` for none.
     """
 
     tables: Mapping[str, Sequence[pa.Table]]
@@ -63,7 +63,14 @@ def read_latest(history: History, instruments: Sequence[Instrument]) -> Latest:
     candles = reader.read("trade", numbers[traded]) + reader.read("mid", numbers[quoted])
     tables = {"trade": [found[TRADES].rows], "quote": [found[QUOTES].rows], "candle": candles}
     places = {name: _places(parts, asked) for name, parts in tables.items()}
-    return Latest(tables, places, last[np.searchsorted(numbers, asked)])
+    newest = np.maximum(last, book_times(history, numbers))
+    return Latest(tables, places, newest[np.searchsorted(numbers, asked)])
+
+
+def book_times(history: History, numbers: Ints) -> Ints:
+    """Return up to which event time the plant holds the books of instruments."""
+    none = np.full(numbers.shape, INT64_MIN, np.int64)
+    return none if history.books is None else history.books.times(numbers)
 
 
 def read_last_rows(

@@ -15,6 +15,7 @@ from tickplant.model.times import INT64_MIN, NS_PER_S
 from tickplant.observe.outward import Top
 from tickplant.plant.books import BookView
 from tickplant.plant.history import History
+from tickplant.plant.latest import book_times
 
 
 def top_of(history: History, instrument: Instrument) -> tuple[BookView, Measures]:
@@ -30,10 +31,11 @@ def tops(history: History, instruments: Sequence[Instrument], now: int) -> list[
     """Return what the market's gauges show of instruments at `now`, ns."""
     quotes, quoted = history.last_rows(QUOTES, instruments)
     _, traded = history.last_rows(TRADES, instruments)
+    booked = book_times(history, np.array([one.number for one in instruments], np.int64)).tolist()
     found = []
     for place, instrument in enumerate(instruments):
-        view, measures = _better(history, instrument, quotes[place])
-        newest = max(quoted[place], traded[place], view.ts_event or INT64_MIN)
+        _, measures = _better(history, instrument, quotes[place])
+        newest = max(quoted[place], traded[place], booked[place])
         age_s = None if newest == INT64_MIN else (now - newest) / NS_PER_S
         found.append(
             Top(instrument.symbol, instrument.venue, measures.mid, measures.spread_bps,

@@ -340,7 +340,8 @@ class LatestModel(_Model):
     symbol: str = Field(examples=["EURUSD"])
     venue: str = Field(examples=["ORIGIN"])
     ts_event: str | None = Field(
-        description="Event time of the last trade or quote.", examples=["2014-05-07T00:00:01Z"]
+        description="Event time of the newest trade, quote or book.",
+        examples=["2014-05-07T00:00:01Z"],
     )
     age_s: float | None = Field(description="Seconds since then.", examples=[0.25])
     freshness: Literal["FRESH", "WARN", "STALE"] = Field(
