@@ -28,7 +28,15 @@ MINUTE = Grid(parse_interval("1m"))
 
 def latest(plant: Plant) -> list[dict[str, Any]]:
     """Each instrument's last from memory, rows as dictionaries."""
-    instruments = list(plant.registry)
+    return last_of(plant, list(plant.registry))
+
+
+def one_by_one(plant: Plant) -> list[dict[str, Any]]:
+    """The same, each asked for by itself."""
+    return [last_of(plant, [one])[0] for one in plant.registry]
+
+
+def last_of(plant: Plant, instruments: list[Any]) -> list[dict[str, Any]]:
     found = plant.history.latest(instruments)
     shown = []
     for turn, one in enumerate(instruments):
@@ -94,7 +102,9 @@ def test_the_last_in_memory_is_the_last_in_the_store(seed: int, fold: int, bases
                 for _ in range(shuffle.randrange(1, 9)):
                     act(plant, shuffle, known)
                     plant.drain()
-                    assert latest(plant) == stored(plant)
+                    wanted = stored(plant)
+                    assert latest(plant) == wanted
+                    assert one_by_one(plant) == wanted
 
 
 def test_the_last_of_many_reads_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +124,7 @@ def test_the_last_of_many_reads_no_event(tmp_path: Path, monkeypatch: pytest.Mon
         wanted = stored(plant)
         monkeypatch.setattr(plant.store, "scan", noted)
         assert latest(plant) == wanted
+        assert one_by_one(plant) == wanted
         assert scans == []
 
 

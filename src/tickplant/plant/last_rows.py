@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.model.events import SCHEMAS
-from tickplant.model.times import INT64_MIN
+from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.arrays import distinct, grown
 from tickplant.plant.recent import cost_of
 
@@ -121,8 +121,10 @@ class LastRows:
     def one(self, number: int) -> tuple[pa.RecordBatch | None, int]:
         """Return the last row of one instrument, None for none, and from when on it surely is it.
 
-        `INT64_MIN` is always; an instrument without a row then has none.
+        `INT64_MIN` is always; an instrument without a row then has none. Before `begin` never.
         """
+        if not self._begun:
+            return None, INT64_MAX
         with self._lock:
             levels, index = self._levels, self._index_noted()
             found = index.row_of(number)

@@ -16,7 +16,7 @@ from tickplant.candles.states import States
 from tickplant.model.at_once import about_to_wait
 from tickplant.model.events import MARKET_TABLES, QUOTES, SCHEMAS, TRADES
 from tickplant.model.instruments import Instrument
-from tickplant.model.times import INT64_MIN
+from tickplant.model.times import INT64_MAX, INT64_MIN
 from tickplant.plant.bar_table import finish
 from tickplant.plant.coverage import CoverageBook, Measured, Numbers
 from tickplant.plant.last_rows import LastRows
@@ -50,9 +50,13 @@ class Latest:
 
 def read_latest(history: History, instruments: Sequence[Instrument]) -> Latest:
     """Return the last of these instruments, from memory where it is there, else from the store."""
+    held = history.served.last_rows if history.served is not None else {}
+    if len(instruments) == 1:
+        latest = _read_one(history, held, instruments[0])
+        if latest is not None:
+            return latest
     asked = np.array([one.number for one in instruments], np.int64)
     numbers = np.unique(asked)
-    held = history.served.last_rows if history.served is not None else {}
     found = {
         table: _last_of(history.store, held.get(table), table, numbers) for table in MARKET_TABLES
     }
@@ -71,6 +75,36 @@ def book_times(history: History, numbers: Ints) -> Ints:
     """Return up to which event time the plant holds the books of instruments."""
     none = np.full(numbers.shape, INT64_MIN, np.int64)
     return none if history.books is None else history.books.times(numbers)
+
+
+def _read_one(
+    history: History, held: Mapping[str, LastRows], instrument: Instrument
+) -> Latest | None:
+    """Return the last of one instrument from memory, in few steps; None where it is not there."""
+    rows: dict[str, pa.RecordBatch | None] = {}
+    for table in MARKET_TABLES:
+        row, floor = held[table].one(instrument.number) if table in held else (None, INT64_MAX)
+        if floor > (INT64_MIN if row is None else row.column("ts_event")[0].as_py()):
+            return None
+        rows[table] = row
+    times = {name: row.column("ts_event")[0].as_py() for name, row in rows.items() if row}
+    bars: list[pa.Table] = []
+    if times:
+        basis = "trade" if TRADES in times else "mid"
+        table = history.candles(instrument, MINUTE, basis=basis, limit=1).table
+        bars = [_numbered(table, np.full(table.num_rows, instrument.number, np.int32))]
+    parts = [
+        [] if row is None else [pa.Table.from_batches([row])]
+        for row in (rows[TRADES], rows[QUOTES])
+    ]
+    tables = dict(zip(("trade", "quote", "candle"), (*parts, bars), strict=True))
+    places = {
+        name: np.array([0 if any(part.num_rows for part in parts) else -1])
+        for name, parts in tables.items()
+    }
+    last = np.array([max(times.values(), default=INT64_MIN)], np.int64)
+    booked = book_times(history, np.array([instrument.number], np.int64))
+    return Latest(tables, places, np.maximum(last, booked))
 
 
 def read_last_rows(
