@@ -181,6 +181,7 @@ class ToyConnection:
         self.streams: set[tuple[str, str]] = set()
         self.sent: list[Any] = []
         self.stalled = self.closed = self.held = False
+        self.close_s = 0.0
         self.answered: int | None = None
         self._inbox: list[Frame] = []
         self._end: ConnectionLost | None = None
@@ -214,6 +215,7 @@ class ToyConnection:
             self._news.set()
 
     async def close(self) -> None:
+        await asyncio.sleep(self.close_s)
         self.closed = True
         self.server.connections.pop(self.number, None)
 

@@ -235,6 +235,30 @@ def test_what_is_under_way_on_the_old_connection_is_waited_for(tmp_path: Path) -
     play(tmp_path, streams_of("A-USD"), act)
 
 
+def test_an_old_connection_that_dies_before_the_new_one_begins_leaves_one_gap(
+    tmp_path: Path,
+) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 2)
+        old = scene.server.connections[1]
+        await scene.server.market(["A-USD"], 0.25, 2)
+        old.push({"op": "bye"})
+        old.close_s = 1.0  # so that the new one has begun when the old one is over
+        await asyncio.sleep(0)
+        old.cut()
+        scene.server.trade("A-USD")  # while nobody listens
+        await begun(scene, 2)
+        scene.server.trade("A-USD")
+        await scene.until(lambda: old.closed)
+        await scene.server.market(["A-USD"], 0.25, 1)
+        await scene.settle(10)
+        [gap] = scene.gaps()
+        assert (gap["cause"], gap["status"], gap["events"]) == ("disconnect", "repaired", 1)
+        assert ids(scene, "A-USD") == told(scene, "A-USD")
+
+    play(tmp_path, streams_of("A-USD"), act)
+
+
 def test_an_old_connection_that_shows_no_life_any_more_leaves_a_hole(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         await live(scene, 2)

@@ -158,6 +158,10 @@ class Cover:
     def _names(self, symbols: Sequence[str]) -> tuple[tuple[str, str], ...]:
         return tuple(split_name(symbol, self._venue) for symbol in symbols)
 
+    def carried(self, link: Link) -> dict[Stream, int]:
+        """Return the streams that are in force on a link, and since when, the venue's time."""
+        return {stream: links[link] for stream, links in self._on.items() if link in links}
+
     # -- what is delivered -------------------------------------------------------------------------
 
     def basis(self, symbol: str) -> set[Stream]:

@@ -41,6 +41,7 @@ from tickplant.feeds.venues.contract import (
     VenueFault,
 )
 from tickplant.model.times import format_time
+from tickplant.observe.tracing import Tracer
 from tickplant.plant.feed_notes import Hole, Judged
 
 _LOG = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Parts:
     new_desk: Callable[[], BookDesk]
     jitter: Jitter
     on_hole: Callable[[], None] = field(default=lambda: None)
+    tracer: Tracer | None = None
 
 
 class Run:
@@ -80,6 +82,7 @@ class Run:
         self._delivery = Delivery(
             parts.feed, self._venue.name, sink, parts.board,
             clock=parts.wiring.clock, new_desk=parts.new_desk, wanted=self._want_books,
+            tracer=parts.tracer,
         )  # fmt: skip
         self.lines: dict[int, Line] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -187,8 +190,13 @@ class Run:
         """See `LineOwner.replaced`."""
         await self._delivery.close(old)
         await self.cover.ended(old, fault.cause, fault.reason, self._venue_now())
-        for skipped in new.take_over(old.lasts()):
-            await self._skipped(new, skipped)
+        if _is_seamless(old, new):
+            for skipped in new.take_over(old.lasts()):
+                await self._skipped(new, skipped)
+        else:
+            self._resumed.ended(old)
+            for stream, since in self.cover.carried(new).items():
+                self._resumed.confirmed(new, [stream], since)
         self._parts.on_hole()
 
     async def ended(self, link: Link, fault: LinkEnded) -> None:
@@ -352,3 +360,9 @@ class Run:
                 and self._board.counts(self._wiring.clock()) != self._told
             ):
                 await self._tell({"line": None, "state": None, "reason": None, "refused": []})
+
+
+def _is_seamless(old: Link, new: Link) -> bool:
+    """Say whether an old link is known to have delivered until the new one began."""
+    proven, began = old.pulse.proven, new.began
+    return proven is not None and began is not None and proven >= began
