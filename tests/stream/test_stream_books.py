@@ -161,12 +161,25 @@ def test_the_best_levels_are_conflated(tmp_path: Path) -> None:
             assert event["state"] == "live"
 
 
+def test_best_levels_resume_with_the_books_that_have_changed_since(tmp_path: Path) -> None:
+    with market(tmp_path) as venue:
+        for symbol in ("X", "Y", "Z"):
+            seq = venue.send(symbol, (BID, 9.0, 1.0), (ASK, 11.0, 3.0), snapshot=True)
+        venue.send("Y", (BID, 9.0, 5.0))
+        with venue.client.stream("books", "*", depth=1, from_=seq) as stream:
+            first = next(stream)
+            assert (first["symbol"], first["bids"]) == ("Y", [[9.0, 5.0]])
+            venue.send("X", (BID, 9.0, 7.0))
+            then = next(stream)
+            assert (then["symbol"], then["bids"]) == ("X", [[9.0, 7.0]])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"depth": 0}, "depth: 0 is not allowed"),
         ({"rate_ms": -1}, "rate_ms: -1"),
-        ({"depth": 5, "from_": 0}, "not allowed with from"),
+        ({"depth": 5, "from_": "2024-01-01T00:00:00Z"}, "from: allowed with depth and rate_ms is"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:

@@ -112,15 +112,26 @@ class BookTopSubscription(Subscription):
 
 
 class TopReader:
-    """The best levels of some books as they are now: what a subscription begins with."""
+    """The best levels of some books as they are now: what a subscription begins with.
+
+    With `after` only of those that have changed since that number, or are not live: what a client
+    needs that has the others.
+    """
 
     def __init__(
-        self, source: Source, instruments: Sequence[Instrument], upto: int, depth: int
+        self,
+        source: Source,
+        instruments: Sequence[Instrument],
+        upto: int,
+        depth: int,
+        *,
+        after: int | None = None,
     ) -> None:
         self._source = source
         self._instruments = instruments
         self._upto = upto
         self._depth = depth
+        self._after = after
 
     def next(self) -> Chunk:
         """Return them all at once; of all instruments only those that have a book in memory."""
@@ -129,11 +140,12 @@ class TopReader:
         if self._source.numbers is None and history.books is not None:
             held = set(history.books.numbers())
             wanted = [one for one in wanted if one.number in held]
-        events = [
-            codec.encode(shown_book(one, *read_measured(history, one, self._depth)))
-            for one in wanted
-        ]
+        read = ((one, *read_measured(history, one, self._depth)) for one in wanted)
+        events = [codec.encode(shown_book(*found)) for found in read if self._is_news(found[1])]
         return Chunk(events, self._upto, done=True)
+
+    def _is_news(self, view: BookView) -> bool:
+        return self._after is None or view.state != "live" or (view.seq or 0) > self._after
 
 
 def _differs(sent: BookView | None, view: BookView) -> bool:

@@ -100,6 +100,9 @@ async def open_subscription(
     """Check the message and make its subscription. Raises `ProtocolError`."""
     check_channel(message)
     origin = find_origin(message, plant)
+    if origin.time is not None and _tops(message) is not None:
+        said = "a sequence number, after which books that have changed since are sent as they are"
+        raise ProtocolError("bad_from", f"from: allowed with depth and rate_ms is {said}")
     # The first use of a calendar imports its library and computes decades of sessions.
     slow = message.calendar is not None
     query = await asyncio.to_thread(find_query, message) if slow else find_query(message)
@@ -110,7 +113,7 @@ async def open_subscription(
     try:
         await _watch(plant, query, watched)
         source = Source(plant.history, codec, _numbers(selection))
-        start = await _start(message.channel, origin, source, plant)
+        start = await _start(message, origin, source, plant)
         defaults = await _find_defaults(query, selection, plant)
         reader = _reader(message, origin, query, selection, source, start)
         kind = _kind(message)
@@ -185,9 +188,6 @@ def _check_tops(message: Subscribe) -> None:
     tops = _tops(message)
     if tops is None:
         return
-    if message.from_ is not None:
-        said = "are not allowed with from: what is conflated cannot be sent again"
-        raise ProtocolError("bad_from", f"depth, rate_ms: {said}")
     try:
         check_depth(tops.depth)
     except InvalidParameter as fault:
@@ -337,10 +337,11 @@ class _Start:
     cursor: Cursor | None = None
 
 
-async def _start(channel: str, origin: Origin, source: Source, plant: StreamPlant) -> _Start:
+async def _start(message: Subscribe, origin: Origin, source: Source, plant: StreamPlant) -> _Start:
     if origin.seq is not None:
-        return _Start(origin.seq)
-    table = BOOK if channel == BOOKS else channel
+        # The best levels are those of now, whatever the client has.
+        return _Start(origin.seq, plant.hub.tail() if _tops(message) is not None else None)
+    table = BOOK if message.channel == BOOKS else message.channel
     if origin.time is None or table not in (*POSTED_TABLES, BOOK):
         tail = plant.hub.tail()
         return _Start(tail.seq, tail)
@@ -377,11 +378,14 @@ def _reader(
             start=origin.time,
             limit=1 if message.snapshot else None,
         )
+    tops = _tops(message)
+    if tops is not None:
+        assert start.cursor is not None
+        return TopReader(
+            source, selection.instruments(), start.cursor.seq, tops.depth, after=origin.seq
+        )
     if message.channel == BOOKS and origin.seq is None:
         instruments = selection.instruments()
-        tops = _tops(message)
-        if tops is not None:
-            return TopReader(source, instruments, start.seq, tops.depth)
         return BookSnapshotReader(source, instruments, start.seq, live=origin.time is None)
     if message.snapshot:
         return SnapshotReader(source, message.channel, selection.instruments(), start.seq)
