@@ -33,18 +33,31 @@ def find_chromium() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-class Browser:
-    """A Chromium with a profile of its own."""
+@contextmanager
+def open_browser(program: str, folder: Path) -> Iterator[Browser]:
+    """Run a Chromium with a profile in a folder."""
+    process = subprocess.Popen(
+        [program, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        port, path = _read_port(folder / "DevToolsActivePort", process)
+        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, ping_interval=None) as control:
+            yield Browser(f"127.0.0.1:{port}", _Wire(control))
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
 
-    def __init__(self, program: str, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        port, path = _read_port(folder / "DevToolsActivePort", self._process)
-        self._base = f"127.0.0.1:{port}"
-        self._control = connect(f"ws://{self._base}{path}", max_size=None)
-        self._wire = _Wire(self._control)
+
+class Browser:
+    """What opens tabs."""
+
+    def __init__(self, base: str, wire: _Wire) -> None:
+        self._base, self._wire = base, wire
 
     @contextmanager
     def tab(self, width: int = 1440, height: int = 900, **media: str) -> Iterator[Tab]:
@@ -54,19 +67,12 @@ class Browser:
             "Target.createTarget", url="about:blank", browserContextId=context,
             width=width, height=height,
         )["targetId"]  # fmt: skip
-        with connect(f"ws://{self._base}/devtools/page/{target}", max_size=None) as socket:
+        with connect(
+            f"ws://{self._base}/devtools/page/{target}", max_size=None, ping_interval=None
+        ) as socket:
             yield Tab(_Wire(socket), width, height, media)
         self._wire.call("Target.closeTarget", targetId=target)
         self._wire.call("Target.disposeBrowserContext", browserContextId=context)
-
-    def close(self) -> None:
-        self._control.close()
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
 
 
 def _read_port(file: Path, process: subprocess.Popen[bytes]) -> tuple[str, str]:
@@ -90,13 +96,17 @@ class _Wire:
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
-        while True:
-            message = json.loads(self._socket.recv(timeout=WAIT_S))
-            if message.get("id") == self._number:
-                assert "error" not in message, (method, message["error"])
-                return dict(message["result"])
-            if "method" in message:
-                self.on_event(message["method"], message["params"])
+        while (message := self.hear()).get("id") != self._number:
+            pass
+        assert "error" not in message, (method, message["error"])
+        return dict(message["result"])
+
+    def hear(self) -> dict[str, Any]:
+        """Wait for the next message; return it."""
+        message: dict[str, Any] = json.loads(self._socket.recv(timeout=WAIT_S))
+        if "method" in message:
+            self.on_event(message["method"], message["params"])
+        return message
 
 
 class Tab:
@@ -106,6 +116,7 @@ class Tab:
         self._wire = wire
         self.faults: list[str] = []
         self.asked: list[str] = []
+        self._loads = 0
         wire.on_event = self._hear
         for domain in ("Page", "Runtime", "Log", "Network"):
             wire.call(f"{domain}.enable")
@@ -120,8 +131,17 @@ class Tab:
         )  # fmt: skip
 
     def go(self, url: str) -> None:
-        self._wire.call("Page.navigate", url=url)
-        self.until("document.readyState === 'complete'")
+        """Open another document, and wait until all that it names is there."""
+        self._load("Page.navigate", url=url)
+
+    def reload(self) -> None:
+        self._load("Page.reload")
+
+    def _load(self, method: str, **params: Any) -> None:
+        before = self._loads
+        self._wire.call(method, **params)
+        while self._loads == before:
+            self._wire.hear()
 
     def run(self, script: str) -> Any:
         """Evaluate an expression, awaited where it is a promise; return its value."""
@@ -135,8 +155,9 @@ class Tab:
         """Wait until an expression is true, looked at with every turn of the page; return it."""
         ends = time.monotonic() + limit_s
         value = None
+        plain = f"((found) => found instanceof Node || found)({script})"  # nodes have no value here
         while time.monotonic() < ends:
-            value = self.run(f"new Promise((ok) => setTimeout(() => ok({script}), 15))")
+            value = self.run(f"new Promise((ok) => setTimeout(() => ok({plain}), 15))")
             if value:
                 return value
         raise AssertionError(f"never true: {script}; at last {value!r}; {self.faults}")
@@ -165,6 +186,7 @@ class Tab:
                 "Input.dispatchMouseEvent", type="mouseMoved", x=x + by * step // 5, y=y, buttons=1
             )
         self._wire.call("Input.dispatchMouseEvent", type="mouseReleased", x=x + by, y=y, **mouse)
+        self._wire.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
 
     def shoot(self, file: Path, *, whole: bool = False) -> None:
         """Keep a picture of what is seen, or of the whole page."""
@@ -172,7 +194,9 @@ class Tab:
         file.write_bytes(base64.b64decode(picture["data"]))
 
     def _hear(self, method: str, params: dict[str, Any]) -> None:
-        if method == "Runtime.exceptionThrown":
+        if method == "Page.loadEventFired":
+            self._loads += 1
+        elif method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             said = details.get("exception", {}).get("description") or details["text"]
             self.faults.append(said)

@@ -209,6 +209,7 @@ export class Chart {
     $("newest").hidden = this.engine.isAtNewest();
     $("no-bars").hidden = this.bars.list.length > 0;
     this.#countStates();
+    $("chart").ariaLabel = this.#said;
     if (!bar) return;
     const text = onClock(bar.at, choice.timezone).replace("T", " ");
     const intraday = (lengthMs(choice.interval) ?? 0) < 864e5;
@@ -225,6 +226,15 @@ export class Chart {
     put($("bar-state"), bar.coverage < 1 ? `${bar.state} ${Math.floor(bar.coverage * 100)} %` : bar.state);
     $("bar-state").className = `state ${bar.state}`;
   };
+
+  // What a reader of screens is told of the drawing.
+  get #said() {
+    const { list, first, last } = this.bars;
+    const of = `Candles of ${choice.symbol}, ${choice.interval}`;
+    if (!last) return `${of}: no bars`;
+    const text = (bar) => onClock(bar.at, choice.timezone).slice(0, 19).replace("T", " ");
+    return `${of}: ${list.length} bars from ${text(first)} to ${text(last)} ${choice.timezone}`;
+  }
 
   #countStates() {
     const range = this.engine.window();

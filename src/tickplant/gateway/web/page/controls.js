@@ -45,6 +45,7 @@ function show() {
   $("interval").value = INTERVALS.includes(choice.interval) ? "" : choice.interval;
   $("basis").value = choice.basis;
   $("fill").checked = choice.fill !== "none";
+  for (const id of ["timezone", "day-start"]) $(id).ariaInvalid = "false";
   $("timezone").value = choice.timezone;
   $("day-start").value = choice.day_start;
 }

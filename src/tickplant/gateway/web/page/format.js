@@ -25,7 +25,7 @@ export function bytes(n) {
 // A length of time, in two units at most.
 export function span(s) {
   if (s == null) return NONE;
-  if (s < 0.0995) return `${Math.max(s * 1000, 0).toFixed(s < 0.00995 ? 1 : 0)} ms`;
+  if (s < 0.9995) return `${Math.max(s * 1000, 0).toFixed(s < 0.00995 ? 1 : 0)} ms`;
   if (s < 9.95) return `${s.toFixed(1)} s`;
   if (s < 90) return `${Math.round(s)} s`;
   if (s < 5400) return `${Math.floor(s / 60)} min`;

@@ -10,7 +10,7 @@ import { age, direction, learn, percent, price } from "./format.js";
 const PLACE = "tickplant.watch";
 const SPARK = 60, AT_ONCE = 2;
 const OWN_MAX = 200, FRESHEST = 16, ALL_MAX = 2000;
-const ASK_SOON_MS = 400;
+const ASK_SOON_MS = 400, ASK_NONE_MS = 1000;
 
 const DOTS = { FRESH: "new", WARN: "warn", STALE: "stale" };
 
@@ -39,6 +39,7 @@ export class Watchlist {
   async #grow() {
     const names = this.own ?? (await freshest());
     this.told({ none: !names.length });
+    if (!names.length) this.soonAsked ??= setTimeout(() => this.#askAtOnce(), ASK_NONE_MS);
     const all = [...new Set([...this.rows.keys(), ...names])];
     if (all.length === this.rows.size) return this.#ask();
     if (!choice.symbol) choose({ symbol: all[0] }); // first, so that the chart is not kept waiting
@@ -111,7 +112,7 @@ export class Watchlist {
 
   #askAtOnce() {
     this.soonAsked = null;
-    this.#ask();
+    this.turn().catch(() => {}); // the plant is away, which the stream says
   }
 
   get #known() {
@@ -218,9 +219,8 @@ async function freshest() {
     return page.instruments.map(nameOf);
   }
   const { latest } = await get("v1/latest", { symbols: "*" });
-  const known = latest.filter((one) => one.ts_event);
-  known.sort((a, b) => Date.parse(b.ts_event) - Date.parse(a.ts_event));
-  return known.slice(0, FRESHEST).map(nameOf).sort();
+  const at = (one) => (one.ts_event ? Date.parse(one.ts_event) : 0); // none where there is a book alone
+  return latest.sort((a, b) => at(b) - at(a)).slice(0, FRESHEST).map(nameOf).sort();
 }
 
 function rowOf(name, list) {
