@@ -52,8 +52,9 @@ FindGaps = Callable[[], Awaitable[Sequence[OpenGap]]]
 """Returns the open gaps of the feed that are over, in any order."""
 
 
-Brought = Callable[[str, int, NDArray[np.int64], NDArray[np.int64]], Awaitable[None]]
-"""Is told of the symbol of a repaired gap, its end, and numbers and times of what was found."""
+Brought = Callable[[str, int, int, NDArray[np.int64], NDArray[np.int64]], Awaitable[None]]
+"""Is told of the symbol of a repaired gap, the gap's start and end, and the numbers and times of
+what was found."""
 
 
 async def _tell_nobody(*found: object) -> None:
@@ -186,7 +187,7 @@ class Repairer:
                 )
                 new += receipt.accepted
         if found.known:
-            await self._brought(symbol, end, *found.columns())
+            await self._brought(symbol, start, end, *found.columns())
         return new
 
     async def _fail(self, gap: OpenGap, events: int, fault: VenueFault) -> None:

@@ -63,13 +63,14 @@ class Resumed:
             self._open.pop(stream, None)
 
     def repaired(
-        self, stream: Stream, end: int, numbers: NDArray[np.int64], ts: NDArray[np.int64]
-    ) -> list[tuple[Link, Skipped]]:
-        """Take what the repair of a gap up to `end` found; return what was left out behind it."""
+        self, stream: Stream, start: int, end: int, numbers: NDArray[np.int64],
+        ts: NDArray[np.int64],
+    ) -> list[tuple[Link, Skipped]]:  # fmt: skip
+        """Take what the repair of a gap found; return what was left out behind it."""
         holes: list[tuple[Link, Skipped]] = []
         left = []
         for one in self._open.pop(stream, ()):
-            over = one.began <= end
+            over = start < one.began <= end  # it is the gap that this link has ended
             within = numbers[ts < (end if over else one.began)]
             one.number = max(one.number, int(within.max(initial=one.number)))
             if over:

@@ -292,10 +292,11 @@ class Run:
             self._parts.on_hole()
 
     async def brought(
-        self, symbol: str, end: int, numbers: NDArray[np.int64], ts: NDArray[np.int64]
+        self, symbol: str, start: int, end: int, numbers: NDArray[np.int64], ts: NDArray[np.int64]
     ) -> None:
-        """Note what the repair of a gap up to `end` found of a symbol: see `repair.Brought`."""
-        for link, skipped in self._resumed.repaired(Stream(symbol, "trades"), end, numbers, ts):
+        """Note what the repair of a gap found of a symbol: see `repair.Brought`."""
+        stream = Stream(symbol, "trades")
+        for link, skipped in self._resumed.repaired(stream, start, end, numbers, ts):
             await self._skipped(link, skipped)
 
     # -- snapshots of books ------------------------------------------------------------------------
