@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from bench import b1_ingest, b3_feeds, b4_plant, b7_candles, b8_late
+from bench import b1_ingest, b3_feeds, b4_plant, b7_candles, b8_late, b10_http
 from bench.harness import Comparison, report
 
-KNOWN = ("b1", "b3", "b4", "b7", "b8")
+KNOWN = ("b1", "b3", "b4", "b7", "b8", "b10")
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
             rounds=options.rounds,
             peers=not options.no_peers,
         )
+    if "b10" in which:
+        found += b10_http.run(requests=max(int(2_000 * options.scale), 64), rounds=options.rounds)
     report(found, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{'-'.join(which)}")
 
 

@@ -15,7 +15,6 @@ recompute of the stored ticks.
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -32,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.harness import Comparison, Done, Side, compare
-from bench.served import reading, request, serving
+from bench.served import cpu_s, reading, request, serving
 from bench.ticks import START, arrow_body, symbols
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
@@ -229,10 +228,10 @@ def whole(seconds: float, instruments: int, rate: int, *, apart: bool = False) -
             pids.append(pid)
         feeding = _start(port, 4, _tick_schedule(seconds, instruments, rate))
         asking = _start(read_port, 8, _query_schedule(seconds, instruments))
-        used = [_cpu_s(pid) for pid in pids]
+        used = [cpu_s(pid) for pid in pids]
         stale_ms = _probe(url, read_url, seconds)
         fed, asked = _finish(feeding), _finish(asking)
-        used = [_cpu_s(pid) - before for pid, before in zip(pids, used, strict=True)]
+        used = [cpu_s(pid) - before for pid, before in zip(pids, used, strict=True)]
         wrong = _differing(read_url, folder, instruments)
     if fed["statuses"].keys() != {"201"} or asked["statuses"].keys() != {"200"}:
         raise AssertionError(f"not all was taken or answered: {fed}, {asked}")
@@ -309,12 +308,6 @@ def _finish(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     if process.wait():
         raise RuntimeError("a load generator failed")
     return msgspec.json.decode(printed, type=dict)
-
-
-def _cpu_s(pid: int) -> float:
-    """Return the processor time that a process has used, s."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _probe(url: str, read_url: str, seconds: float) -> float:

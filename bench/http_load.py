@@ -5,8 +5,8 @@
 Standard input is a pickle of a list of complete HTTP/1.1 requests. Each connection takes the next
 request when the last one was answered (closed loop). With a rate, requests are due at fixed times
 and latencies count from there, whether or not a connection was free (open loop). Prints one JSON
-line: requests, seconds, answers by status, `accepted` summed over the answers, and the latencies'
-percentiles.
+line: requests, seconds, answers by status, `accepted` summed over the answers, how many different
+bodies there were and their bytes, and the latencies' percentiles.
 """
 
 from __future__ import annotations
@@ -16,10 +16,26 @@ import json
 import pickle
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 
 import uvloop
+
+
+class Bodies:
+    """What is kept of the bodies, which may be large."""
+
+    def __init__(self) -> None:
+        self.count = self.bytes = self.accepted = 0
+        self.sums: set[tuple[int, int]] = set()
+
+    def add(self, body: bytes) -> None:
+        self.count += 1
+        self.bytes += len(body)
+        self.sums.add((len(body), zlib.crc32(body)))
+        if body.startswith(b'{"accepted"'):
+            self.accepted += json.loads(body)["accepted"]
 
 
 async def one_connection(
@@ -27,7 +43,7 @@ async def one_connection(
     port: int,
     requests: Iterator[tuple[float, bytes]],
     statuses: Counter[int],
-    bodies: list[bytes],
+    bodies: Bodies,
     latencies: list[float],
 ) -> None:
     reader, writer = await asyncio.open_connection(host, port)
@@ -41,9 +57,10 @@ async def one_connection(
         lower = head.lower()
         place = lower.index(b"content-length:") + 15
         length = int(lower[place : lower.index(b"\r\n", place)])
-        bodies.append(await reader.readexactly(length))
+        body = await reader.readexactly(length)
         latencies.append(time.perf_counter() - begun)
         statuses[int(head[9:12])] += 1
+        bodies.add(body)
     writer.close()
 
 
@@ -53,7 +70,7 @@ async def run(
     start = time.perf_counter()
     queue = ((start + n / rate if rate else 0.0, one) for n, one in enumerate(requests))
     statuses: Counter[int] = Counter()
-    bodies: list[bytes] = []
+    bodies = Bodies()
     latencies: list[float] = []
     begun = time.perf_counter()
     await asyncio.gather(
@@ -64,12 +81,13 @@ async def run(
     )
     seconds = time.perf_counter() - begun
     latencies.sort()
-    accepted = sum(json.loads(body).get("accepted", 0) for body in bodies if body[:1] == b"{")
     return {
-        "requests": len(bodies),
+        "requests": bodies.count,
         "seconds": seconds,
         "statuses": statuses,
-        "accepted": accepted,
+        "accepted": bodies.accepted,
+        "distinct": len(bodies.sums),
+        "bytes": bodies.bytes,
         "p50_ms": 1e3 * latencies[len(latencies) // 2],
         "p99_ms": 1e3 * latencies[int(len(latencies) * 0.99)],
     }

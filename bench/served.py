@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import signal
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -37,7 +39,7 @@ def request(path: str, body: bytes, media_type: str) -> bytes:
 
 def load(
     port: int, requests: Sequence[bytes], connections: int, rate: float = 0.0
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Send the requests from a process of its own; return what it counted.
 
     `rate` is the number of requests that are due each second; 0 sends the next after an answer.
@@ -90,8 +92,16 @@ def reading(folder: Path) -> Iterator[tuple[str, int, int]]:
 
 
 @contextmanager
-def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _process(
+    command: Sequence[str], environ: Mapping[str, str] = {}
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+        cwd=Path(__file__).parent.parent,
+    )
     try:
         yield process
     finally:
@@ -121,23 +131,27 @@ def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def null_sink() -> Iterator[int]:
     """Yield the port of a server that reads each body and answers: the generator's limit."""
+    with application("bench.null_sink:app") as (_, port, _):
+        yield port
+
+
+@contextmanager
+def application(name: str, environ: Mapping[str, str] = {}) -> Iterator[tuple[str, int, int]]:
+    """Yield (url, port, process id) of an ASGI application that uvicorn serves."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "bench.null_sink:app",
-        "--port",
-        str(port),
-        "--log-level",
-        "error",
-        "--no-access-log",
-    ]
-    with _process(command) as process:
+    command = [sys.executable, "-m", "uvicorn", name, "--port", str(port)]
+    command += ["--log-level", "error", "--no-access-log"]
+    with _process(command, environ) as process:
         deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.02)
-        yield port
+        yield f"http://127.0.0.1:{port}", port, process.pid
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
