@@ -78,7 +78,7 @@ def _moved() -> Metrics:
     repairs = dict.fromkeys(("repaired", "events", "failed", "unrepairable"), 1)
     feed = {
         "id": "venue", "state": "connected", "events": 1, "lag": 0.1, "restarts": 1, "gaps_open": 1,
-        "connections": [line], "streams": {"live": 1}, "repairs": repairs,
+        "connections": [line], "streams": {"live": 1}, "breaker": "closed", "repairs": repairs,
     }  # fmt: skip
     metrics.watch(
         log=lambda: log,
