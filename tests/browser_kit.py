@@ -130,6 +130,10 @@ class Tab:
             deviceScaleFactor=1, mobile=phone,
         )  # fmt: skip
 
+    def prepare(self, script: str) -> None:
+        """Run a script at the beginning of every document from now on."""
+        self._wire.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
     def go(self, url: str) -> None:
         """Open another document, and wait until all that it names is there."""
         self._load("Page.navigate", url=url)
