@@ -252,7 +252,14 @@ class _Server(uvicorn.Server):
 class Served:
     """An application behind a real server in a thread; `stop` ends it as a signal does."""
 
-    def __init__(self, app: FastAPI, port: int = 0, *, frame_bytes: int = 8 << 20) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        port: int = 0,
+        *,
+        frame_bytes: int = 8 << 20,
+        message_bytes: int = 16 << 20,
+    ) -> None:
         self.app = app
         self._socket = listen(port)
         self.port: int = self._socket.getsockname()[1]
@@ -263,6 +270,7 @@ class Served:
             ws=protocol_of({"/v1/ingest": frame_bytes}),
             log_level="warning",
             ws_per_message_deflate=False,
+            ws_max_size=message_bytes,
             timeout_graceful_shutdown=2,
         )
         self._server = _Server(config)
