@@ -15,7 +15,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
     assert {
         "serve", "follow", "capture", "import", "replay", "export", "candles", "indicators",
         "stats", "book", "gaps", "tail", "sql", "keys",
-        "doctor", "bench", "version",
+        "health", "doctor", "bench", "version",
     } == set(COMMANDS)  # fmt: skip
 
 

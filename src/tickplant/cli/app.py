@@ -12,6 +12,7 @@ from tickplant.cli import (
     doctor,
     follow,
     gaps,
+    health,
     indicators,
     keys,
     load,
@@ -56,6 +57,7 @@ def _root() -> None:
 for group in (
     serve,
     follow,
+    health,
     load,
     replay,
     capture,
