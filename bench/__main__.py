@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from bench import b1_ingest, b3_feeds, b4_plant, b7_candles, b8_late, b10_http
+from bench import (
+    b1_ingest,
+    b3_feeds,
+    b4_plant,
+    b5_fanout,
+    b6_slow,
+    b7_candles,
+    b8_late,
+    b10_http,
+)
 from bench.harness import Comparison, report
 
-KNOWN = ("b1", "b3", "b4", "b7", "b8", "b10")
+KNOWN = ("b1", "b3", "b4", "b5", "b6", "b7", "b8", "b10")
 
 
 def main() -> None:
@@ -18,7 +27,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the data, 0.01 to 1")
-    parser.add_argument("--no-peers", action="store_true", help="leave the peers of B1 and B8 out")
+    parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
     options = parser.parse_args()
     unknown = set(options.which) - set(KNOWN)
     if unknown:
@@ -33,6 +42,18 @@ def main() -> None:
         found += b3_feeds.run(messages=messages, rounds=options.rounds)
     if "b4" in which:
         found += b4_plant.run(seconds=max(60 * options.scale, 1))
+    if "b5" in which:
+        found += b5_fanout.run(
+            seconds=max(4 * options.scale, 0.2),
+            rounds=options.rounds,
+            peers=not options.no_peers,
+        )
+    if "b6" in which:
+        found += b6_slow.run(
+            seconds=max(10 * options.scale, 5),
+            rounds=options.rounds,
+            peers=not options.no_peers,
+        )
     if "b7" in which:
         ticks = max(int(100_000 * options.scale), 100)
         found += b7_candles.run(ticks=ticks, rounds=options.rounds)
