@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from tickplant.feeds.supervisor.limits import Slots, Window
 from tickplant.feeds.supervisor.overlap import Overlap
 from tickplant.feeds.supervisor.pulse import Offset, Pulse
 from tickplant.feeds.supervisor.repair import Repairer
+from tickplant.feeds.supervisor.resume import Resumed
 from tickplant.feeds.supervisor.rhythm import BEATS_MIN, Rhythm
 from tickplant.feeds.supervisor.tap import shown_url
 from tickplant.feeds.supervisor.websocket import WebSocketConnector
@@ -38,6 +40,7 @@ from tickplant.feeds.venues.contract import (
     Stream,
     VenueFault,
 )
+from tickplant.feeds.venues.numbers import TradeNumbers
 from tickplant.feeds.venues.transport import ConnectionLost
 from tickplant.formats.parsed import incoming_batch
 from tickplant.model.errors import ConfigError, InvalidParameter
@@ -423,6 +426,66 @@ def test_a_gap_is_not_given_up_because_a_venue_is_down() -> None:
     history = Short(*[OutOfReach("nothing from before it")] * 7, down)
     assert repairing(history, 86_400.0)[-1][0] in ("open", "repairing")
     assert len(history.asked) > 90  # every quarter of an hour
+
+
+# -- reconnects -------------------------------------------------------------------------------
+
+
+class NumberedLink:
+    """A link as far as numbers go: those of one stream."""
+
+    def __init__(self, *trades: tuple[int, int]) -> None:
+        self.numbers = TradeNumbers()
+        for number, ts in trades:
+            self.numbers.follow([A.symbol], [number], [ts])
+        self.lasts = self.numbers.lasts
+        self.take_over = self.numbers.take_over
+
+
+A = Stream("A-USD", "trades")
+
+
+def found(resumed: Resumed, start: int, end: int, *trades: tuple[int, int]) -> list[Any]:
+    """Return what is said to be missing when a gap was repaired, with these trades in it."""
+    columns = (np.array(column, np.int64) for column in zip(*trades, strict=True))
+    return [(hole.first, hole.last, hole.start, hole.end)
+            for _, hole in resumed.repaired(A, start, end, *columns)]  # fmt: skip
+
+
+def resumed_at(began: int, *trades: tuple[int, int]) -> tuple[Resumed, NumberedLink]:
+    resumed, new = Resumed(), NumberedLink(*trades)
+    resumed.ended(NumberedLink((7, 90), (8, 99)))  # type: ignore[arg-type]
+    resumed.confirmed(new, [A], began)  # type: ignore[arg-type]
+    return resumed, new
+
+
+def test_the_first_number_behind_a_reconnect_follows_those_in_the_gap_or_not() -> None:
+    trades = (8, 99), (9, 120), (10, 130), (11, 160), (12, 170)
+    assert found(resumed_at(150, (11, 160))[0], 100, 150, *trades) == []
+    assert found(resumed_at(150, (12, 170))[0], 100, 150, *trades) == [(11, 11, 149, 171)]
+    assert found(resumed_at(150, (11, 145))[0], 100, 150, *trades) == []  # a clock that is off
+    # Before there is a first one, the next is judged.
+    resumed, new = resumed_at(150)
+    assert found(resumed, 100, 150, *trades) == []
+    [hole] = new.numbers.follow([A.symbol], [12], [170])
+    assert (hole.first, hole.last) == (11, 11)
+
+
+def test_only_the_gap_that_a_reconnect_ended_judges_it() -> None:
+    resumed, _ = resumed_at(150, (12, 170))
+    assert found(resumed, 165, 180, (12, 170)) == []  # a hole behind it is repaired first
+    assert found(resumed, 100, 150, (9, 120), (10, 130)) == [(11, 11, 149, 171)]
+    assert found(resumed, 100, 150, (9, 120), (10, 130)) == []  # once
+
+
+def test_a_connection_that_brought_nothing_hands_on_what_the_one_before_had() -> None:
+    resumed, silent = resumed_at(150)
+    resumed.ended(silent)  # type: ignore[arg-type]
+    resumed.confirmed(NumberedLink((13, 300)), [A], 250)  # type: ignore[arg-type]
+    assert found(resumed, 100, 150, (9, 120), (10, 130)) == []
+    assert found(resumed, 200, 250, (11, 210)) == [(12, 12, 249, 301)]
+    resumed.dropped([A])
+    assert found(resumed, 200, 250, (11, 210)) == []
 
 
 # -- configuration ----------------------------------------------------------------------------
