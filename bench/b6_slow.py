@@ -89,14 +89,14 @@ def bounded_plant(load: Load) -> Iterator[Target]:
     """Yield a plant that bounds how far behind slow clients are.
 
     Of trades the ring holds half of what will be published; of quotes a client that is waited for
-    may be a quarter behind.
+    may be half of it behind.
     """
     with tempfile.TemporaryDirectory(prefix="tickplant-bench-") as folder:
         config = Path(folder) / "tickplant.toml"
         # An entry counts for 20 rows more than it has.
         weight = load.batches * (load.rows + 20)
         ring = max(weight // 2, 1_000) if load.table == "trades" else 500_000
-        config.write_text(SETTINGS.format(ring=ring, behind=max(load.events // 4, 100)))
+        config.write_text(SETTINGS.format(ring=ring, behind=max(load.events // 2, 100)))
         with plant(load.instruments, "--config", str(config)) as target:
             yield target
 

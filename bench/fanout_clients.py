@@ -29,6 +29,7 @@ from typing import BinaryIO
 BRACE = b"{"
 CHUNK = 1 << 20
 SLOW_RECEIVE_BYTES = 16 * 1024
+SETTLE_S_MAX = 20.0
 
 
 @dataclass
@@ -294,18 +295,19 @@ class Run:
         return time.perf_counter() - begun
 
     def settle(self) -> None:
-        """Let the slow ones read on without a limit, so that what they were told is known."""
-        until = time.perf_counter() + self.order.seconds_max
-        quiet = 0
-        slow = [client for client in self.clients if client.rate is not None]
-        while slow and time.perf_counter() < until and quiet < 20:
-            before = sum(client.bytes for client in slow)
-            slow = [client for client in slow if self.read(client)]
-            if sum(client.bytes for client in slow) == before:
-                quiet += 1
-                time.sleep(0.02)
-            else:
-                quiet = 0
+        """Let the slow ones read on without a limit, until all events are accounted for."""
+        until = time.perf_counter() + SETTLE_S_MAX
+        slow = [n for n, client in enumerate(self.clients) if client.rate is not None]
+        while slow and time.perf_counter() < until:
+            before = sum(self.clients[n].bytes for n in slow)
+            slow = [n for n in slow if self.read(self.clients[n]) and not self.accounted(n)]
+            if sum(self.clients[n].bytes for n in slow) == before:
+                time.sleep(0.01)
+
+    def accounted(self, number: int) -> bool:
+        client = self.clients[number]
+        known = self.counted.get(client, 0) + self.dropped.get(client, 0)
+        return known >= self.order.expected[number]
 
     def report(self, seconds: float, cpu_s: float) -> Report:
         slow = {n for n, client in enumerate(self.clients) if client.rate is not None}
