@@ -96,6 +96,9 @@ class FakeHistory:
 
         return History.resolve_as_of(self, value, name)  # type: ignore[arg-type]
 
+    def mark(self, instrument: int) -> None:
+        """Nothing is known of when an answer may be given again."""
+
     def trades(self, instrument: Any, **query: Any) -> pa.Table:
         return self._page("trades", lambda row: row["instrument"] == instrument.number, **query)
 
@@ -293,6 +296,7 @@ class FakePlant:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.metrics = Metrics()
+        self.tracer = None
         self.registry = Registry()
         self.store = FakeStore()
         self.seq = 0

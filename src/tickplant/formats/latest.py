@@ -42,7 +42,7 @@ def public_latest(
     known = last != INT64_MIN
     texts = format_times(last * known)
     times: list[tuple[str | None, float | None]] = [
-        (text, round((now - ts) / NS_PER_S, 6)) if there else (None, None)
+        (text, age_of(ts, now)) if there else (None, None)
         for text, ts, there in zip(texts, last.tolist(), known.tolist(), strict=True)
     ]
     return [
@@ -51,6 +51,11 @@ def public_latest(
             instruments, times, *rows.values(), strict=True
         )
     ]
+
+
+def age_of(ts: int | None, now: int) -> float | None:
+    """Return how old an event of this time is, s; None for none."""
+    return None if ts is None else round((now - ts) / NS_PER_S, 6)
 
 
 def _shown(

@@ -13,7 +13,7 @@ any feed that serves it covers it then:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -111,6 +111,7 @@ class CoverageBook:
         self.declared = DeclaredCoverage()
         self.rows_behind = 0
         self.version = 0
+        self._shape = 0
         self._whole: dict[int, Whole] = {}
         self._lateness_ns = lateness_ns
 
@@ -122,6 +123,7 @@ class CoverageBook:
             self.ledger, self.wide, self.own = other.ledger, other.wide, other.own
             self.declared, self.rows_behind = other.declared, other.rows_behind
             self.version += 1
+            self._shape += 1
             self._whole.clear()
 
     def mark(self) -> None:
@@ -137,6 +139,7 @@ class CoverageBook:
             return
         with self.lock:
             self.version += 1
+            self._shape += 1
             self.ledger.take(rows)
             self._declare(rows.filter(pc.equal(rows.column("kind"), "cover")))
             about = pc.is_in(rows.column("kind"), pa.array(["begin", "reach", "end"]))
@@ -250,6 +253,16 @@ class CoverageBook:
             return known, UNTOUCHED
         starts, ends, seqs = zip(*((t.starts, t.ends, t.seqs) for t in touches), strict=True)
         return known, Touches(np.concatenate(starts), np.concatenate(ends), np.concatenate(seqs))
+
+    def stamp(self, instrument: int) -> Hashable:
+        """Return what is another value after anything has changed what is known of an instrument.
+
+        Rows of `coverage` may change anything; events only how far feeds and own spans reach.
+        """
+        with self.lock:
+            wide = [feed.reach for feed in self.wide.values() if feed.knows(instrument)]
+            own = [feed.session_of(instrument) for feed in self.own.values()]
+            return self._shape, tuple(wide), tuple(own)
 
     def of(self, instrument: int, own_last: int) -> InstrumentCoverage:
         """Return the coverage of one instrument whose own last event time is `own_last`."""

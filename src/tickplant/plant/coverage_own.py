@@ -154,6 +154,13 @@ class OwnCoverage:
         first, last = self._first[[instrument]], self._last[[instrument]]
         return Spans(first, last) if last[0] > first[0] else NOTHING
 
+    def session_of(self, instrument: int) -> tuple[int, ...] | None:
+        """Return where the session's spans of an instrument begin and end; None: unknown here."""
+        if instrument >= self._first.size:
+            return None
+        columns = (self._first, self._last, self._early_first, self._early_last)
+        return tuple(column.item(instrument) for column in columns)
+
     def knows(self, instrument: int) -> bool:
         """Say whether anything was ever covered of an instrument."""
         if instrument >= self._last.size:

@@ -6,7 +6,7 @@ blocks; call it from a thread where an event loop runs. Safe from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ from tickplant.plant.books import BookView, LiveBooks
 from tickplant.plant.coverage import CoverageBook, InstrumentCoverage
 from tickplant.plant.coverage_reader import CoverageChanges, read_book
 from tickplant.plant.gaps import GapQuery, select_gaps
+from tickplant.plant.kept import Kept
 from tickplant.plant.latest import Latest, read_last_rows, read_latest
 from tickplant.plant.served import ServedCandles
 from tickplant.plant.served_reader import Offered, ServedReader
@@ -72,7 +73,7 @@ class History:
     """Reads of a store. `seq_last` is the last sequence number that is visible.
 
     `book` is what is known of the feeds now, kept by a running plant; without it, it is read.
-    `texts` are rows that were written down as JSON, for whoever writes them again.
+    `texts` are rows that were written down as JSON, `kept` answers, for whoever asks again.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class History:
         self._book = self._book_as_read if book is None else book
         self._served: tuple[ServedCandles, Offered] | None = None
         self.texts = RowTexts()
+        self.kept = Kept()
         self._as_read: tuple[int, CoverageBook] | None = None
         self.books: LiveBooks | None = None
 
@@ -287,6 +289,20 @@ class History:
             book = read_book(self.store, self.seq_last, as_of, events=False)
         query = GapQuery(feed, instrument, start, end, status, after, limit)
         return select_gaps(book, query)
+
+    def mark(self, instrument: int) -> Hashable | None:
+        """Return what is another value after anything that a read of an instrument depends on.
+
+        Of two reads of the present, each begun after its mark was taken, the second gives what the
+        first one gave where the marks are equal. None where that is not known.
+        """
+        if self.served is None:
+            return None
+        rows = [self.served.last_rows[table].mark(instrument) for table in MARKET_TABLES]
+        if None in rows:
+            return None
+        archived = [self.store.generation(table) for table in MARKET_TABLES]
+        return (*rows, *archived, self._book().stamp(instrument))
 
     def watermark(self, instrument: int, as_of: AsOf = NOW) -> int:
         """Return how far the event time of an instrument has surely come.

@@ -14,7 +14,8 @@ The plant's thread changes it, any thread reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Hashable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -27,6 +28,8 @@ from tickplant.plant.arrays import distinct, grown
 from tickplant.plant.recent import cost_of
 
 Ints = NDArray[np.int64]
+
+_CHANGES = itertools.count()
 
 FOLD_ROWS = 65_536
 """Rows, as `cost_of` counts them, from which on a fold is worth its fixed cost; a reader looks
@@ -44,6 +47,7 @@ class LastRows:
         self._index: _Index | None = None
         self._cost = 0
         self._begun = False
+        self._changes = next(_CHANGES)
         self._horizon = INT64_MIN
         self._amended: dict[int, int] = {}
 
@@ -55,6 +59,7 @@ class LastRows:
             self._cost = 0
             self._amended = {}
             self._begun = True
+            self._changes = next(_CHANGES)
             self._horizon = INT64_MIN if horizon is None else horizon
 
     def note(self, rows: pa.RecordBatch) -> None:
@@ -73,6 +78,17 @@ class LastRows:
         last = max([self._horizon, *times, *known])
         with self._lock:
             self._amended = {**self._amended, instrument: last}
+            self._changes = next(_CHANGES)
+
+    def mark(self, number: int) -> Hashable | None:
+        """Return what is another value after a row of an instrument came or was amended.
+
+        It may be another one without that, too. None before `begin`.
+        """
+        if not self._begun:
+            return None
+        with self._lock:
+            return self._changes, self._index_noted().seen_last(number)
 
     @property
     def is_due(self) -> bool:
@@ -91,6 +107,7 @@ class LastRows:
         with self._lock:
             self._levels, self._noted = tuple(levels), self._noted[len(noted) :]
             self._index = None
+            self._changes = next(_CHANGES)
             self._cost = sum(map(cost_of, self._noted))
 
     def read(self, numbers: Ints) -> tuple[pa.Table, Ints]:
@@ -177,6 +194,7 @@ class _Index:
         self._ts = np.empty(0, np.int64)
         self._batch = np.empty(0, np.int64)
         self._row = np.empty(0, np.int64)
+        self._seen = np.empty(0, np.int64)
 
     def add(self, noted: tuple[pa.RecordBatch, ...]) -> None:
         """Take the batches behind those that were taken before."""
@@ -188,6 +206,8 @@ class _Index:
         numbers, ts = rows.column("instrument").to_numpy(), rows.column("ts_event").to_numpy()
         self._ts = grown(self._ts, int(numbers.max()) + 1, INT64_MIN)
         self._batch, self._row = (grown(c, len(self._ts), -1) for c in (self._batch, self._row))
+        self._seen = grown(self._seen, len(self._ts), -1)
+        self._seen[numbers] = place
         at = np.arange(len(ts))
         if (ts[1:] < ts[:-1]).any():
             at = np.argsort(ts, kind="stable")
@@ -195,6 +215,10 @@ class _Index:
         # Of equal numbers the last one is what stays: the latest, and of equal times the last.
         numbers = numbers[at]
         self._ts[numbers], self._batch[numbers], self._row[numbers] = ts[at], place, at
+
+    def seen_last(self, number: int) -> int:
+        """Return in which batch an instrument came last, less than 0 for none."""
+        return self._seen.item(number) if number < len(self._seen) else -1
 
     def row_of(self, number: int) -> tuple[pa.RecordBatch, int] | None:
         """Return the last row of an instrument and its time, None where it has none."""

@@ -173,6 +173,10 @@ class Store(Protocol):
         """
         ...
 
+    def generation(self, table: str) -> object:
+        """Return another object after rows of a table went into the archive or out of it."""
+        ...
+
     def span(self, table: str, instrument: int | None = None) -> tuple[int, int] | None:
         """Return the first and last `ts_event`, or None where there are no rows."""
         ...

@@ -401,6 +401,10 @@ class TieredStore:
         rows = self.scan(TRADES, last.instrument, start=at, end=at + 1, amended=False)
         return rows.filter(pa.array(ints(rows, "seq") == last.seq))
 
+    def generation(self, table: str) -> object:
+        """Return another object after rows of a table went into the archive or out of it."""
+        return self._views[table].files
+
     def span(self, table: str, instrument: int | None = None) -> tuple[int, int] | None:
         """Return the first and last `ts_event`, or None where there are no rows."""
         self._gate.wait()

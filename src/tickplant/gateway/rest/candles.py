@@ -19,6 +19,7 @@ from tickplant.formats.result import with_about
 from tickplant.formats.rows import candle_structs, public_candles
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
+from tickplant.gateway.rest.again import answered_again
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint, pin
 from tickplant.gateway.rest.params import (
@@ -50,6 +51,11 @@ class CandlePage:
 
 def read_candles(call: Call) -> Response:
     """Answer a page of candles."""
+    instrument = call.plant.registry.resolve(call.path["symbol"])
+    return answered_again(call, instrument, lambda: _answer(call))
+
+
+def _answer(call: Call) -> Response:
     page = candle_page(call)
     candles = page.candles
     head = candle_head(candles)

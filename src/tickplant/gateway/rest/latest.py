@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 from starlette.responses import Response
 
-from tickplant.formats.latest import public_latest
+from tickplant.formats.encode import JSON, MEDIA_TYPES
+from tickplant.formats.latest import age_of, public_latest
 from tickplant.formats.rows import TIMESTAMP, public_records
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
-from tickplant.gateway.rest.answers import Page, answer_json, answer_rows
+from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.params import FORMAT, Param, said_in_query
 from tickplant.model.errors import InvalidParameter, UserError
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import parse_time
+from tickplant.observe.freshness import freshness
 from tickplant.plant.plant import Plant
+
+_ENCODER = msgspec.json.Encoder()
 
 SYMBOLS_MAX = 1_000
 QUICK_MAX = 4
@@ -36,7 +41,42 @@ def latest_of(plant: Plant, instruments: Sequence[Instrument]) -> list[dict[str,
 def read_one(call: Call) -> Response:
     """Answer the last of the instrument in the path."""
     instrument = call.plant.registry.resolve(call.path["symbol"])
-    return answer_json(latest_of(call.plant, [instrument])[0])
+    history = call.plant.history
+    mark = history.mark(instrument.number)  # first: what comes in meanwhile is not missed then
+    name = ("latest", instrument.symbol, instrument.venue)
+    last: _Last | None = None if mark is None else history.kept.get(name, mark)
+    if last is None:
+        last = _Last.of(call.plant, instrument)
+        if mark is not None:
+            history.kept.put(name, mark, last, len(last.before) + len(last.behind))
+    body = last.text(call.plant.clock())
+    return Response(body, 200, {"Cache-Control": "no-store"}, MEDIA_TYPES[JSON])
+
+
+class _Last(NamedTuple):
+    """The last of an instrument as JSON, without what the time of the answer makes of it.
+
+    `ts` is the time from which its age counts, None for none.
+    """
+
+    before: bytes
+    ts: int | None
+    behind: bytes
+
+    @classmethod
+    def of(cls, plant: Plant, instrument: Instrument) -> _Last:
+        found = plant.history.latest([instrument])
+        [row] = public_latest([instrument], found.tables, found.places, found.last, plant.clock())
+        ts = None if row["ts_event"] is None else int(found.last[0])
+        before = {name: row.pop(name) for name in ("symbol", "venue", "ts_event")}
+        del row["age_s"], row["freshness"]
+        return cls(_ENCODER.encode(before)[:-1], ts, _ENCODER.encode(row)[1:])
+
+    def text(self, now: int) -> bytes:
+        """Return it with its age at a time, ns."""
+        age_s = age_of(self.ts, now)
+        aged = _ENCODER.encode({"age_s": age_s, "freshness": freshness(age_s).status})
+        return b",".join((self.before, aged[1:-1], self.behind))
 
 
 def read_several(call: Call) -> Response:

@@ -16,9 +16,11 @@ from starlette.responses import Response
 from tickplant.formats.rows import public_quotes, public_trades, quote_structs, trade_structs
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest import models
+from tickplant.gateway.rest.again import answered_again
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import Token, decode_token, encode_token, fingerprint, pin
 from tickplant.gateway.rest.params import RANGE, check_range, is_quick
+from tickplant.model.instruments import Instrument
 from tickplant.plant.history import History
 from tickplant.store.contract import NOW, AsOf, Cursor
 
@@ -28,6 +30,10 @@ Rows = Callable[..., pa.Table]
 def read_trades(call: Call) -> Response:
     """Answer a page of trades."""
     instrument = call.plant.registry.resolve(call.path["symbol"])
+    return answered_again(call, instrument, lambda: _trades(call, instrument))
+
+
+def _trades(call: Call, instrument: Instrument) -> Response:
     rows, token = read_page(call, partial(call.plant.history.trades, instrument), instrument.number)
     return answer_rows(
         call,
@@ -44,6 +50,10 @@ def read_trades(call: Call) -> Response:
 def read_quotes(call: Call) -> Response:
     """Answer a page of quotes."""
     instrument = call.plant.registry.resolve(call.path["symbol"])
+    return answered_again(call, instrument, lambda: _quotes(call, instrument))
+
+
+def _quotes(call: Call, instrument: Instrument) -> Response:
     rows, token = read_page(call, partial(call.plant.history.quotes, instrument), instrument.number)
     return answer_rows(
         call,
