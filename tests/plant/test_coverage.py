@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 BASE = NOW // (60 * MINUTE) * 60 * MINUTE - 60 * MINUTE
 GRID = Grid(parse_interval("1m"))
+EXAMPLES = int(os.environ.get("COVERAGE_EXAMPLES", "14"))
+"""Random histories; a long run takes a few seconds each."""
 
 
 def at(minute: float) -> int:
@@ -541,8 +544,8 @@ def every_bar(history: History, one: Any, as_of: AsOf = TODAY) -> list[dict[str,
     return rows
 
 
-@pytest.mark.timeout(300)
-@settings(max_examples=14, deadline=None)
+@pytest.mark.timeout(20 * EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=st.lists(moves, min_size=1, max_size=14))
 @example([
     ("tick", 0.0, "B", "venue"), ("begun", "venue"), ("tick", 0.25, "A", "venue"),

@@ -252,12 +252,12 @@ class Sequence:
         for symbol in self.symbols:
             if truth["trades"][symbol][-1][0] not in self.sent(symbol, truth):
                 return f"no trade of {symbol} has come live yet"
-            if not self.scene.has_book(symbol, self.setup.depth):
+            if not self.scene.has_book(symbol, self.setup.depth, truth):
                 return f"the book of {symbol} is not the venue's"
-            stored, true = self.stored(symbol), self.true(symbol)
+            stored, true = self.stored(symbol), self.true(symbol, truth)
             if not stored or max(stored) != max(true):
                 return f"the last trade of {symbol} is not there"
-            if repaired and (missing := self.missing(symbol)):
+            if repaired and (missing := self.missing(symbol, truth)):
                 return f"trades of {symbol} are missing: {sorted(missing)[:9]}"
         if repaired and (left := [g for g in self.gaps() if g["status"] != "repaired"]):
             return f"gaps are not repaired: {left}"
@@ -266,13 +266,13 @@ class Sequence:
     def stored(self, symbol: str) -> set[int]:
         return {int(row["id"]) for row in self.scene.trades(symbol)}
 
-    def true(self, symbol: str) -> dict[int, list[float]]:
-        return {int(n): [price, size] for n, price, size in self.scene.true_trades(symbol)}
+    def true(self, symbol: str, truth: dict[str, Any]) -> dict[int, list[float]]:
+        return {int(n): [price, size] for n, price, size in self.scene.true_trades(symbol, truth)}
 
-    def missing(self, symbol: str) -> set[int]:
+    def missing(self, symbol: str, truth: dict[str, Any]) -> set[int]:
         stored = self.stored(symbol)
         since = self.since.get(symbol, max(stored))
-        return {n for n in self.true(symbol) if n >= since} - stored
+        return {n for n in self.true(symbol, truth) if n >= since} - stored
 
     def gaps(self) -> list[dict[str, Any]]:
         """The entries of the ledger that have a length."""
@@ -285,9 +285,10 @@ class Sequence:
             rows = self.scene.trades(symbol)
             stored = [(int(row["id"]), row["price"], row["size"]) for row in rows]
             assert len(stored) == len(set(stored)), f"{symbol}: a trade is stored twice"
-            true = self.true(symbol)
+            true = self.true(symbol, truth)
             assert all([price, size] == true[n] for n, price, size in stored), symbol
-            assert not self.missing(symbol), (symbol, self.missing(symbol), self.done)
+            missing = self.missing(symbol, truth)
+            assert not missing, (symbol, missing, self.done)
             self.check_ledger(symbol, truth)
         for gap in self.gaps():
             assert self.is_explained(gap), (gap, self.windows, self.done)

@@ -55,9 +55,9 @@ class VenueScene:
         found = self.plant.registry.find(symbol, self.feed.venue)
         return [] if found is None else self.plant.history.trades(found).to_pylist()
 
-    def true_trades(self, symbol: str) -> list[list[Any]]:
-        """Number, price and size of the trades at the venue."""
-        told = self.fake.op("truth")["trades"][symbol]
+    def true_trades(self, symbol: str, truth: dict[str, Any] | None = None) -> list[list[Any]]:
+        """Number, price and size of the trades at the venue, as it says now unless it was asked."""
+        told = (truth or self.fake.op("truth"))["trades"][symbol]
         return [[str(one[0]), float(one[2]), float(one[3])] for one in told]
 
     def has_trades(self, symbol: str) -> bool:
@@ -65,13 +65,13 @@ class VenueScene:
         stored = [[row["id"], row["price"], row["size"]] for row in self.trades(symbol)]
         return sorted(stored) == sorted(self.true_trades(symbol))
 
-    def has_book(self, symbol: str, depth: int) -> bool:
+    def has_book(self, symbol: str, depth: int, truth: dict[str, Any] | None = None) -> bool:
         """Whether the plant's book is live and the venue's, to this depth."""
         found = self.plant.registry.find(symbol, self.feed.venue)
         view = None if found is None else self.plant.books.view(found.number)
         if view is None or view.state != "live":
             return False
-        true = self.fake.op("truth")["books"][symbol]
+        true = (truth or self.fake.op("truth"))["books"][symbol]
         return all(
             [[level.price, level.size] for level in getattr(view, side)[:depth]]
             == [[float(p), float(q)] for p, q in true[side][:depth]]
