@@ -82,7 +82,7 @@ export class Chart {
     const page = await get(this.path, { ...this.query, fill: this.fill, limit: FIRST });
     if (turn !== this.turn) return;
     // A plant that has only just begun shows more in seconds than in minutes.
-    const few = page.candles.length < FEW && choice.interval === "1m" && !isChosen("interval");
+    const few = page.candles.length && page.candles.length < FEW && choice.interval === "1m" && !isChosen("interval");
     if (few) return choose({ interval: "1s" }, { remember: false });
     this.told.fault("");
     this.bars.merge(page.candles.map(barOf));

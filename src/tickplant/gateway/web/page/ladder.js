@@ -12,8 +12,10 @@ const TELLS = {
 };
 
 export class Ladder {
-  constructor(stream) {
+  // `told` hears each book.
+  constructor(stream, told) {
     this.stream = stream;
+    this.told = told;
     this.book = this.quote = null;
     const kept = localStorage.getItem(PLACE);
     if ([...$("depth").options].some((option) => option.value === kept)) $("depth").value = kept;
@@ -34,6 +36,7 @@ export class Ladder {
 
   take(book) {
     this.book = book;
+    if (book.state !== "none") this.told(book);
     for (const [level] of [...book.bids.slice(0, 3), ...book.asks.slice(0, 3)]) learn(choice.symbol, level);
     soon(this.paint);
   }

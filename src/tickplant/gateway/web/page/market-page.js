@@ -34,7 +34,7 @@ const stream = new Stream((told) => {
   showConnection(told);
   if (mayAsk() && !wasIn) begin();
 });
-const ladder = new Ladder(stream);
+const ladder = new Ladder(stream, (book) => market.takeBook(book));
 const market = new Market(stream, (quote) => ladder.takeQuote(quote));
 const tape = new Tape(stream);
 const chart = new Chart(stream, now, {

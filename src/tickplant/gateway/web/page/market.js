@@ -18,6 +18,7 @@ export class Market {
   async load() {
     const turn = (this.turn += 1);
     this.shown = { ...SHOWN };
+    this.hasQuotes = false;
     this.paint();
     this.#subscribe();
     try {
@@ -61,7 +62,15 @@ export class Market {
   #takeQuote(quote) {
     for (const side of [quote.bid_price, quote.ask_price]) learn(choice.symbol, side);
     this.shown.quote = quote;
+    this.hasQuotes = true;
     this.toldQuote(quote);
+    soon(this.paint);
+  }
+
+  // Takes the best levels of a book, where no quotes come.
+  takeBook({ bids, asks }) {
+    if (this.hasQuotes) return;
+    this.shown.quote = { bid_price: bids[0]?.[0], ask_price: asks[0]?.[0] };
     soon(this.paint);
   }
 

@@ -92,7 +92,8 @@ export class Stream {
     if (was || this.lostAt === null) this.lostAt ??= performance.now();
     const pause = Math.min(PAUSE_MS * 2 ** this.tries, PAUSE_MS_MAX) * (0.5 + Math.random() / 2);
     this.tries += 1;
-    this.told({ state: "lost", reason: reason || BECAUSE[code] || "the plant does not answer", again: pause });
+    const why = reason || (was && BECAUSE[code]) || "the plant does not answer";
+    this.told({ state: "lost", reason: why, again: pause });
     this.timer = setTimeout(() => this.open(), pause);
   }
 
