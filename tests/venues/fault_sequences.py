@@ -226,12 +226,13 @@ class Sequence:
 
     def settle(self, *, repaired: bool = True) -> None:
         """Let the market go on until all is right, or for too long."""
-        end = time.monotonic() + PATIENCE_S
+        end, look_s = time.monotonic() + PATIENCE_S, 0.3
         self.fake.op("calm")
         while True:
             self.fake.send(*(trade(symbol, 100) for symbol in self.symbols))
             self.market(4)
-            deadline = time.monotonic() + 1.0
+            look_s = min(look_s * 1.5, 2.0)  # a machine that is busy needs longer
+            deadline = time.monotonic() + look_s
             while time.monotonic() < deadline:
                 self.scene.plant.drain()
                 wrong = self.wrong(repaired=repaired)
