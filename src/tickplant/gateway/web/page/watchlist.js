@@ -39,7 +39,7 @@ export class Watchlist {
   async #grow() {
     const names = this.own ?? (await freshest());
     this.told({ none: !names.length });
-    if (!names.length) this.soonAsked ??= setTimeout(() => this.#askAtOnce(), ASK_NONE_MS);
+    if (!names.length) this.#soon(ASK_NONE_MS, () => this.turn());
     const all = [...new Set([...this.rows.keys(), ...names])];
     if (all.length === this.rows.size) return this.#ask();
     if (!choice.symbol) choose({ symbol: all[0] }); // first, so that the chart is not kept waiting
@@ -56,7 +56,7 @@ export class Watchlist {
     $("watch").replaceChildren(...ordered.map((row) => row.cells.row));
     this.#paintChosen();
     this.#subscribe();
-    this.#ask();
+    this.#soon(0, () => this.#ask());
   }
 
   #subscribe() {
@@ -73,13 +73,21 @@ export class Watchlist {
   // Takes the bars of the last hour, which the plant has in memory, of a few instruments at a time.
   async #loadHours(names) {
     const waiting = names.filter((name) => this.rows.has(name));
-    const work = async () => {
-      for (let name = waiting.shift(); name; name = waiting.shift()) {
+    const unknown = [];
+    const load = async (name) => {
+      try {
         const page = await get(`v1/candles/${encodeURIComponent(name)}`, { interval: "1m", limit: SPARK });
         for (const bar of page.candles) this.#take({ ...bar, venue: page.venue, symbol: page.symbol });
+      } catch (fault) {
+        if (fault.status === 404) unknown.push(name); // else the plant is away, which the stream says
       }
     };
-    await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
+    const work = async () => {
+      for (let name = waiting.shift(); name; name = waiting.shift()) await load(name);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    const left = unknown.filter((name) => this.rows.has(name));
+    if (left.length) this.#leaveOut(left);
     this.hasHours = true;
   }
 
@@ -97,9 +105,8 @@ export class Watchlist {
     this.#setLast(row, bar.close);
     if (bar.state !== "forming") return;
     row.seen = Math.max(row.seen, Math.min(this.now(), bar.until));
-    if (row.freshness !== "FRESH" && !this.soonAsked) {
-      this.soonAsked = setTimeout(() => this.#askAtOnce(), ASK_SOON_MS);
-    }
+    const isNow = this.now() - row.seen < ASK_SOON_MS; // not what is replayed of another year
+    if (isNow && row.freshness !== "FRESH") this.#soon(ASK_SOON_MS, () => this.#ask());
   }
 
   #setLast(row, last) {
@@ -110,9 +117,12 @@ export class Watchlist {
     soon(this.paint);
   }
 
-  #askAtOnce() {
-    this.soonAsked = null;
-    this.turn().catch(() => {}); // the plant is away, which the stream says
+  // Does something again in a moment, once; where the plant is away the stream says so.
+  #soon(ms, act) {
+    this.soonAsked ??= setTimeout(() => {
+      this.soonAsked = null;
+      act().catch(() => {});
+    }, ms);
   }
 
   get #known() {
@@ -122,12 +132,8 @@ export class Watchlist {
   async #ask() {
     const names = this.#known;
     if (!names.length) return;
-    try {
-      const { latest } = await get("v1/latest", { symbols: names.join(",") });
-      for (const one of latest) this.#takeLatest(one);
-    } catch (fault) {
-      if (fault.status === 404 || fault.status === 400) await this.#sieve(names);
-    }
+    const { latest } = await get("v1/latest", { symbols: names.join(",") });
+    for (const one of latest) this.#takeLatest(one);
     soon(this.paintAges);
   }
 
@@ -141,17 +147,17 @@ export class Watchlist {
     if (row.last == null && last != null) this.#setLast(row, last);
   }
 
-  // A list that was made for another plant may name what this one does not know.
-  async #sieve(names) {
+  // A list that was made for another plant may name what this one does not know, and one such name
+  // has a question about many refused.
+  #leaveOut(names) {
     for (const name of names) {
-      const known = await get(`v1/instruments/${encodeURIComponent(name)}`).then(() => true, (fault) => fault.status !== 404 && fault.status !== 400);
       const row = this.rows.get(name);
-      if (!row || known) continue;
       row.isUnknown = true;
       row.cells.row.classList.add("unknown");
       row.cells.row.title = "This plant does not know it; w takes it from the list";
     }
     this.#subscribe();
+    this.#soon(0, () => this.#ask());
   }
 
   // Adds an instrument, or takes it away; from then on the list is the user's own.
