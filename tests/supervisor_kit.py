@@ -106,6 +106,7 @@ def play(
     begin_s: float = 0.0,
     tap: Any = None,
     notices: bool = False,
+    tracer: Any = None,
     **facts: Any,
 ) -> Any:
     """Open a plant, run a feed of these streams, act, stop; return what `act` returned.
@@ -128,8 +129,9 @@ def play(
 
             world = World(
                 loop.clock, jitter=jitter, connector=server, open_client=server.client,
-                limits=SharedLimits(clock=loop.clock), find_gaps=find, tap=tap,
+                limits=SharedLimits(clock=loop.clock), find_gaps=find, tap=tap, tracer=tracer,
             )  # fmt: skip
+            plant.tracer = tracer
             feed = VenueFeed("toy", venue, streams, world)
 
             def tell(note: Note) -> Future[int | None]:

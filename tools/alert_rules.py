@@ -7,6 +7,7 @@ books, subscribers. Rates are over a minute, so that `lasting` alone says how lo
 
 from __future__ import annotations
 
+import re
 from typing import Literal, NamedTuple
 
 
@@ -112,13 +113,13 @@ PLANT = [
           "Damaged files were found",
           "{{ $value }} places of the journal or the archive of {{ $labels.instance }}."),
     Alert("FeedDown", "critical",
-          'tickplant_feed_state{state=~"waiting|starting"} == 1', "5m",
+          'max by (instance, feed) (tickplant_feed_state{state=~"waiting|starting"}) == 1', "5m",
           "A feed that should run is not connected",
-          "{{ $labels.feed }} is {{ $labels.state }} on {{ $labels.instance }}."),
+          "{{ $labels.feed }} of {{ $labels.instance }} waits, or tries to connect."),
     Alert("StreamsStalled", "warning",
-          'tickplant_feed_streams{state=~"stalled|down"} > 0', "5m",
+          'sum by (instance, feed) (tickplant_feed_streams{state=~"stalled|down"}) > 0', "5m",
           "Subscriptions of a feed have stalled while others of it live",
-          "{{ $value }} of {{ $labels.feed }} are {{ $labels.state }}."),
+          "{{ $value }} of {{ $labels.feed }} are stalled or down."),
     Alert("SlowSubscribersDisconnected", "warning",
           'sum by (instance, reason) (increase(tickplant_stream_disconnects_total[5m])) > 0', "",
           "Subscribers were cut off",
@@ -136,6 +137,11 @@ PLANT = [
     Alert("RecoverySlow", "warning", "tickplant_recovery_seconds > 60", "",
           "The start took, or takes, more than a minute",
           "It took {{ $value | humanizeDuration }} until all rows could be read."),
+    Alert("TracesLost", "info",
+          'sum by (instance, outcome) '
+          '(increase(tickplant_trace_spans_total{outcome!="exported"}[5m])) > 0', "10m",
+          "Spans of traces do not reach the collector",
+          "{{ $value | humanize }} in five minutes were {{ $labels.outcome }}."),
     Alert("MetricsIncomplete", "warning",
           "sum by (instance, source) (increase(tickplant_scrape_errors_total[5m])) > 0", "5m",
           "A part of the plant cannot be read for its metrics",
@@ -143,3 +149,26 @@ PLANT = [
 ]  # fmt: skip
 
 GROUPS = {"tickplant-ticks": TICKS, "tickplant-api": API, "tickplant-plant": PLANT}
+
+EVERY_S = 15
+"""How often the rules are evaluated, s."""
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600}
+_SPAN = re.compile(r"\[(\d+)([smh])\]")
+_GAP_OPEN = re.compile(r"(tickplant_gaps_open_seconds_max > )(\d+)")
+
+
+def faster(alert: Alert, factor: float) -> Alert:
+    """Return an alert for a world in which time passes `factor` times as fast.
+
+    Scaled are how long it must last, the spans of its rates, and the age of a gap; a latency stays
+    what it is, because the disk of that world is no faster.
+    """
+
+    def shorter(number: str, unit: str) -> str:
+        return f"{round(1_000 * int(number) * _UNITS_S[unit] / factor)}ms"
+
+    expr = _SPAN.sub(lambda found: f"[{shorter(*found.groups())}]", alert.expr)
+    expr = _GAP_OPEN.sub(lambda found: f"{found[1]}{int(found[2]) / factor:g}", expr)
+    lasting = shorter(alert.lasting[:-1], alert.lasting[-1]) if alert.lasting else ""
+    return alert._replace(expr=expr, lasting=lasting)

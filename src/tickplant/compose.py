@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tickplant.config import BookSettings, Settings, SyntheticSettings
+from tickplant.feeds.breaker import Breaker
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.pollers.configured import read_providers
 from tickplant.feeds.pollers.jobs import PollJobs
@@ -28,6 +29,7 @@ from tickplant.log.tail import JournalTail
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import ConfigError
 from tickplant.observe.metrics import Metrics
+from tickplant.observe.tracing import Tracer, open_tracer
 from tickplant.plant.catalog import Catalog
 from tickplant.plant.folder import JOURNAL, FolderLock
 from tickplant.plant.follower import Follower
@@ -61,7 +63,8 @@ class World:
     `log_disk` and `store_disk` None is the real disk. `monotonic` gives seconds; `pause` waits
     between attempts to write to a disk that refuses, None for real time. With more than
     `behind_bytes` in the journal, the plant accepts before all of it is in memory again.
-    `pressure_s` gives the seconds that backpressure goes by.
+    `pressure_s` gives the seconds that backpressure goes by. `tracer` None is what the settings
+    ask for.
     """
 
     log_disk: LogDisk | None = None
@@ -71,6 +74,7 @@ class World:
     prepare_ahead: bool = True
     behind_bytes: int = BEHIND_BYTES
     pressure_s: Callable[[], float] = time.monotonic
+    tracer: Tracer | None = None
 
 
 class OpenPlant:
@@ -103,6 +107,8 @@ class OpenPlant:
         self.plant.stop()
         for capture in self.captures:
             capture.close()
+        if self.plant.tracer is not None:
+            self.plant.tracer.close()
         self.lock.release()
 
 
@@ -130,6 +136,7 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
     began = clock()
     folder = Path(settings.data)
     metrics = Metrics()
+    tracer = world.tracer or open_tracer(settings.tracing, Breaker(clock))
     store = TieredStore.open(folder, settings.store, clock=clock, disk=world.store_disk)
     catalog = Catalog(settings.checks.instruments_max)
     load_catalog(store, catalog)
@@ -164,6 +171,7 @@ def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
         bring_back=bring_back,
         began=began,
         monotonic=world.pressure_s,
+        tracer=tracer,
     )
 
 
@@ -320,6 +328,7 @@ def _build_feed(
         book_broken=plant.metrics.book_broken,
         keep=keep,
         tap=_open_capture(opened, plan, clock),
+        tracer=plant.tracer,
     )
     return VenueFeed(plan.name, venue, kept.apply(plan.name, plan.streams), world, plan.channels)
 

@@ -500,6 +500,36 @@ class BackpressureSettings:
     )
 
 
+def _is_url(text: str) -> bool:
+    return not text.strip() or re.fullmatch(r"https?://[^\s@]+", text.strip()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TracingSettings:
+    """Where the time of requests and of rows goes, told to a collector of OpenTelemetry."""
+
+    endpoint: str = _setting(
+        "",
+        "Address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; needs "
+        "the extra `tracing`. Empty: nothing is traced.",
+        form=Form(_is_url, "an address that begins with http:// or https://, without a user"),
+    )
+    sample: float = _setting(
+        0.01,
+        "Share of requests and of what feeds receive that is traced; a caller's traceparent "
+        "decides for its request.",
+        low=0,
+        high=1,
+    )
+    service: str = _setting("tickplant", "Name of the service in the traces.")
+    queue_max: int = _setting(
+        4_096, "Spans that may wait to be sent; others are dropped, and counted.", low=1
+    )
+    timeout_s: float = _setting(
+        5.0, "How long sending may take, and at the end what still waits, s.", low=0.1
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CoverageSettings:
     """What the plant expects of feeds, and how far their event time has surely come."""
@@ -538,6 +568,7 @@ class Settings:
     books: BookSettings = field(default_factory=BookSettings)
     plant: PlantSettings = field(default_factory=PlantSettings)
     backpressure: BackpressureSettings = field(default_factory=BackpressureSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     conditions: TradeRules = field(default_factory=TradeRules)
     providers: Mapping[str, Any] = field(default_factory=dict)

@@ -57,7 +57,8 @@ def test_the_entry_point_runs() -> None:
 def test_help_and_version_import_nothing_heavy(argv: str) -> None:
     text = (
         "import sys; from tickplant.cli import main; main(" + argv + "); "
-        "print('HEAVY', sorted({'numpy', 'pyarrow', 'duckdb', 'uvicorn', 'httpx', 'fastapi'} "
+        "print('HEAVY', sorted({'numpy', 'pyarrow', 'duckdb', 'uvicorn', 'httpx', 'fastapi', "
+        "'structlog'} "
         "& set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)

@@ -65,6 +65,7 @@ CONSTANT = {
 ELSEWHERE = {
     "tickplant_access_refused_total": "needs keys; the tests of the gateway's keys",
     "tickplant_store_damage": "tests/store/test_store_damage.py",
+    "tickplant_trace_spans_total": "needs a collector; tests/observe/test_tracing.py",
 }
 """What is moved in other tests; damage of the store is found when a folder is opened."""
 

@@ -33,6 +33,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Turns(Line):
+    """A gauge that is 1 and 0 by turns in the bad time, from 1 on or from 0, and then as good."""
+
+    def values(self, bad: int, good: int) -> str:
+        """Return the samples."""
+        steps = [(self.bad + at) % 2 for at in range(bad)] + [self.good] * good
+        return " ".join(f"{value:g}" for value in steps)
+
+
+@dataclass(frozen=True)
 class Case:
     """`lasts_s` is the `for` of the rule, as the reader of the case is told it."""
 
@@ -159,6 +169,13 @@ CASES: dict[str, Case] = {
             ),
         ),
     ),
+    "TracesLost": Case(
+        600,
+        (
+            counter("tickplant_trace_spans_total", 5, 0, 'outcome="dropped"'),
+            counter("tickplant_trace_spans_total", 50, 50, 'outcome="exported"'),
+        ),
+    ),
     "RecoverySlow": Case(0, (gauge("tickplant_recovery_seconds", 61, 3),)),
     "MetricsIncomplete": Case(
         300, (counter("tickplant_scrape_errors_total", 1, 0, 'source="store"'),)
@@ -166,6 +183,16 @@ CASES: dict[str, Case] = {
 }
 
 MORE: dict[str, tuple[str, Case]] = {
+    "a feed that tries again and again": (
+        "FeedDown",
+        Case(
+            300,
+            tuple(
+                Turns(f'tickplant_feed_state{{{PLANT},{FEED},state="{state}"}}', bad, 0)
+                for state, bad in (("waiting", 1), ("starting", 0))
+            ),
+        ),
+    ),
     "not ready is down": (
         "TickProcessorDown",
         Case(60, (gauge("up", 1, 1), gauge("tickplant_ready", 0, 1))),

@@ -92,6 +92,7 @@ def _moved() -> Metrics:
         disk=lambda: (1, 1, 1),
         market=lambda: [Top("BTC-USDT", "BINANCE", 1.0, 1.0, 0.5, 1.0)],
         backpressure=lambda: pressure,
+        spans=lambda: SimpleNamespace(exported=1, failed=0, dropped=0),
         numbers=dict.fromkeys(NUMBERS, lambda: 1.0),
     )
     # A source that really fails would hide its families, so one failure is put down as such.

@@ -46,6 +46,7 @@ from tickplant.gateway.seeds.sockets import STATS_PATH, SeedSockets
 from tickplant.gateway.site import Document, page_routes
 from tickplant.gateway.stream.routes import router as stream_router
 from tickplant.gateway.stream.routes import streams_of
+from tickplant.gateway.traced import Traced
 from tickplant.model.errors import TickplantError
 from tickplant.plant.plant import Plant
 from tickplant.version import VERSION
@@ -139,6 +140,8 @@ def create_app(plant: Plant) -> FastAPI:
     app.add_middleware(ShortWay, endpoints=endpoints_of(hot, gate))
     guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
+    if plant.tracer is not None:
+        app.add_middleware(Traced, tracer=plant.tracer)
     app.add_middleware(Envelope, metrics=plant.metrics, access=settings.log.access)
     if prefix:
         app.add_middleware(Prefix, prefix=prefix)

@@ -27,6 +27,7 @@ from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
 from tickplant.model.at_once import WouldWait, at_once
 from tickplant.model.errors import TickplantError
+from tickplant.observe.tracing import measured
 from tickplant.plant.plant import Plant
 
 MARK = "tickplant.mark"
@@ -217,7 +218,7 @@ def _reading(
 
     def answer(call: Call) -> Response:
         before()
-        return read(call)
+        return measured("read", lambda: read(call))
 
     async def endpoint(request: Request) -> Response:
         scope = request.scope
@@ -227,7 +228,7 @@ def _reading(
             plant=plant,
             door=door,
             path=request.path_params,
-            query=read_query(door.params, raw_query),
+            query=measured("parse", lambda: read_query(door.params, raw_query)),
             raw_query=raw_query,
             path_asked=scope["path"],
             accept=request.headers.get("accept", ""),

@@ -223,14 +223,15 @@ class Metrics:
         disk: Callable[[], tuple[int, int, int]] | None = None,
         market: Callable[[], Sequence[Top]] | None = None,
         backpressure: Callable[[], Any] | None = None,
+        spans: Callable[[], Any] | None = None,
         numbers: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         """Say where to read at a scrape: functions that return the status of each part.
 
         `LogStatus`, `StoreStatus`, `HubStatus`, what `/v1/feeds` shows, `CoverageStatus`,
         `ServedStatus`, `BookStatus`, the probes of `/health`, the room on the disk (free, needed,
-        size), the tops of some instruments, how hard pressed the plant is, and single numbers by
-        the names in `scraped.NUMBERS`.
+        size), the tops of some instruments, how hard pressed the plant is, what became of spans,
+        and single numbers by the names in `scraped.NUMBERS`.
         A later call replaces the earlier one.
         """
         self._scraped.sources = Sources(
@@ -245,6 +246,7 @@ class Metrics:
             disk,
             market,
             backpressure,
+            spans,
             dict(numbers or {}),
         )
 

@@ -121,3 +121,11 @@ def lines(counts: Any) -> Iterator[Metric]:
     text = "Lines that were the same over and over, and summed up in one."
     yield counter("messages_held_back", text, counts.held_back)
     yield counter("messages_lost", "Lines that nobody took.", counts.lost)
+
+
+def spans(counts: Any) -> Iterator[Metric]:
+    """Yield what became of the spans of traces."""
+    found = {name: getattr(counts, name) for name in ("exported", "failed", "dropped")}
+    yield counter(
+        "trace_spans", "Spans of traces, by what became of them.", keyed(found), "outcome"
+    )

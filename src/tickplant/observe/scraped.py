@@ -55,6 +55,7 @@ class Sources:
     disk: Callable[[], tuple[int, int, int]] | None = None
     market: Callable[[], Sequence[Top]] | None = None
     backpressure: Callable[[], Any] | None = None
+    spans: Callable[[], Any] | None = None
     numbers: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
@@ -87,6 +88,7 @@ class Scraped(Collector):
             ("disk", self.sources.disk, parts.disk),
             ("market", self.sources.market, outward.market),
             ("backpressure", self.sources.backpressure, parts.backpressure),
+            ("spans", self.sources.spans, parts.spans),
         ):
             if read is not None:
                 self._errors[name] += 0  # there before it counts: a rate sees the first step, too

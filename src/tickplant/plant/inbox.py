@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tickplant.model.errors import Overloaded, Stopping
+from tickplant.observe.tracing import Trace
 from tickplant.plant.submission import Receipt, Submission
 
 _Result = TypeVar("_Result")
@@ -22,12 +23,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Rows that were handed in `at` a time, ns UTC."""
+    """Rows that were handed in `at` a time, ns UTC; `trace` is that of who did, if any."""
 
     submission: Submission
     future: Future[Receipt]
     rows: int
     at: int
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,12 @@ class Inbox:
         """Whether nothing is taken in any more."""
         return self._closed is not None
 
-    def submit(self, submission: Submission, at: int) -> Future[Receipt]:
+    def submit(
+        self, submission: Submission, at: int, trace: Trace | None = None
+    ) -> Future[Receipt]:
         """Put rows in. Raises `Overloaded` at the bound and `Stopping` once closed."""
         rows = max(len(submission.rows), 1)
-        item = Submitted(submission, new_future(), rows, at)
+        item = Submitted(submission, new_future(), rows, at, trace)
         with self._lock:
             self._check_open()
             if self._rows and self._rows + rows > self._rows_max:

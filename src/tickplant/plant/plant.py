@@ -31,6 +31,7 @@ from tickplant.model.errors import Overloaded, PassingError, Stopping, Tickplant
 from tickplant.model.events import BOOK, COVERAGE, MARKET_TABLES, Flag
 from tickplant.model.times import NS_PER_S
 from tickplant.observe.metrics import Metrics
+from tickplant.observe.tracing import Steps, Tracer, current
 from tickplant.plant.accept import Accepted, Acceptor
 from tickplant.plant.acknowledgement import Acknowledgement
 from tickplant.plant.amend import Amendment, amend
@@ -97,8 +98,10 @@ class Plant:
         bring_back: Callable[[], object] | None = None,
         began: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings
+        self.tracer = tracer
         self.clock = clock
         self.hub = hub
         self.metrics = metrics
@@ -210,7 +213,8 @@ class Plant:
         try:
             self._check_running()
             self.backpressure.admit()
-            return self._inbox.submit(submission, self.clock())
+            trace = None if self.tracer is None else current()
+            return self._inbox.submit(submission, self.clock(), trace)
         except TickplantError as fault:
             self.metrics.failed(fault, len(submission.rows))
             raise
@@ -448,19 +452,39 @@ class Plant:
             self.backpressure.unanswered.end(number)
             return
         submissions = [item.submission for item in submitted]
+        steps = None if self.tracer is None else self._traced(submitted)
         accepted = self._acceptor.accept(submissions, self.seq_last + 1, self.clock())
-        self._store(accepted.batches, self._acknowledge(submitted, accepted, number))
+        if steps is not None:
+            rows = sum(item.rows for item in submitted)
+            steps.done("validate", rows=rows, submissions=len(submitted))
+        acknowledgement = self._acknowledge(submitted, accepted, number, steps)
+        self._store(accepted.batches, acknowledgement, steps=steps)
         self.metrics.accepted(submissions[0], accepted)
         if accepted.rejects and submissions[0].table == BOOK:
             self._lose_books(self._numbers_of(accepted.rejects, submissions[0].venue))
 
+    def _traced(self, submitted: list[Submitted]) -> Steps | None:
+        """Return where to note the steps of those among them that are traced, if any."""
+        mine = [(item.trace, item.at) for item in submitted if item.trace is not None]
+        if not mine:
+            return None
+        steps = Steps([trace for trace, _ in mine], self.clock)
+        steps.waited(at for _, at in mine)
+        return steps
+
     def _acknowledge(
-        self, submitted: list[Submitted], accepted: Accepted, number: int
+        self,
+        submitted: list[Submitted],
+        accepted: Accepted,
+        number: int,
+        steps: Steps | None = None,
     ) -> Acknowledgement:
         taken = self.clock()
 
         def answer(fault: BaseException | None) -> None:
             self.backpressure.unanswered.end(number)
+            if steps is not None:
+                steps.acked()
             for item, outcome in zip(submitted, accepted.outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     refuse(item.future, outcome)
@@ -503,9 +527,10 @@ class Plant:
         batches: tuple[Batch, ...],
         acknowledgement: Acknowledgement,
         amended: tuple[int, list[int]] | None = None,
+        steps: Steps | None = None,
     ) -> None:
         """Log, apply, publish: in this order, and nothing of it where the log refuses."""
-        self._append(batches, acknowledgement.durable)
+        self._append(batches, acknowledgement.durable, steps)
         crossed: list[int] = []
         for batch in batches:
             try:
@@ -537,6 +562,8 @@ class Plant:
         self._publish_revised(covered)
         self._publish_candles(self._candles.regrown, self.seq_last)
         self._lose_books(crossed)
+        if steps is not None:
+            steps.done("apply")
 
     def _serve(self) -> None:
         """Keep the served candles from now on."""
@@ -703,7 +730,14 @@ class Plant:
         found = (self.registry.find((one.symbol or "").strip().upper(), venue) for one in rejects)
         return sorted({one.number for one in found if one is not None})
 
-    def _append(self, batches: tuple[Batch, ...], on_durable: DurableCallback) -> None:
+    def _append(
+        self,
+        batches: tuple[Batch, ...],
+        on_durable: DurableCallback,
+        steps: Steps | None = None,
+    ) -> None:
+        if steps is not None:
+            on_durable = steps.durable(on_durable)
         entries = self.catalog.take_new()
         records: list[LogRecord] = []
         if entries is not None:
@@ -713,6 +747,8 @@ class Plant:
         try:
             self.log.append(records, on_durable)
             self.metrics.appended(self.clock() - began)
+            if steps is not None:
+                steps.done("log append")
             for batch, record in zip(batches, records[len(records) - len(batches) :], strict=True):
                 self.metrics.logged(batch.table, len(record.payload))
         except BaseException:

@@ -22,7 +22,7 @@ MARKET_MAX = 100
 
 def watch_plant(metrics: Metrics, plant: Plant) -> None:
     """Let `metrics` read this plant; nothing is read before the first scrape."""
-    settings = plant.settings.plant
+    settings, tracer = plant.settings.plant, plant.tracer
     metrics.watch(
         log=plant.log.status,
         store=plant.store.status,
@@ -35,6 +35,7 @@ def watch_plant(metrics: Metrics, plant: Plant) -> None:
         disk=partial(disk_room, plant),
         market=partial(_market, plant),
         backpressure=lambda: plant.backpressure.pressure,
+        spans=None if tracer is None else lambda: tracer.counts,
         numbers={
             "ready": lambda: plant.readiness()[0],
             "instruments": lambda: len(plant.registry),

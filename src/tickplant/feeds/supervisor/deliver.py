@@ -24,6 +24,7 @@ from tickplant.feeds.supervisor.overlap import Overlap
 from tickplant.feeds.venues.contract import BadFrame, Received
 from tickplant.model.events import BOOK, INCOMING
 from tickplant.model.rejects import Reject, row_text
+from tickplant.observe.tracing import Tracer
 from tickplant.plant.submission import Submission
 
 _SYMBOLS_FEW = 32
@@ -45,6 +46,7 @@ class Delivery:
         clock: Clock,
         new_desk: Callable[[], BookDesk],
         wanted: Callable[[Link, Sequence[str]], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self.unreadable = 0
         self._feed = feed
@@ -54,6 +56,7 @@ class Delivery:
         self._clock = clock
         self._new_desk = new_desk
         self._wanted = wanted
+        self._tracer = tracer
         self._desks: dict[Link, BookDesk] = {}
         self._books: dict[Link, set[str]] = {}
         self._overlaps: dict[int, Overlap] = {}
@@ -84,6 +87,18 @@ class Delivery:
 
     async def take(self, link: Link, received: Received, at: int) -> None:
         """Hand over rows, books and bad frames that came `at` a time of ours."""
+        trace = None if self._tracer is None else self._tracer.begin(f"feed {self._feed}", at)
+        if trace is None:
+            await self._take(link, received, at)
+            return
+        trace.note("parse", at, self._clock())
+        token = trace.enter()
+        try:
+            await self._take(link, received, at)
+        finally:
+            trace.leave(token)
+
+    async def _take(self, link: Link, received: Received, at: int) -> None:
         overlap = self._overlaps.get(link.line)
         bad = _by_table(received.bad)
         for table, rows in received.rows.items():

@@ -33,6 +33,7 @@ from tickplant.feeds.venues.contract import Channel, Listing, Stream, Venue, Ven
 from tickplant.feeds.venues.transport import Connector
 from tickplant.model.errors import InvalidParameter
 from tickplant.model.instruments import SYMBOL_ALLOWED
+from tickplant.observe.tracing import Tracer
 from tickplant.plant.feed_notes import Known
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class World:
     book_broken: Callable[[str, str], object] | None = None
     tap: Tap | None = None
     keep: Callable[[Sequence[Stream]], Awaitable[None]] | None = None
+    tracer: Tracer | None = None
 
 
 class VenueFeed:
@@ -121,7 +123,7 @@ class VenueFeed:
             parts = Parts(
                 self.name, self._wiring, self.board, self._http,
                 lambda: BookDesk.of_venue(self._venue, world.books, self._note_book), world.jitter,
-                self._look_for_gaps,
+                self._look_for_gaps, world.tracer,
             )  # fmt: skip
             run = Run(parts, sink)
             await self._list(sink)

@@ -41,6 +41,7 @@ from tickplant.feeds.venues.contract import (
     VenueFault,
 )
 from tickplant.model.times import format_time
+from tickplant.observe.tracing import Tracer
 from tickplant.plant.feed_notes import Hole, Judged
 
 _LOG = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Parts:
     new_desk: Callable[[], BookDesk]
     jitter: Jitter
     on_hole: Callable[[], None] = field(default=lambda: None)
+    tracer: Tracer | None = None
 
 
 class Run:
@@ -80,6 +82,7 @@ class Run:
         self._delivery = Delivery(
             parts.feed, self._venue.name, sink, parts.board,
             clock=parts.wiring.clock, new_desk=parts.new_desk, wanted=self._want_books,
+            tracer=parts.tracer,
         )  # fmt: skip
         self.lines: dict[int, Line] = {}
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -15,6 +15,7 @@ from tickplant.formats.encode import FORMATS, JSON, MEDIA_TYPES, accepted_format
 from tickplant.gateway.doors import Call
 from tickplant.gateway.rest.problems import PATH_SAFE, NotAcceptable
 from tickplant.model.errors import Complaint, shorten
+from tickplant.observe.tracing import measured
 
 _ENCODER = msgspec.json.Encoder()
 _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}
@@ -38,6 +39,10 @@ class Page:
 
 def answer_rows(call: Call, page: Page) -> Response:
     """Return a page in the format that the call asks for."""
+    return measured("render", lambda: _rendered(call, page))
+
+
+def _rendered(call: Call, page: Page) -> Response:
     form = call.query.get("format") or accepted_format(call.accept)
     if form is None:
         raise not_acceptable(call.accept, FORMATS)
@@ -56,7 +61,7 @@ def answer_rows(call: Call, page: Page) -> Response:
 def answer_json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return anything that msgspec encodes as a JSON response."""
     return Response(
-        _ENCODER.encode(body),
+        measured("render", lambda: _ENCODER.encode(body)),
         status,
         {"Cache-Control": "no-store", **(headers or {})},
         MEDIA_TYPES[JSON],

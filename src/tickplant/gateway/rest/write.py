@@ -22,6 +22,7 @@ from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
 from tickplant.gateway.rest.params import switch
 from tickplant.gateway.waiting import outcome
 from tickplant.model.events import POSTED_TABLES, QUOTES, STATS, TRADES
+from tickplant.observe.tracing import note_ack, piece
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
 
@@ -36,12 +37,14 @@ async def post_rows(table: str, request: Request, gate: Gate, query: Mapping[str
     with gate.bodies.hold() as take:
         body = await read_body(request, plant.settings.server.body_mb_max << 20, take)
         content_type = request.headers.get("content-type", "")
-        if len(body) > THREAD_BYTES:
-            parsed = await gate.parser.parse(table, content_type, body)
-        else:
-            parsed = parse_body(table, content_type, body)
+        with piece("decode"):
+            if len(body) > THREAD_BYTES:
+                parsed = await gate.parser.parse(table, content_type, body)
+            else:
+                parsed = parse_body(table, content_type, body)
         del body
         receipt = await outcome(plant.submit(_submission(plant, table, parsed, query["strict"])))
+        note_ack(plant.clock)
     return answer_json(_public(receipt), 201)
 
 
