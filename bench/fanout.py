@@ -80,7 +80,11 @@ class Target:
         self.port = port
         self.path = path
 
+    def begin(self) -> None:
+        """Be ready to publish."""
+
     def publish(self, load: Load, batch: int) -> None:
+        """Publish one batch."""
         raise NotImplementedError
 
     def drain(self) -> None:
@@ -97,22 +101,26 @@ class PlantTarget(Target):
 
     def __init__(self, pid: int, port: int) -> None:
         super().__init__(pid, port, "/v1/stream")
-        self._sock = connect(port, "/v1/ingest")
-        self._sock.settimeout(TIMEOUT_S)
-        self._reader = Client(self._sock, checks=True, rate=None)
         self._buffer = bytearray(1 << 16)
         self._names = symbols(100_000)
         self._seq = self._accepted = 0
 
+    def begin(self) -> None:
+        self._sock = connect(self.port, "/v1/ingest")
+        self._sock.settimeout(TIMEOUT_S)
+        self._reader = Client(self._sock, checks=True, rate=None)
+        self._accepted = 0
+
     def know(self, instruments: int) -> None:
         """Let the plant know every instrument, so that it can be subscribed to."""
+        self.begin()
         rows = [{"symbol": name, "price": 1.0} for name in self._names[:instruments]]
         for first in range(0, instruments, 1_000):
             self._seq += 1
             self._send("trades", rows[first : first + 1_000])
         while self._accepted < instruments:
             self._hear()
-        self._accepted = 0
+        self._sock.close()
 
     def _send(self, table: str, rows: list[dict[str, Any]]) -> None:
         message = {"op": "rows", "seq": self._seq, "table": table, "rows": rows}
@@ -153,7 +161,7 @@ class PlantTarget(Target):
     def finish(self, load: Load) -> None:
         while self._accepted < load.events:
             self._hear()
-        self._accepted = 0
+        self._sock.close()
 
 
 class PeerTarget(Target):
@@ -186,9 +194,6 @@ class PeerTarget(Target):
         ]
         message = msgspec.json.encode({"op": "data", "channel": load.table, "events": events})
         self._source.sendall(struct.pack(">I", len(message)) + message)
-
-    def finish(self, load: Load) -> None:
-        self._source.close()
 
 
 @contextmanager
@@ -264,6 +269,7 @@ def run_load(target: Target, order: Order, load: Load) -> Measured:
         clients.stdin.write(b"go\n")
         clients.stdin.flush()
         time.sleep(SETTLE_S)
+        target.begin()
         cpu_s = cpu_of(target.pid)
         most_mb = _publish(target, load)
         if clients.stdout.readline() != b"read\n":

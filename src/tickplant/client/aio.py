@@ -403,8 +403,8 @@ class AsyncClient:
         """Return an iterator of events; see `AsyncStream`.
 
         `from_` is a sequence number or a time; `options` are further fields of the subscription:
-        interval, basis, timezone, day_start, calendar, session, snapshot, for indicators name and
-        their parameters, and for books depth and rate_ms.
+        venue and kind, interval, basis, timezone, day_start, calendar, session, snapshot, for
+        indicators name and their parameters, and for books depth and rate_ms.
         """
         follower = Follower(channel, symbols, from_, **options)
         return AsyncStream(

@@ -89,7 +89,7 @@ class Registry:
 
     Numbers run from 1 without holes; 0 means no instrument. Look-ups never see a half-added
     instrument, because an instrument is complete before the maps name it. `renames` grows when a
-    name that named an instrument comes to name another one or none.
+    name that named an instrument comes to name another one or none, `changes` with each `put`.
     """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
@@ -97,6 +97,7 @@ class Registry:
         self._by_name: dict[tuple[str, str], Instrument] = {}
         self._by_symbol: dict[str, tuple[Instrument, ...]] = {}
         self.renames = 0
+        self.changes = 0
         for instrument in instruments:
             self.put(instrument)
 
@@ -120,6 +121,7 @@ class Registry:
             mine = [instrument] if spelling in spellings else []
             self._by_symbol[spelling] = (*others, *mine)
             self._name(spelling, {instrument.venue, old.venue if old else instrument.venue})
+        self.changes += 1
 
     def _name(self, spelling: str, venues: set[str]) -> None:
         """Let `(venue, spelling)` name the first instrument of that symbol, else of that alias."""

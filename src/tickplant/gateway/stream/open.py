@@ -106,7 +106,7 @@ async def open_subscription(
     # The first use of a calendar imports its library and computes decades of sessions.
     slow = message.calendar is not None
     query = await asyncio.to_thread(find_query, message) if slow else find_query(message)
-    selection = Selection("*" if message.channel == STATUS else message.symbols, plant.registry)
+    selection = _select(message, plant)
     watched: list[tuple[Grid, str]] = []
     if isinstance(query, IndicatorQuery):
         await _prepare(query)
@@ -147,6 +147,15 @@ async def open_subscription(
     if isinstance(query, IndicatorQuery):
         answer["name"] = [one.label for one in query.indicators]
     return Opened(subscription, answer, watched)
+
+
+def _select(message: Subscribe, plant: StreamPlant) -> Selection:
+    if message.channel != STATUS:
+        return Selection(message.symbols, plant.registry, venue=message.venue, kind=message.kind)
+    for name in ("venue", "kind"):
+        if getattr(message, name) is not None:
+            raise ProtocolError("bad_symbols", f"{name}: is not allowed for the channel status")
+    return Selection("*", plant.registry)
 
 
 _KINDS: dict[str, type[Subscription]] = {

@@ -43,6 +43,8 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     channel: str
     id: Id | None = None
     symbols: list[str] | str | None = None
+    venue: str | None = None
+    kind: str | None = None
     from_: int | str | None = msgspec.field(name="from", default=None)
     run: int | None = None
     snapshot: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +24,38 @@ FEW = 8
 class Selection:
     """The instruments of a subscription. A pattern also takes in those that are registered later.
 
-    `numbers` are those known so far, None for all; `names` is what the client is told.
+    `numbers` are those known so far, None for all; `names` is what the client is told. With `venue`
+    and `kind` it is narrowed to these; a pattern then also follows what kind an instrument turns
+    out to be. `key` is the same for selections of the same.
     """
 
     _mask: NDArray[np.bool_] | None = None
 
-    def __init__(self, symbols: list[str] | str | None, registry: Registry) -> None:
-        """Resolve `SYMBOL`, `VENUE:SYMBOL`, `*`, `VENUE:*` and the like; raises `ProtocolError`."""
-        wanted = [symbols] if isinstance(symbols, str) else symbols or []
+    def __init__(
+        self,
+        symbols: list[str] | str | None,
+        registry: Registry,
+        *,
+        venue: str | None = None,
+        kind: str | None = None,
+    ) -> None:
+        """Resolve `SYMBOL`, `VENUE:SYMBOL`, `*`, `VENUE:*` and the like; raises `ProtocolError`.
+
+        Without symbols they are all of the venue or kind.
+        """
+        narrow = venue is not None or kind is not None
+        wanted = [symbols] if isinstance(symbols, str) else symbols or ([ALL] if narrow else [])
         if not wanted:
             raise ProtocolError("bad_symbols", "symbols: allowed is a list of at least one symbol")
         self._registry = registry
+        self._venue = None if venue is None else venue.strip().upper()
+        self._kind = None if kind is None else kind.strip().lower()
+        self._named: set[int] = set()
         self._patterns: list[re.Pattern[str]] = []
-        self._seen = 0
+        self._seen = self._changes = 0
         self.numbers: set[int] | None = set()
         self.names: list[str] = []
-        if ALL in wanted:
+        if ALL in wanted and not narrow:
             self.numbers, self.names = None, [ALL]
             return
         for text in dict.fromkeys(symbol.strip().upper() for symbol in wanted):
@@ -54,22 +70,49 @@ class Selection:
             self._patterns.append(_compile(text))
             self.names.append(text)
             return
+        if self._venue is not None and ":" not in text:
+            text = f"{self._venue}:{text}"
         instrument = _resolve(text, self._registry)
+        if not self._fits(instrument):
+            raise ProtocolError(
+                "bad_symbols",
+                f"symbols: {instrument.name} is of the kind {instrument.kind}, which venue "
+                f"{self._venue} and kind {self._kind} leave out",
+                symbol=instrument.name,
+            )
         if instrument.number not in self.numbers:
             self.numbers.add(instrument.number)
+            self._named.add(instrument.number)
             self.names.append(instrument.name)
+
+    @property
+    def key(self) -> Hashable:
+        """What is selected."""
+        return frozenset(self.names), self._venue, self._kind
 
     def grow(self) -> None:
         """Take in what was registered since, where it matches a pattern."""
+        if not self._patterns or self.numbers is None:
+            return
         known = len(self._registry)
-        if not self._patterns or self.numbers is None or known == self._seen:
+        if self._kind is not None and self._changes != self._registry.changes:
+            self._changes = self._registry.changes
+            self.numbers, self._seen = set(self._named), 0
+        if known == self._seen:
             return
         for number in range(self._seen + 1, known + 1):
-            name = self._registry.number(number).name
-            if any(pattern.match(name) for pattern in self._patterns):
+            instrument = self._registry.number(number)
+            matches = any(pattern.match(instrument.name) for pattern in self._patterns)
+            if matches and self._fits(instrument):
                 self.numbers.add(number)
         self._seen = known
         self._mask = None
+
+    def _fits(self, instrument: Instrument) -> bool:
+        venue, kind = self._venue, self._kind
+        return (venue is None or instrument.venue == venue) and (
+            kind is None or (instrument.kind or "").lower() == kind
+        )
 
     def rows_of(self, entry: Published) -> NDArray[np.intp] | None:
         """Return the numbers of the rows of an entry that are wanted, None for all."""

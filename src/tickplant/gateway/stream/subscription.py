@@ -164,9 +164,8 @@ class Subscription:
     def wish_key(self) -> Hashable:
         """What decides which events it gets; the same for all who want the same."""
         if self._wish is None:
-            names = frozenset(self._selection.names)
-            topics = frozenset(self._topics)
-            self._wish = (self.channel, topics, names, self._codec.name, self._start)
+            topics, key = frozenset(self._topics), self._selection.key
+            self._wish = (self.channel, topics, key, self._codec.name, self._start)
         return self._wish
 
     def events_of(self, taken: list[Published]) -> list[bytes]:
