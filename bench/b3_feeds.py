@@ -30,6 +30,8 @@ from bench.b3_peers import (
     coinbase,
     kraken,
     typed_binance,
+    typed_coinbase,
+    typed_kraken,
     untyped,
 )
 from bench.harness import Comparison, Done, Side, compare
@@ -60,7 +62,7 @@ class Recording:
     file: str
     session: Callable[[], Receive]
     words: Words
-    typed: Peer | None = None
+    typed: Peer
     quotes: tuple[str, ...] = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
@@ -100,9 +102,12 @@ RECORDINGS = (
             "SKL-USD SKL-BTC BAND-GBP NMR-EUR BAND-BTC YFI-BTC DASH-BTC NU-GBP CRV-EUR SKL-GBP",
         ),
         coinbase,
+        typed_coinbase,
         quotes=("bid_price", "ask_price"),
     ),
-    Recording("Kraken version 1", "KRAKEN.ws.50.0", lambda: LegacyParser().receive, kraken),
+    Recording(
+        "Kraken version 1", "KRAKEN.ws.50.0", lambda: LegacyParser().receive, kraken, typed_kraken
+    ),
 )
 
 
@@ -155,8 +160,7 @@ def _compare(recording: Recording, once: list[Frame], messages: int, rounds: int
 
     note = f"{len(frames):,} frames"
     sides = [Side(f"tickplant, batches of {size:,}", ours(size), note) for size in BATCHES]
-    if recording.typed is not None:
-        sides.append(Side("msgspec, typed", peer(recording.typed)))
+    sides.append(Side("msgspec, typed", peer(recording.typed)))
     sides.append(Side("msgspec, untyped", peer(untyped(msgspec.json.decode, recording.words))))
     sides.append(Side("json", peer(untyped(json.loads, recording.words))))
     title = f"B3 {recording.title}"

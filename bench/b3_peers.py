@@ -1,7 +1,8 @@
 """The other sides of B3: loops over frames in plain Python, which end in the same columns.
 
 `untyped(loads, words)` decodes each frame to dictionaries and appends its numbers to lists;
-`typed_binance` does the same over typed structures, with prices read as floats by the decoder.
+`typed_binance` and its likes do the same over typed structures, with only the fields that are
+needed, and prices read as floats by the decoder.
 `Columns.close` makes arrays of a batch, as ours does.
 """
 
@@ -193,3 +194,108 @@ def typed_binance(frames: Sequence[bytes]) -> Made:
             trade = _trade(frame).data
             columns.trades.append((trade.s, trade.T * 1_000_000, trade.p, trade.q))
     return columns.close()
+
+
+class Update(msgspec.Struct, tag_field="type", tag="l2update", gc=False):
+    product_id: str
+    time: str
+    changes: list[tuple[str, float, float]]
+
+
+class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot", gc=False):
+    product_id: str
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+
+
+class Match(msgspec.Struct, tag_field="type", tag="match", gc=False):
+    product_id: str
+    time: str
+    price: float
+    size: float
+
+
+class LastMatch(Match, tag="last_match", gc=False):
+    pass
+
+
+class Ticker(msgspec.Struct, tag_field="type", tag="ticker", gc=False):
+    product_id: str
+    time: str
+    best_bid: float
+    best_ask: float
+
+
+class Subscriptions(msgspec.Struct, tag_field="type", tag="subscriptions", gc=False):
+    pass
+
+
+_coinbase = msgspec.json.Decoder(
+    Update | Snapshot | Match | LastMatch | Ticker | Subscriptions, strict=False
+).decode
+
+
+def typed_coinbase(frames: Sequence[bytes]) -> Made:
+    columns = Columns()
+    for frame in frames:
+        message = _coinbase(frame)
+        kind = type(message)
+        if kind is Update:
+            columns.levels += [(price, size) for _, price, size in message.changes]
+            columns.books.append((message.product_id, _ns(message.time), len(message.changes)))
+        elif kind is Snapshot:
+            columns.levels += message.bids
+            columns.levels += message.asks
+            count = len(message.bids) + len(message.asks)
+            columns.books.append((message.product_id, 0, count))
+        elif kind is Match or kind is LastMatch:
+            numbers = message.price, message.size
+            columns.trades.append((message.product_id, _ns(message.time), *numbers))
+        elif kind is Ticker:
+            numbers = message.best_bid, message.best_ask
+            columns.quotes.append((message.product_id, _ns(message.time), *numbers))
+    return columns.close()
+
+
+class KrakenLevel(msgspec.Struct, array_like=True, gc=False):
+    price: float
+    size: float
+    time: float
+
+
+class KrakenPart(msgspec.Struct, gc=False):
+    whole_asks: list[KrakenLevel] = msgspec.field(name="as", default=[])
+    asks: list[KrakenLevel] = msgspec.field(name="a", default=[])
+    whole_bids: list[KrakenLevel] = msgspec.field(name="bs", default=[])
+    bids: list[KrakenLevel] = msgspec.field(name="b", default=[])
+
+
+class KrakenBook(msgspec.Struct, array_like=True, gc=False):
+    id: int
+    part: KrakenPart
+    second: KrakenPart | str
+    third: str
+    fourth: str | None = None
+
+
+_kraken = msgspec.json.Decoder(KrakenBook, strict=False).decode
+
+
+def typed_kraken(frames: Sequence[bytes]) -> Made:
+    columns = Columns()
+    for frame in frames:
+        if frame[:1] != b"[":
+            continue
+        message = _kraken(frame)
+        pair, changed = message.third, _kraken_levels(message.part)
+        if message.fourth is not None:
+            pair = message.fourth
+            changed += _kraken_levels(message.second)
+        columns.levels += [(level.price, level.size) for level in changed]
+        last = max([level.time for level in changed], default=0.0)
+        columns.books.append((pair, int(last * 1e9), len(changed)))
+    return columns.close()
+
+
+def _kraken_levels(part: KrakenPart) -> list[KrakenLevel]:
+    return [*part.whole_asks, *part.asks, *part.whole_bids, *part.bids]

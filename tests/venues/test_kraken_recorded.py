@@ -257,3 +257,14 @@ def test_whatever_is_sent_is_read_or_put_aside(sent: list[tuple[list[Any], str]]
     heard = LegacyParser().receive([*(Frame(1, data) for data in frames), Frame(2, GOOD)])
     assert {bad.frame for bad in heard.bad} <= set(frames)
     assert heard.rows["trades"].column("price").to_pylist()[-1] == 5.5
+
+
+@pytest.mark.parametrize(
+    "frame", [b'[1,{},{"a":[]},"book-1000"]', b'[1,{"c":"-1"},"book-1000","A/B"]']
+)
+def test_a_book_without_its_channel_or_with_no_checksum_is_set_aside_alone(frame: bytes) -> None:
+    good = b'[1,{"a":[["1.5","2.25","1618678142.557535"]],"c":"7"},"book-1000","A/B"]'
+    received = LegacyParser().receive([Frame(1, good), Frame(2, frame), Frame(3, good)])
+    assert [bad.frame for bad in received.bad] == [frame]
+    assert received.books is not None
+    assert received.books.ts_event.tolist() == [1_618_678_142_557_535_000] * 2

@@ -1,7 +1,7 @@
 """Levels of books from the text of many messages at once: the hot path of venues that send text.
 
-    '[["7.61","2"],["7.60","0"]]', '[]', …  ─► joined, brackets and quotes taken out
-        ─► one array of text with the places of its commas ─► one array of numbers, and counts
+    '[["7.61","2"],["7.60","0"]]', '[]', …  ─► joined ─► where each number begins and ends
+        ─► what is left without digits: that of as many levels? ─► all numbers cast at once
 
 A level never becomes a Python object. What is not of the plain form is read again as any JSON is.
 """
@@ -24,11 +24,10 @@ Ladders = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Form:
-    """How levels are written: one level without the digits and points of its numbers, the letters
-    that stand around numbers, and how many numbers a level has."""
+    """How levels are written: one `level` without the digits and points of its numbers, and how
+    many numbers it has."""
 
     level: bytes
-    around: bytes
     width: int
 
     @cached_property
@@ -41,14 +40,30 @@ class Form:
         return b"[%s]|" % b",".join([self.level] * levels)
 
 
-PAIRS = Form(b'["",""]', b'[]"', 2)
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The levels of ladders, m in all: their numbers (m, `width`), how many each ladder has, and
+    the text of all with the places where each number begins and ends."""
+
+    numbers: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    text: bytes
+    begins: NDArray[np.int64]
+    stops: NDArray[np.int64]
+
+    def written(self, number: int) -> str:
+        """Return how a number is written."""
+        return self.text[self.begins[number] : self.stops[number]].decode()
+
+
+PAIRS = Form(b'["",""]', 2)
 """`[["7.61","2"],…]`"""
 
-_FEW = 32
+_FEW = 96
 """So few ladders are read sooner one by one."""
 
-_COMMA, _END = 1, 2
-_PLAIN = bytes({44: _COMMA, 124: _END}.get(byte, byte) for byte in range(256))
+_DIGITS = b"0123456789."
+_ZERO, _POINT = 48, 46
 _any = msgspec.json.Decoder(list[tuple[float, float]], strict=False).decode
 
 
@@ -69,42 +84,50 @@ def read_ladders(texts: Sequence[msgspec.Raw]) -> Ladders:
 
 
 def _read_plain(texts: Sequence[msgspec.Raw]) -> Ladders:
-    numbers, counts = cut_plain(texts, PAIRS)
-    return np.asarray(numbers.cast(pa.float64())).reshape(-1, 2), counts
+    found = cut_plain(texts, PAIRS)
+    return found.numbers, found.counts
 
 
-def cut_plain(
-    texts: Sequence[msgspec.Raw | bytes], form: Form
-) -> tuple[pa.StringArray, NDArray[np.int64]]:
-    """Return the numbers of ladders as texts, one level after the other, and how many levels each
-    ladder has. Raises `ValueError` where one is not plainly of this form, without blanks.
+def cut_plain(texts: Sequence[msgspec.Raw | bytes], form: Form) -> Levels:
+    """Return the levels of ladders, each valid JSON. Raises `ValueError` or `pyarrow.ArrowInvalid`
+    where one is not plainly of this form, without blanks.
 
     The form is proven by what is left without digits and points: it must be that of ladders with
-    as many levels as there are numbers for.
+    as many levels as there are numbers for. In valid JSON no digits are left but in numbers.
     """
-    joined = b"|".join((*texts, b""))
-    plain = joined.translate(_PLAIN, form.around)
-    letters = np.frombuffer(plain, np.uint8)
-    places = np.flatnonzero(letters <= _END)
-    ends = np.flatnonzero(letters[places] == _END)
-    # Where each number begins and the last one ends, once what stands between them is taken out.
-    offsets = np.empty(len(places) + 1, np.int32)
-    offsets[0] = 0
-    np.subtract(places, np.arange(len(places)), out=offsets[1:], casting="same_kind")
-    counts = np.diff(ends, prepend=-1)
-    # An empty ladder is one text without a letter, and no number.
-    empty = offsets[ends] == offsets[ends + 1]
-    if empty.any():
-        counts[empty] -= 1
-        offsets = np.delete(offsets, ends[empty])
-    counts //= form.width
+    text = b"|".join((b"", *texts, b""))
+    letters = np.frombuffer(text, np.uint8)
+    digit = letters - _ZERO < 10
+    digit |= letters == _POINT
+    edges = np.flatnonzero(digit[1:] != digit[:-1])
+    edges += 1
+    begins, stops = edges[::2], edges[1::2]
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
+    totals = np.diff(np.searchsorted(begins, ends), prepend=0)
+    counts = totals // form.width
     known = form.ladders
     wanted = b"".join([known[n] if n < len(known) else form.ladder(n) for n in counts.tolist()])
-    if joined.translate(None, b"0123456789.") != wanted:
+    if text.translate(None, _DIGITS) != b"|" + wanted or (counts * form.width != totals).any():
         raise ValueError("a ladder is not written plainly")
-    text = plain.translate(None, b"\x01\x02")
-    buffers = pa.py_buffer(offsets), pa.py_buffer(text)
-    return pa.StringArray.from_buffers(len(offsets) - 1, *buffers), counts
+    numbers = _cast(text, edges).reshape(-1, form.width)
+    return Levels(numbers, counts, text, begins, stops)
+
+
+def _cast(text: bytes, edges: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the numbers of a text, each from one edge to the next.
+
+    What stands between them is null in the array that Arrow reads, so that nothing is copied.
+    """
+    if not len(edges):
+        return np.empty(0)
+    valid = np.full(len(edges) // 8 + 1, 0b01010101, np.uint8)
+    texts = pa.StringArray.from_buffers(
+        len(edges) - 1,
+        pa.py_buffer(edges.astype(np.int32)),
+        pa.py_buffer(text),
+        pa.py_buffer(valid),
+    )
+    return np.frombuffer(texts.cast(pa.float64()).buffers()[1], np.float64, len(texts))[::2].copy()
 
 
 def _read_any(texts: Sequence[msgspec.Raw]) -> Ladders:

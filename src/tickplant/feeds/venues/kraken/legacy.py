@@ -41,7 +41,7 @@ from tickplant.feeds.venues.contract import (
 )
 from tickplant.feeds.venues.kraken.names import canonical, canonical_of
 from tickplant.feeds.venues.kraken.parse import checked
-from tickplant.feeds.venues.ladders import Form, cut_plain
+from tickplant.feeds.venues.ladders import Form, Levels, cut_plain
 from tickplant.model.events import ASK, BID, BOOK, QUOTES, TRADES
 
 Texts = Annotated[list[str], Meta(min_length=3)]
@@ -58,12 +58,15 @@ class Data(Struct, gc=False):
 _NOTHING = Raw(b"[]")
 
 
+Checksum = Annotated[int, Meta(ge=0, lt=1 << 32)]
+
+
 class Part(Struct, gc=False):
     """A part of an update of a book: levels that changed, and the checksum."""
 
     a: Raw = _NOTHING
     b: Raw = _NOTHING
-    c: str = ""
+    c: Checksum = NONE
 
 
 class Whole(Struct, gc=False):
@@ -95,10 +98,10 @@ class Event(Struct, rename="camel"):
 
 Message = Annotated[list[int | str | Data | list[Texts | str]], Meta(min_length=4, max_length=4)]
 _decode = msgspec.json.Decoder(Message | Event).decode
-_book = msgspec.json.Decoder(BookMessage).decode
+_book = msgspec.json.Decoder(BookMessage, strict=False).decode
 _whole = msgspec.json.Decoder(tuple[int, Whole, str, str]).decode
 _ladder = msgspec.json.Decoder(list[Texts]).decode
-_LADDER = Form(b'["","",""]', b'[]"', 3)
+_LADDER = Form(b'["","",""]', 3)
 _SIDES = np.array([ASK, BID], np.int8)
 _LIST, _BOOK = b"[", b'"book-'
 
@@ -110,6 +113,8 @@ _CHANNELS: dict[str, Channel] = {
 }
 _NS = pa.decimal128(19, 9)
 """Seconds with nine decimals: their digits are nanoseconds."""
+
+_MICROS = len("1618678142.557535")
 
 
 @dataclass(slots=True)
@@ -159,39 +164,34 @@ class LegacyParser:
     def _books(self, frames: list[Frame]) -> Updates | None:
         if not frames:
             return None
-        messages = [_book(frame.data) for frame in frames]
-        parts = [one.part if one.fourth is None else _merged(one) for one in messages]
-        symbols = canonical_of(_pairs(messages, self._name))
-        snapshot = np.array([part.c == "" for part in parts], np.bool_)
+        parts, symbols = _parts([_book(frame.data) for frame in frames], self._name)
+        checksums = np.array([part.c for part in parts], np.int64)
+        snapshot = checksums == NONE
         for place in np.flatnonzero(snapshot).tolist():
             parts[place], snapshot[place] = _all_of(frames[place].data, parts[place])
-        ladders = [ladder for part in parts for ladder in (part.a, part.b)]
-        numbers, counts = _levels(ladders)
-        totals = counts.reshape(-1, 2).sum(axis=1)
-        self._note_decimals(symbols, numbers, totals)
-        price, size = (numbers.take(_third(numbers, at)).cast(pa.float64()) for at in (0, 1))
+        levels = _levels([ladder for part in parts for ladder in (part.a, part.b)])
+        totals = levels.counts.reshape(-1, 2).sum(axis=1)
+        self._note_decimals(symbols, levels, totals)
         found = make_updates(
             symbols,
-            _book_times(frames, totals, numbers),
-            snapshot.tolist(),
-            totals.tolist(),
-            np.tile(_SIDES, len(symbols)).repeat(counts),
-            price.to_numpy(),
-            size.to_numpy(),
+            _book_times(frames, totals, levels),
+            snapshot,
+            totals,
+            np.tile(_SIDES, len(symbols)).repeat(levels.counts),
+            levels.numbers[:, 0],
+            levels.numbers[:, 1],
         )
         assert found is not None
-        return checked(found, _checksums(parts), self._decimals.get, self._depth)
+        return checked(found, checksums, self._decimals.get, self._depth)
 
-    def _note_decimals(
-        self, symbols: list[str], numbers: pa.StringArray, totals: NDArray[np.int64]
-    ) -> None:
+    def _note_decimals(self, symbols: list[str], levels: Levels, totals: NDArray[np.int64]) -> None:
         """Learn the decimals of a pair from its first level: every number has all of them."""
         if self._decimals.keys() >= set(symbols):
             return
         firsts = 3 * (np.cumsum(totals) - totals)
         for symbol, first, total in zip(symbols, firsts.tolist(), totals.tolist(), strict=True):
             if total and symbol not in self._decimals:
-                told = (numbers[at].as_py().partition(".")[2] for at in (first, first + 1))
+                told = (levels.written(at).partition(".")[2] for at in (first, first + 1))
                 price, size = map(len, told)
                 self._decimals[symbol] = min(price, 30), min(size, 30)
 
@@ -233,13 +233,17 @@ def _sort_quote(quotes: _Quotes, pair: str, ts: str | int, prices: tuple[Any, ..
     quotes.prices.append(cast(tuple[str, str, str, str], prices))
 
 
-def _pairs(messages: list[BookMessage], name: str) -> list[str]:
-    """Return the pair of each message about a book of the channel `name`."""
-    found = [one.third if one.fourth is None else one.fourth for one in messages]
-    channels = {one.second if one.fourth is None else one.third for one in messages}
-    if channels != {name}:
-        raise ValueError(f"channels {channels} are not {name}")
-    return found
+def _parts(messages: list[BookMessage], name: str) -> tuple[list[Part], list[str]]:
+    """Return the part and the symbol of each message about a book of the channel `name`."""
+    parts = [one.part for one in messages]
+    channels = [one.second for one in messages]
+    pairs = [one.third for one in messages]
+    for place in [place for place, one in enumerate(messages) if one.fourth is not None]:
+        one = messages[place]
+        parts[place], channels[place], pairs[place] = _merged(one), one.third, cast(str, one.fourth)
+    if channels.count(name) != len(channels):
+        raise ValueError(f"not all channels are {name}")
+    return parts, canonical_of(pairs)
 
 
 def _merged(message: BookMessage) -> Part:
@@ -247,7 +251,7 @@ def _merged(message: BookMessage) -> Part:
     one, other = message.part, message.second
     if isinstance(other, str):
         raise ValueError("a book of five parts must have two sides")
-    return Part(a=_one_of(one.a, other.a), b=_one_of(one.b, other.b), c=one.c or other.c)
+    return Part(a=_one_of(one.a, other.a), b=_one_of(one.b, other.b), c=max(one.c, other.c))
 
 
 def _all_of(data: bytes, part: Part) -> tuple[Part, bool]:
@@ -264,27 +268,13 @@ def _one_of(one: Raw, other: Raw) -> Raw:
     return other if one is _NOTHING else one
 
 
-def _checksums(parts: list[Part]) -> NDArray[np.int64]:
-    """Return the checksum of each part. Raises `ValueError` where one is no number of 32 bits."""
-    texts = pa.array([part.c or None for part in parts], pa.string())
-    found = np.asarray(texts.cast(pa.int64()).fill_null(NONE).to_numpy())
-    if found.max() >= 1 << 32 or found.min() < NONE:
-        raise ValueError(f"c: {found.min()} to {found.max()} are not all numbers of 32 bits")
-    return found
-
-
-def _levels(ladders: list[Raw]) -> tuple[pa.StringArray, NDArray[np.int64]]:
+def _levels(ladders: list[Raw]) -> Levels:
     """Return price, size and time of all levels, as they are written, and how many each has."""
     try:
         return cut_plain(ladders, _LADDER)
     except ValueError:  # a level that was published again, or one that is wrong
-        found = [_ladder(ladder) for ladder in ladders]
-        texts = [text for ladder in found for level in ladder for text in level[:3]]
-        return pa.array(texts, pa.string()), np.array([len(one) for one in found], np.int64)
-
-
-def _third(numbers: pa.StringArray, first: int) -> pa.Array:
-    return pa.array(np.arange(first, len(numbers), 3))
+        found = [[level[:3] for level in _ladder(ladder)] for ladder in ladders]
+        return cut_plain([msgspec.json.encode(one) for one in found], _LADDER)
 
 
 def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -299,15 +289,24 @@ def _times(texts: Sequence[str] | pa.Array) -> NDArray[np.int64]:
 
 
 def _book_times(
-    frames: list[Frame], totals: NDArray[np.int64], numbers: pa.StringArray
+    frames: list[Frame], totals: NDArray[np.int64], levels: Levels
 ) -> NDArray[np.int64]:
     """Return when each message was: the time of its youngest level, else when it came."""
     times = np.array([frame.ts_recv for frame in frames], np.int64)
     some = totals > 0
     if some.any():
-        levels = _times(numbers.take(_third(numbers, 2)))
-        times[some] = np.maximum.reduceat(levels, (np.cumsum(totals) - totals)[some])
+        firsts = (np.cumsum(totals) - totals)[some]
+        times[some] = np.maximum.reduceat(_level_times(levels), firsts)
     return times
+
+
+def _level_times(levels: Levels) -> NDArray[np.int64]:
+    """Return the times of levels: as floats where they are exact, which microseconds are."""
+    seconds = levels.numbers[:, 2]
+    lengths = levels.stops[2::3] - levels.begins[2::3]
+    if (lengths == _MICROS).all() and 1e9 <= seconds.min() <= seconds.max() < 1e10:
+        return np.rint(seconds * 1e6).astype(np.int64) * 1_000
+    return _times([levels.written(at) for at in range(2, len(levels.begins), 3)])
 
 
 def _trade_rows(trades: list[tuple[str, list[str]]]) -> pa.RecordBatch:

@@ -33,10 +33,10 @@ Other = wire.Instrument | wire.HeartbeatMessage | wire.Status | wire.Acknowledge
 _message = msgspec.json.Decoder(wire.Message).decode
 _answer = msgspec.json.Decoder(wire.Acknowledgement).decode
 _ladder = msgspec.json.Decoder(list[wire.Level]).decode
-_LADDER = Form(b'{"price":,"qty":}', b'{}[]":priceqty', 2)
+_LADDER = Form(b'{"price":,"qty":}', 2)
 _SIDES = np.array([BID, ASK], np.int8)
 
-FEW = 32
+FEW = 96
 """So few ladders are read sooner one by one."""
 
 
@@ -178,13 +178,13 @@ def _levels(ladders: list[msgspec.Raw]) -> tuple[NDArray[np.float64], NDArray[np
     """Return price and size of the levels of ladders, and how many each has."""
     if len(ladders) > FEW:
         try:
-            numbers, counts = cut_plain(ladders, _LADDER)
-            return np.asarray(numbers.cast(pa.float64())).reshape(-1, 2), counts
+            found = cut_plain(ladders, _LADDER)
+            return found.numbers, found.counts
         except (ValueError, pa.ArrowInvalid):
             pass  # it is written another way, or wrongly, which is told below
-    found = [_ladder(ladder) for ladder in ladders]
-    levels = [number for ladder in found for one in ladder for number in (one.price, one.qty)]
-    counts = np.array([len(ladder) for ladder in found], np.int64)
+    read = [_ladder(ladder) for ladder in ladders]
+    levels = [number for ladder in read for one in ladder for number in (one.price, one.qty)]
+    counts = np.array([len(ladder) for ladder in read], np.int64)
     return np.array(levels, np.float64).reshape(-1, 2), counts
 
 
