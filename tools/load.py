@@ -77,15 +77,27 @@ def plant(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def prometheus(folder: Path, plant_url: str, every_s: float = 1.0) -> Iterator[str]:
-    """Yield the URL of a Prometheus that scrapes the plant and takes what k6 writes."""
+def prometheus(
+    folder: Path, plant_url: str, every_s: float = 1.0, rules: str | None = None
+) -> Iterator[str]:
+    """Yield the URL of a Prometheus that scrapes the plant and takes what k6 writes.
+
+    `rules` is the text of a file of rules that it evaluates.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{free_port()}"
     config = folder / "prometheus.yml"
     target = {"targets": [plant_url.partition("://")[2]]}
     jobs = [{"job_name": "tickplant", "static_configs": [target]}]
-    every = {"scrape_interval": f"{every_s:g}s", "evaluation_interval": f"{every_s:g}s"}
-    config.write_text(json.dumps({"global": every, "scrape_configs": jobs}), "utf-8")
+    every = {
+        "scrape_interval": f"{every_s * 1e3:.0f}ms",
+        "evaluation_interval": f"{every_s * 1e3:.0f}ms",
+    }
+    files = [] if rules is None else [str(folder / "rules.yml")]
+    if rules is not None:
+        (folder / "rules.yml").write_text(rules, "utf-8")
+    whole = {"global": every, "rule_files": files, "scrape_configs": jobs}
+    config.write_text(json.dumps(whole), "utf-8")
     command = [
         find_tool("prometheus"),
         f"--config.file={config}",
