@@ -74,7 +74,7 @@ docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 	$(call say,docs-test: every command and setting and route that the documentation names)
 	@$(BIN)/python -m pytest -q tests/docs
 
-install-tools: ## Install what tests of alerts, dashboards, loads and the page use (promtool, k6, Chromium).
+install-tools: ## Install what tests of alerts, loads, proxies and the page use (promtool, k6, nginx, Chromium).
 	@bash ops/install-tools.sh
 
 docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference, the alert rules and the dashboards.

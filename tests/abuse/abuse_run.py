@@ -25,7 +25,7 @@ from abuse_kit import CHECKS, Result, abuse
 from tickplant.gateway.keys.file import KeyFile
 
 NOWHERE = "http://127.0.0.1:9"
-EXAMPLES = 12
+EXAMPLES = 30
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def serve_reads(
 async def _serve_reads(
     follower: Follower, bound: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
-    server = _Server(_config(create_reader_app(follower), follower.settings))
+    server = _Server(config_of(create_reader_app(follower), follower.settings))
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, stopping, server)
@@ -169,7 +169,7 @@ async def _serve(
     until: Callable[[FeedRunner], Coroutine[Any, Any, None]] | None,
 ) -> None:
     plant = opened.plant
-    server = _Server(_config(create_app(plant), plant.settings))
+    server = _Server(config_of(create_app(plant), plant.settings))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -246,7 +246,8 @@ def check_tls(settings: Settings) -> None:
         raise ConfigError(f"server.tls_cert, server.tls_key: cannot be used ({said})") from fault
 
 
-def _config(app: Any, settings: Settings) -> uvicorn.Config:
+def config_of(app: Any, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn serves an application: its protocols, bounds, certificate and proxies."""
     server, frame = settings.server, settings.ingest.frame_mb_max << 20
     return uvicorn.Config(
         app,

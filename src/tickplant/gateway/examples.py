@@ -39,8 +39,9 @@ CSV: Mapping[str, str] = {
     "/v1/stats/{symbol}": _STATS,
     "/v1/stats": _STATS,
     "/v1/books/{symbol}": (
-        "symbol,venue,ts_event,seq,state,side,level,price,size,orders\n"
-        "BTC-USDT,BINANCE,2026-05-07T00:00:01Z,1046,live,bid,0,64000,1.5,\n"
+        "symbol,venue,ts_event,ts_recv,seq,state,side,level,price,size,orders\n"
+        "BTC-USDT,BINANCE,2026-05-07T00:00:01Z,2026-05-07T00:00:01.25Z,1046,live,bid,0,64000,"
+        "1.5,\n"
     ),
     "/v1/candles/{symbol}": _CANDLES,
     "/candles": _CANDLES,
