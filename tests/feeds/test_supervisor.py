@@ -235,6 +235,29 @@ def test_what_is_under_way_on_the_old_connection_is_waited_for(tmp_path: Path) -
     play(tmp_path, streams_of("A-USD"), act)
 
 
+def test_a_new_connection_that_lags_behind_the_old_one_doubles_nothing(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await live(scene, 2)
+        old = scene.server.connections[1]
+        await scene.server.market(["A-USD"], 0.25, 1)
+        old.push({"op": "bye"})
+        await begun(scene, 2)
+        await asyncio.sleep(0.01)  # it is confirmed
+        new = scene.server.connections[2]
+        new.held = True
+        await scene.server.market(["A-USD"], 0.1, 0.5)  # which the old one delivers
+        await scene.until(lambda: old.closed)
+        new.release()
+        await scene.server.market(["A-USD"], 0.25, 1)
+        await scene.settle(5)
+        assert scene.gaps() == []
+        assert ids(scene, "A-USD", by_itself=True) == told(scene, "A-USD")
+        quotes = scene.plant.history.quotes(scene.plant.registry.resolve("A-USD"), limit=100)
+        assert quotes.num_rows == len(told(scene, "A-USD"))
+
+    play(tmp_path, streams_of("A-USD"), act)
+
+
 def test_an_old_connection_that_dies_before_the_new_one_begins_leaves_one_gap(
     tmp_path: Path,
 ) -> None:
