@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_stream import Peer, peers, seqs
 
 from stream_fakes import FakePlant
+from tickplant.cli.server import _config
+from tickplant.config import Settings
 from tickplant.gateway.stream import fanout
 from tickplant.gateway.stream.fanout import Fanout
 from tickplant.gateway.stream.frames import Frame, Outlet
 from tickplant.gateway.stream.open import open_subscription
 from tickplant.gateway.stream.protocol import JSON, PACKED, Codec, Id, Subscribe
+from tickplant.gateway.stream.server import StreamProtocol
 from tickplant.gateway.stream.subscription import Subscription, TooSlowError
 
 
@@ -320,3 +324,26 @@ async def test_a_selection_of_many_takes_in_what_is_registered_later() -> None:
     plant.publish("trades", [34, 35, 2, 10], price=[1.0] * 4)
     await fan.tick()
     assert watcher.seqs() == [2, 3, 6, 8]
+
+
+async def test_a_server_writes_one_frame_to_many_connections() -> None:
+    plant = FakePlant()
+    async with peers(plant) as join:
+        joined: list[Peer] = [await join() for _ in range(3)]
+        for peer in joined:
+            await peer.subscribe("trades", "*", id=1)
+            await peer.ask(op="ping")  # by its answer the subscription has had its turn
+        [group] = join.served.app.state.streams._fanout._groups.values()
+        assert len(group.members) == 3
+        seq = plant.trade(1.0, 2.0)
+        assert [seqs(await peer.events(2)) for peer in joined] == [seq] * 3
+        await joined[0].ask(op="unsubscribe", id=1)
+        assert len(group.members) == 2
+        [seq] = plant.trade(3.0)
+        assert seqs(await joined[1].events(1)) == [seq]
+
+
+def test_what_is_served_is_not_compressed() -> None:
+    config = _config(None, Settings())
+    assert config.ws_per_message_deflate is False
+    assert issubclass(config.ws, StreamProtocol)  # type: ignore[arg-type]
