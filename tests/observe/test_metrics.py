@@ -130,7 +130,7 @@ def log_status(**changes: object) -> SimpleNamespace:
 
 def test_the_status_of_every_part_is_read_at_the_scrape() -> None:
     metrics = Metrics()
-    table = SimpleNamespace(rows_archived=100, rows_in_memory=7, files=3, bytes=4_096)
+    table = SimpleNamespace(rows_archived=100, rows_in_memory=7, files=3, bytes=4_096, blocks=2)
     store = SimpleNamespace(
         tables={"trades": table},
         bytes_in_memory=512,

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
+import threading
 from pathlib import Path
 
 import pytest
 
+from log_kit import lines_of
 from plant_kit import NOW, WAIT_S, Clock, amend, open_plant, submit, trades
 from tickplant.formats.parsed import incoming_batch
 from tickplant.model.errors import FolderInUse, InvalidBody, NotFound, Stopping
 from tickplant.model.events import Flag
+from tickplant.observe.context import bind, unbind
+from tickplant.plant.inbox import new_future
 from tickplant.plant.submission import Submission
 from tickplant.store.contract import AsOf
 
@@ -170,3 +175,21 @@ def test_what_was_not_archived_comes_back_from_the_journal(tmp_path: Path) -> No
         assert plant.store.seq_archived == 0
         assert [r["price"] for r in trades(plant, "A")] == [1.0, 2.0, 3.0, 4.0]
         assert submit(plant, symbol=["A"], price=[9.0], id=["c"]).duplicates == 1
+
+
+def test_what_the_plants_thread_logs_names_the_requests(tmp_path: Path) -> None:
+    with open_plant(tmp_path) as plant, lines_of("tickplant.plant.plant") as written:
+        plant._acceptor.accept = lambda *given: 1 // 0  # type: ignore[method-assign,assignment]
+        busy = threading.Event()
+        plant._inbox.call(busy.wait, new_future())
+        flying = []
+        for name in ("r-1", "r-2", "r-2"):
+            token = bind(request=name)
+            rows = incoming_batch("trades", symbol=["A"], price=[1.0])
+            flying.append(plant.submit(Submission("trades", rows)))
+            unbind(token)
+        busy.set()
+        for one in flying:
+            assert isinstance(one.exception(20), ZeroDivisionError)
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert (line["message"], line["request"]) == ("a batch could not be accepted", ["r-1", "r-2"])

@@ -29,6 +29,8 @@ def store(status: Any) -> Iterator[Metric]:
     rows = {(name, "archive"): float(table.rows_archived) for name, table in tables.items()}
     rows |= {(name, "memory"): float(table.rows_in_memory) for name, table in tables.items()}
     yield gauge("store_rows", "Rows that are kept, by place.", rows, "table", "place")
+    blocks = keyed({name: table.blocks for name, table in tables.items()})
+    yield gauge("store_blocks", "Blocks of rows in memory.", blocks, "table")
     yield gauge(
         "store_files", "Archive files.", keyed({n: t.files for n, t in tables.items()}), "table"
     )

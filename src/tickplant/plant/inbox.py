@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tickplant.model.errors import Overloaded, Stopping
+from tickplant.observe.context import Bound, bound
 from tickplant.observe.tracing import Trace
 from tickplant.plant.submission import Receipt, Submission
 
 _Result = TypeVar("_Result")
 
+BELONGING_MAX = 10
+"""Most requests that a log line about several names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Rows that were handed in `at` a time, ns UTC; `trace` is that of who did, if any."""
+    """Rows that were handed in `at` a time, ns UTC, and for whom; `trace` is that of it, if any."""
 
     submission: Submission
     future: Future[Receipt]
     rows: int
     at: int
+    of: Bound
     trace: Trace | None = None
 
 
@@ -72,7 +77,7 @@ class Inbox:
     ) -> Future[Receipt]:
         """Put rows in. Raises `Overloaded` at the bound and `Stopping` once closed."""
         rows = max(len(submission.rows), 1)
-        item = Submitted(submission, new_future(), rows, at, trace)
+        item = Submitted(submission, new_future(), rows, at, bound(), trace)
         with self._lock:
             self._check_open()
             if self._rows and self._rows + rows > self._rows_max:
@@ -127,6 +132,20 @@ class Inbox:
                 return
             if not isinstance(item, Stop):
                 yield item
+
+
+def belonging(items: Sequence[Item]) -> dict[str, Any]:
+    """Return what work on these items belongs to, as a log line tells it."""
+    found: dict[str, list[str | int]] = {}
+    for item in items:
+        if isinstance(item, Submitted):
+            for name, value in item.of.items():
+                if value not in found.setdefault(name, []):
+                    found[name].append(value)
+    return {
+        name: values[0] if len(values) == 1 else values[:BELONGING_MAX]
+        for name, values in found.items()
+    }
 
 
 def new_future() -> Future[Any]:

@@ -52,6 +52,7 @@ from tickplant.plant.inbox import (
     Item,
     Stop,
     Submitted,
+    belonging,
     new_future,
     refuse,
     settle,
@@ -408,7 +409,7 @@ class Plant:
             raise
         except Exception as fault:
             if not isinstance(fault, TickplantError):
-                _LOG.exception("a batch could not be accepted")
+                _LOG.exception("a batch could not be accepted", extra=belonging(self._working))
             for future in futures:
                 refuse(future, fault)
 

@@ -42,7 +42,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
-    """Rows and bytes of one table. `ts_min` and `ts_max` are None while it is empty."""
+    """Rows and bytes of one table. `ts_min` and `ts_max` are None while it is empty.
+
+    `blocks` are the pieces that its rows in memory lie in.
+    """
 
     rows_archived: int
     rows_in_memory: int
@@ -50,6 +53,7 @@ class TableStatus:
     bytes: int
     ts_min: int | None
     ts_max: int | None
+    blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -539,4 +539,5 @@ def _table_status(view: View) -> TableStatus:
         bytes=view.files.bytes,
         ts_min=span[0],
         ts_max=span[1],
+        blocks=len(view.tail.runs),
     )
