@@ -204,18 +204,30 @@ class Run:
         self.buffer = bytearray(CHUNK)
 
     def open(self) -> None:
+        """Open every connection and wait for the answers to its wishes."""
         for number, wishes in enumerate(self.order.wishes):
             rate = self.order.slow.get(number)
             slow = rate is not None
             sock = connect(self.order.port, self.order.path, SLOW_RECEIVE_BYTES if slow else 0)
             for wish in wishes:
                 sock.sendall(masked(wish))
-            client = Client(sock, checks=slow or number % self.order.check_every == 0, rate=rate)
+            sock.setblocking(False)
+            checks = slow or number % self.order.check_every == 0
+            client = Client(sock, checks=checks, rate=rate)
             self.clients.append(client)
+            self.selector.register(sock, selectors.EVENT_READ, client)
+            self.sweep(0.0)  # pings are answered meanwhile
+        while any(c.frames < len(w) for c, w in zip(self.clients, self.order.wishes, strict=True)):
+            self.sweep(0.1)
         for client in self.clients:
-            client.sock.setblocking(False)
-            if client.rate is None:
-                self.selector.register(client.sock, selectors.EVENT_READ, client)
+            client.events = client.frames = 0
+            if client.rate is not None:
+                self.selector.unregister(client.sock)
+
+    def sweep(self, wait_s: float) -> None:
+        """Read once from whoever has something to read."""
+        for key, _ in self.selector.select(wait_s):
+            self.read(key.data)
 
     def hear(self, client: Client, body: bytes) -> None:
         """Check one message whole."""
@@ -247,7 +259,7 @@ class Run:
         except ConnectionError:
             size = 0
         if not size:
-            if client.rate is None:
+            if client.sock in self.selector.get_map():
                 self.selector.unregister(client.sock)
             client.close = client.close or 1006
             return False
@@ -262,24 +274,13 @@ class Run:
             if client.rate is None
         )
 
-    def wait_answers(self) -> None:
-        """Read until every client has an answer to each of its wishes."""
-        for client, wishes in zip(self.clients, self.order.wishes, strict=True):
-            client.sock.setblocking(True)
-            while client.frames < len(wishes) or client.left or client.carry:
-                self.read(client, 4096)
-            client.sock.setblocking(False)
-        for client in self.clients:
-            client.events = client.frames = 0
-
     def drive(self) -> float:
         begun = time.perf_counter()
         until = begun + self.order.seconds_max
         due = {client: begun for client in self.clients if client.rate}
         look = begun
         while time.perf_counter() < until:
-            for key, _ in self.selector.select(0.02):
-                self.read(key.data)
+            self.sweep(0.02)
             now = time.perf_counter()
             for client, at in list(due.items()):
                 if at <= now:
@@ -331,7 +332,6 @@ class Run:
 def main(given: BinaryIO) -> None:
     run = Run(pickle.load(given))
     run.open()
-    run.wait_answers()
     print("ready", flush=True)
     given.readline()
     cpu_s = time.process_time()
