@@ -18,7 +18,7 @@ from tickplant.gateway.app import DOORS
 SHELL = {"sh", "console"}
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)
 SECTIONS = {key.partition(".")[0] for key in KNOWN if "." in key}
-SITE = {"/", "/docs", "/openapi.json", "/v1/stream", "/v1/ingest"}
+SITE = {"/", "/dashboard", "/docs", "/openapi.json", "/v1/stream", "/v1/ingest"}
 HOSTS = {"127.0.0.1", "example.com", "www.example.com"}
 VENUES = {
     "binance.com", "binance.vision", "coinbase.com", "deribit.com", "kite.trade", "kraken.com",
