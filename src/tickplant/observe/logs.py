@@ -36,6 +36,7 @@ ACCESS = "tickplant.access"
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _NOT_OURS = frozenset({"color_message", "taskName"})  # what uvicorn and Python add to a record
 _FIRST = ("ts", "level", "logger", "message")
+_OURS = frozenset(_FIRST[:3])  # what no caller has a say in
 
 _TALKATIVE = ("httpx", "httpcore", "websockets", "yfinance", "ccxt", "peewee")
 """Libraries that tell of every request, with its URL: of those only warnings are heard."""
@@ -224,7 +225,12 @@ def _redact(logger: Any, method: str, event: Event) -> Event:
     """Return the line without secrets; what is left is known to JSON."""
     if "exception" in event:
         event["error"] = event.pop("exception")
-    return {REDACTOR.text(name): REDACTOR.named(name, value) for name, value in event.items()}
+    return {
+        name if name in _FIRST else REDACTOR.text(name): (
+            value if name in _OURS else REDACTOR.named(name, value)
+        )
+        for name, value in event.items()
+    }
 
 
 def _for_machines(logger: Any, method: str, event: Event) -> str:

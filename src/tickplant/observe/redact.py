@@ -49,6 +49,14 @@ _PRIVATE_KEY = re.compile(
 )
 
 
+_HINT = re.compile(
+    rf"{_NAMES}|{_HEADERS}|://|bearer|basic|digest|tp_|eyJ|PRIVATE KEY"
+    r"|[?&](?:key|sig|sign|auth|code|pass|pwd|hmac)=",
+    re.I,
+)
+"""What every text has that anything below could find; most texts have nothing of it."""
+
+
 class Redactor:
     """Masks secrets. `keep` is called while the process starts; the rest on any thread."""
 
@@ -71,6 +79,8 @@ class Redactor:
         """Return a text without secrets."""
         if self._values is not None:
             text = self._values.sub(MASK, text)
+        if _HINT.search(text) is None:
+            return text
         text = _PRIVATE_KEY.sub(MASK, text)
         text = _USERINFO.sub(rf"\1{MASK}@", text)
         text = _HEADER.sub(rf"\1{MASK}", text)
