@@ -3,8 +3,8 @@
 What was recorded from a connection (shared/data/frames) is repeated and handed over in batches, as
 it comes from a busy socket; a session of ours does all it does live: it sorts, reads, follows
 numbers and sets bad frames aside. Beside it stand loops over msgspec and over `json` that end in
-arrays, too, and nautilus_trader where it is installed. CPU time counts, of this thread. Every
-side's rows and sums are compared.
+arrays, too, and nautilus_trader and cryptofeed where they are installed. CPU time counts, of this
+thread. Every side's rows and sums are compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.b3_libraries import make_nautilus, total
+from bench.b3_libraries import Loop, Total, libraries
 from bench.b3_peers import (
     Made,
     Totals,
@@ -58,13 +58,15 @@ Peer = Callable[[Sequence[bytes]], Made]
 
 @dataclass(frozen=True)
 class Recording:
-    """One recorded connection: how it is read by us, and by the loops."""
+    """One recorded connection: how it is read by us, by the loops, and (`natives`, its symbols) by
+    libraries."""
 
     title: str
     file: str
     session: Callable[[], Receive]
     words: Words
     typed: Peer
+    natives: tuple[str, ...] = ()
     quotes: tuple[str, ...] = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
@@ -88,6 +90,7 @@ RECORDINGS = (
         _session("binance-futures", "SUSHI-USDT AKRO-USDT KEEP-USDT CTK-USDT"),
         binance,
         typed_binance,
+        natives=("SUSHIUSDT", "AKROUSDT", "KEEPUSDT", "CTKUSDT"),
     ),
     Recording(
         "Binance spot",
@@ -95,6 +98,7 @@ RECORDINGS = (
         _session("binance", "NKN-USDT BLZ-ETH LRC-BTC RUNE-EUR"),
         binance,
         typed_binance,
+        natives=("NKNUSDT", "BLZETH", "LRCBTC", "RUNEEUR"),
     ),
     Recording(
         "Coinbase Exchange",
@@ -115,8 +119,9 @@ RECORDINGS = (
 
 def run(*, messages: int = 100_000, rounds: int = 5) -> Iterator[Comparison]:
     """Compare every recording that is there; says which are not."""
-    if importlib.util.find_spec("nautilus_trader") is None:
-        print("b3: nautilus_trader is not installed, so not compared", file=sys.stderr)
+    for package in ("cryptofeed", "nautilus_trader"):
+        if importlib.util.find_spec(package) is None:
+            print(f"b3: {package} is not installed, so not compared", file=sys.stderr)
     for recording in RECORDINGS:
         path = FOLDER / f"{recording.file}.gz"
         if not path.is_file():
@@ -162,17 +167,18 @@ def _compare(recording: Recording, once: list[Frame], messages: int, rounds: int
     note = f"{len(frames):,} frames"
     sides = [Side(f"tickplant, batches of {size:,}", ours(size), note) for size in BATCHES]
     sides.append(Side("msgspec, typed", peer(recording.typed)))
-    if recording.words is binance and importlib.util.find_spec("nautilus_trader") is not None:
-        sides.append(Side("nautilus_trader, to its objects", _nautilus(datas, wanted)))
+    if recording.natives:
+        found = libraries(recording.natives, futures="futures" in recording.title)
+        sides += [Side(name, _library(*one, datas, wanted)) for name, one in found.items()]
     sides.append(Side("msgspec, untyped", peer(untyped(msgspec.json.decode, recording.words))))
     sides.append(Side("json", peer(untyped(json.loads, recording.words))))
     title = f"B3 {recording.title}"
     return compare(title, sides, rounds=rounds, unit="messages/s", target=TARGET)
 
 
-def _nautilus(datas: list[list[bytes]], wanted: Totals) -> Callable[[], Done]:
-    loop = make_nautilus()
-
+def _library(
+    loop: Loop, total: Total, datas: list[list[bytes]], wanted: Totals
+) -> Callable[[], Done]:
     def measured() -> Done:
         totals, seconds = Totals(), 0.0
         for batch in datas:
@@ -180,7 +186,7 @@ def _nautilus(datas: list[list[bytes]], wanted: Totals) -> Callable[[], Done]:
             objects = loop(batch)
             seconds += time.thread_time() - begun
             total(objects, totals)
-        totals.check(wanted)
+        wanted.check(totals)
         return Done(sum(map(len, datas)), seconds)
 
     return measured

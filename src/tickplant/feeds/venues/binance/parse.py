@@ -197,8 +197,8 @@ def make_quotes(
     columns: dict[str, Any] = {"symbol": symbols, "ts_event": ts}
     for side, price, size in (("bid", bid_price, bid_size), ("ask", ask_price, ask_size)):
         gone = None if price.all() else price == 0
-        columns[f"{side}_price"] = pa.array(price, mask=gone)
-        columns[f"{side}_size"] = pa.array(size, mask=gone)
+        columns[f"{side}_price"] = price if gone is None else pa.array(price, mask=gone)
+        columns[f"{side}_size"] = size if gone is None else pa.array(size, mask=gone)
     return make_rows(QUOTES, len(symbols), columns)
 
 
