@@ -181,7 +181,7 @@ async def look_on(http: httpx.AsyncClient, began: float, log: Log) -> None:
 async def live(day: Day, plant: str, store: str, factor: float, log: Log) -> list[Phase]:
     """Switch the faults on and off; return when each was there."""
     phases: list[Phase] = []
-    began = time.monotonic()
+    began, born = time.monotonic(), time.time_ns()
     async with (
         httpx.AsyncClient(base_url=plant, timeout=30) as questions,
         httpx.AsyncClient(base_url=store, timeout=30) as rules,
@@ -191,7 +191,7 @@ async def live(day: Day, plant: str, store: str, factor: float, log: Log) -> lis
         try:
             await asyncio.sleep(REST_S / factor)
             for fault in day.faults():
-                begin, fault_began = time.monotonic() - began, time.time_ns() - 10**9
+                begin = time.monotonic() - began
                 print(f"{begin:6.0f} s  {fault.name} …", flush=True)
                 await fault.begin()
                 await asyncio.sleep(max(fault.lasts_s / factor, fault.least_s))
@@ -201,7 +201,7 @@ async def live(day: Day, plant: str, store: str, factor: float, log: Log) -> lis
                     Phase(fault.name, begin, end, fault.wanted, fault.also, fault.lasting)
                 )
                 await asyncio.sleep(FEED_PAUSE_S)
-                await declare(questions, fault_began, time.time_ns() - 10**9)
+                await declare(questions, born, time.time_ns() - 10**9)
                 await asyncio.sleep(REST_S / factor)
         finally:
             for task in tasks:
@@ -225,11 +225,11 @@ async def declare(http: httpx.AsyncClient, start: int, end: int) -> None:
     (await http.post("/v1/coverage", json=body)).raise_for_status()
 
 
-def run(factor: float) -> tuple[list[Fault], list[Row], list[Firing]]:
+def run(factor: float, where: str | None = None) -> tuple[list[Fault], list[Row], list[Firing]]:
     """Live through the day; return its faults, what their alerts did, and what nothing wanted."""
     log, phases, urls = Log(), list[Phase](), list[str]()
     day = Day(lambda: urls[0])
-    with tempfile.TemporaryDirectory(prefix="tickplant-day-") as name:
+    with tempfile.TemporaryDirectory(prefix="tickplant-day-", dir=where) as name:
         # What the plant says of its faults is what it should say; the table is what is wanted.
         logging.basicConfig(filename=f"{name}/plant.log", level=logging.INFO)
         settings = load_settings(flags={"data": f"{name}/data", **SETTINGS})
@@ -311,8 +311,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make day", description=__doc__)
     parser.add_argument("--factor", type=float, default=10.0, help="how fast time passes (10)")
     parser.add_argument("--write", action="store_true", help="write docs/concepts/day.md")
+    parser.add_argument("--folder", help="where the plant's data lies (a temporary folder)")
     options = parser.parse_args()
-    faults, rows, stray = run(options.factor)
+    faults, rows, stray = run(options.factor, options.folder)
     print(table(faults, rows))
     for firing in stray:
         print(f"nothing wanted this: {json.dumps(firing.__dict__)}", file=sys.stderr)
