@@ -6,11 +6,13 @@ continuous aggregates, neither of which comes as a package for Python without a 
 compared with a recompute by DuckDB.
 
 The whole: a served plant takes 300,000 ticks/s over HTTP as Arrow batches, each acknowledged after
-`fdatasync`, while 100 queries/s ask for 500 bars, on time whatever becomes of the ones before.
-Plant, load and queries share the machine. Once more with the queries sent to a reader, a process of
-its own that follows the plant's journal. A tick that was acknowledged must be in the next answer;
-how long that takes is the staleness. Then every bar of many instruments is compared with a
-recompute of the stored ticks.
+`fdatasync`, while 100 queries/s ask for 500 bars, on time whatever becomes of the ones before. They
+ask for instruments that have 500 bars of every interval, all of which go on ticking. Plant, load
+and queries share the machine, and so does a server that does nothing, which is asked as well: what
+it takes is the machine's. Once more with the queries sent to a reader, a process of its own that
+follows the plant's journal. A tick that was acknowledged must be in the next answer; how long that
+takes is the staleness. Then every bar of many instruments is compared with a recompute of the
+stored ticks.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.harness import Comparison, Done, Side, compare
-from bench.served import cpu_s, reading, request, serving
+from bench.served import cpu_s, null_sink, reading, request, serving
 from bench.ticks import START, arrow_body, symbols
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
@@ -54,6 +56,7 @@ LATE_SHARE = 0.01
 LATE_S_MAX = 60
 BATCH = 3_000
 COMPARED = 50
+NULL_QUERIES_S = 50
 ARROW = "application/vnd.apache.arrow.stream"
 
 Bars = list[tuple[int, float, float, float, float, float, int]]
@@ -221,16 +224,20 @@ def whole(seconds: float, instruments: int, rate: int, *, apart: bool = False) -
         options = ("--set", "candles.served=none" if apart else "candles.kept_s=0")
         url, port, folder = stack.enter_context(serving(*options))
         _know(url, instruments)
+        _remember(url, instruments)
+        null_port = stack.enter_context(null_sink())
         pids = [msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]]
         read_url, read_port = url, port
         if apart:
             read_url, read_port, pid = stack.enter_context(reading(folder))
             pids.append(pid)
+        _warm(read_url, instruments)
         feeding = _start(port, 4, _tick_schedule(seconds, instruments, rate))
+        doing_nothing = _start(null_port, 8, _null_schedule(seconds))
         asking = _start(read_port, 8, _query_schedule(seconds, instruments))
         used = [cpu_s(pid) for pid in pids]
         stale_ms = _probe(url, read_url, seconds)
-        fed, asked = _finish(feeding), _finish(asking)
+        fed, asked, nothing = _finish(feeding), _finish(asking), _finish(doing_nothing)
         used = [cpu_s(pid) - before for pid, before in zip(pids, used, strict=True)]
         wrong = _differing(read_url, folder, instruments)
     if fed["statuses"].keys() != {"201"} or asked["statuses"].keys() != {"200"}:
@@ -241,6 +248,8 @@ def whole(seconds: float, instruments: int, rate: int, *, apart: bool = False) -
     extra = {
         "p50 ms": asked["p50_ms"],
         "p99 ms": asked["p99_ms"],
+        "p50 ms of doing nothing": nothing["p50_ms"],
+        "p99 ms of doing nothing": nothing["p99_ms"],
         "ticks/s": fed["accepted"] / fed["seconds"],
         "ack p99 ms": fed["p99_ms"],
         "staleness p99 ms": stale_ms,
@@ -257,10 +266,44 @@ def _know(url: str, instruments: int) -> None:
     names = symbols(instruments)
     early = [START - NS_PER_S] * instruments
     batch = incoming_batch("trades", symbol=names, ts_event=early, price=[100.0] * instruments)
-    answer = httpx.post(
-        f"{url}/v1/trades", content=arrow_body(batch), headers={"Content-Type": ARROW}, timeout=60
-    )
-    answer.raise_for_status()
+    _post(url, arrow_body(batch))
+
+
+def _post(url: str, body: bytes) -> None:
+    head = {"Content-Type": ARROW}
+    httpx.post(f"{url}/v1/trades", content=body, headers=head, timeout=60).raise_for_status()
+
+
+def _asked(instruments: int) -> list[str]:
+    """Return the instruments that queries are about."""
+    return symbols(instruments)[:: max(instruments // COMPARED, 1)]
+
+
+def _remember(url: str, instruments: int) -> None:
+    """Give the instruments that are asked for a tick in each of `BARS` bars of each interval."""
+    ends = [START - turn * step_of(interval) for interval in INTERVALS for turn in range(1, BARS)]
+    names = _asked(instruments)
+    times = np.sort(np.repeat(ends, len(names)))
+    for part in range(0, len(times), 65_536):
+        ts = times[part : part + 65_536]
+        chosen = [names[place % len(names)] for place in range(part, part + len(ts))]
+        batch = incoming_batch("trades", symbol=chosen, ts_event=ts, price=np.full(len(ts), 100.0))
+        _post(url, arrow_body(batch))
+
+
+def _warm(read_url: str, instruments: int) -> None:
+    """Ask for everything once: what was there before somebody asked is read from the store."""
+    with httpx.Client(base_url=read_url, timeout=60) as client:
+        for name in _asked(instruments):
+            for interval in INTERVALS:
+                path = f"/v1/candles/{name}?interval={interval}&limit={BARS}"
+                if len(client.get(path).json()["candles"]) < BARS - 1:
+                    raise AssertionError(f"{path} has fewer bars")
+
+
+def _null_schedule(seconds: float) -> list[tuple[float, bytes]]:
+    request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    return [(turn / NULL_QUERIES_S, request) for turn in range(int(seconds * NULL_QUERIES_S))]
 
 
 def _tick_schedule(seconds: float, instruments: int, rate: int) -> list[tuple[float, bytes]]:
@@ -276,10 +319,10 @@ def _tick_schedule(seconds: float, instruments: int, rate: int) -> list[tuple[fl
 
 def _query_schedule(seconds: float, instruments: int) -> list[tuple[float, bytes]]:
     random = np.random.default_rng(7)
-    names = symbols(instruments)
+    names = _asked(instruments)
     schedule = []
     for turn in range(int(seconds * QUERIES_S)):
-        name = names[random.integers(instruments)]
+        name = names[random.integers(len(names))]
         interval = INTERVALS[turn % len(INTERVALS)]
         path = f"/v1/candles/{name}?interval={interval}&limit={BARS}"
         head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -15,7 +15,7 @@ from tickplant.plant.kept import Kept
 from tickplant.plant.plant import Plant
 
 SECOND = 10**9
-NAMES = [f"S{n}" for n in range(3)]
+NAMES = [f"S{n}" for n in range(2)]
 HOT = (
     "/v1/latest/{}",
     "/v1/candles/{}?interval=1m",
@@ -62,7 +62,7 @@ async def test_what_is_given_again_is_what_would_be_made_anew(tmp_path: Path) ->
         history = plant.history
         transport = httpx.ASGITransport(app=create_app(plant))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            for _ in range(14):
+            for _ in range(8):
                 act(plant, shuffle, known)
                 given = await answers(client)
                 assert await answers(client) == given
@@ -77,7 +77,7 @@ async def test_an_answer_is_made_once_while_nothing_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_plant(tmp_path, log__sync="none") as plant:
-        submit(plant, symbol=NAMES, ts_event=[NOW] * 3, price=[1.0] * 3)
+        submit(plant, symbol=NAMES, ts_event=[NOW] * 2, price=[1.0] * 2)
         made: list[str] = []
         candles = plant.history.candles
 

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from tickplant.config import Settings
 from tickplant.log.contract import LogRecord
-from tickplant.model.at_once import about_to_wait
+from tickplant.model.at_once import about_to_lock
 from tickplant.model.errors import Stopping
 from tickplant.model.events import COVERAGE, MARKET_TABLES, TRADES
 from tickplant.model.times import NS_PER_S
@@ -160,7 +160,7 @@ class Follower:
             raise Stopping(self.readiness()[1])
         # In this order: what another thread has polled, but not applied yet, is under the lock.
         if self._tail.waiting() or self._taking.locked():
-            about_to_wait()
+            about_to_lock(self._taking)
             with self._taking:
                 self._take()
 
