@@ -20,6 +20,16 @@ from tickplant.plant.plant import Plant
 WAIT_S = 20
 
 
+class _Server(server.PlantServer):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = threading.Event()
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+
 class Behind:
     """A plant and its server; `stop` ends the server as a signal does, with all of its bounds."""
 
@@ -27,9 +37,10 @@ class Behind:
         self.plant = plant
         bound = server.open_socket("127.0.0.1", 0)
         self.url = server.url_of(bound, tls=bool(plant.settings.server.tls_cert))
-        self._server = uvicorn.Server(server.config_of(create_app(plant), plant.settings))
+        self._server = _Server(server.config_of(create_app(plant), plant.settings))
         self._thread = threading.Thread(target=self._run, args=(bound,), daemon=True)
         self._thread.start()
+        assert self._server.listens.wait(WAIT_S)
 
     def _run(self, bound: Any) -> None:
         asyncio.run(self._server.serve([bound]))

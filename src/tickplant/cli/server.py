@@ -46,7 +46,7 @@ READER_SWITCH_S = 1e-4
 """How long the threads of a reader may keep one another waiting, s: its queries are short."""
 
 
-class _Server(uvicorn.Server):
+class PlantServer(uvicorn.Server):
     """A server whose signals are the caller's, and that says when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -62,6 +62,15 @@ class _Server(uvicorn.Server):
         """Start, then say so."""
         await super().startup(sockets)
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let connections end within `server.shutdown_s_max`, then cut those that have not.
+
+        A client that reads nothing never lets go of what was sent to it.
+        """
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -144,7 +153,7 @@ def serve_reads(
 async def _serve_reads(
     follower: Follower, bound: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
-    server = _Server(config_of(create_reader_app(follower), follower.settings))
+    server = PlantServer(config_of(create_reader_app(follower), follower.settings))
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, stopping, server)
@@ -169,7 +178,7 @@ async def _serve(
     until: Callable[[FeedRunner], Coroutine[Any, Any, None]] | None,
 ) -> None:
     plant = opened.plant
-    server = _Server(config_of(create_app(plant), plant.settings))
+    server = PlantServer(config_of(create_app(plant), plant.settings))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -224,7 +233,7 @@ async def _first(*tasks: asyncio.Task[object]) -> None:
         task.result()
 
 
-def _on_signal(stopping: asyncio.Event, server: _Server) -> None:
+def _on_signal(stopping: asyncio.Event, server: PlantServer) -> None:
     # The second signal is from someone who does not want to wait for connections.
     server.force_exit = stopping.is_set()
     stopping.set()

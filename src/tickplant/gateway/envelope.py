@@ -7,6 +7,7 @@ answer and in every log line of what is done for it.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -94,6 +95,12 @@ class Envelope:
             await self._app(scope, receive, send_marked)
         except ClientDisconnect:
             pass  # whoever sent it went away; there is nobody to answer
+        except asyncio.CancelledError:
+            # The server stops and cuts what has not ended in time. The task ends here either way,
+            # but who waits for an answer is told to ask again.
+            if status:
+                raise
+            await _stopping(scope["path"])(scope, receive, send_marked)
         except Exception:
             _LOG.exception("a request failed: %s %s", scope["method"], scope["path"])
             if status:
@@ -152,6 +159,12 @@ def _log_access(scope: Scope, status: int, took_s: float) -> None:
 def _failed(path: str, request_id: bytes) -> Response:
     return http_problem(
         500, f"a fault of ours; it is logged under request id {request_id.decode()}", path
+    )
+
+
+def _stopping(path: str) -> Response:
+    return http_problem(
+        503, "the plant stops; whether it was done is not known", path, {"Retry-After": "5"}
     )
 
 
