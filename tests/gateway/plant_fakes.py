@@ -18,6 +18,7 @@ import pyarrow as pa
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.config import Settings
 from tickplant.feeds.contract import FeedState
+from tickplant.formats.texts import RowTexts
 from tickplant.model.errors import Complaint, InvalidBody, NotFound
 from tickplant.model.events import SCHEMAS
 from tickplant.model.instruments import Registry
@@ -86,6 +87,7 @@ class FakeHistory:
         self.store = plant.store
         self.registry = plant.registry
         self.rules = EVERY_TRADE
+        self.texts = RowTexts()
 
     @property
     def seq_last(self) -> int:

@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from starlette.responses import Response
 
 from tickplant.formats.rows import public_quotes, public_trades, quote_structs, trade_structs
@@ -40,7 +43,7 @@ def _trades(call: Call, instrument: Instrument) -> Response:
         Page(
             key="trades",
             head={"symbol": instrument.symbol, "venue": instrument.venue},
-            structs=lambda: trade_structs(rows),
+            structs=lambda: row_texts(call, instrument, rows, trade_structs),
             table=lambda: public_trades(rows, instrument),
             next_token=token,
         ),
@@ -60,11 +63,28 @@ def _quotes(call: Call, instrument: Instrument) -> Response:
         Page(
             key="quotes",
             head={"symbol": instrument.symbol, "venue": instrument.venue},
-            structs=lambda: quote_structs(rows),
+            structs=lambda: row_texts(call, instrument, rows, quote_structs),
             table=lambda: public_quotes(rows, instrument),
             next_token=token,
         ),
     )
+
+
+def row_texts(
+    call: Call, instrument: Instrument, rows: pa.Table, structs: Callable[[pa.Table], list[Any]]
+) -> msgspec.Raw:
+    """Return rows for JSON, those that were written before as they were written then.
+
+    A row is never another one under its number: a correction is a row of its own.
+    """
+
+    def chosen(places: slice | NDArray[np.int64]) -> list[Any]:
+        return structs(rows if isinstance(places, slice) else rows.take(pa.array(places)))
+
+    query = call.query
+    name = (call.door.path, instrument.number, query["order"], query["start"])
+    keys = rows["seq"].to_numpy().reshape(1, -1).copy()  # not to hold on to what it is a part of
+    return msgspec.Raw(call.plant.history.texts.array(name, keys, chosen))
 
 
 def read_page(call: Call, rows_of: Rows, subject: object) -> tuple[pa.Table, str | None]:
