@@ -98,7 +98,7 @@ class FakeHistory:
 
         return History.resolve_as_of(self, value, name)  # type: ignore[arg-type]
 
-    def mark(self, instrument: int) -> None:
+    def mark(self, instrument: int, *, book: bool = False) -> None:
         """Nothing is known of when an answer may be given again."""
 
     def trades(self, instrument: Any, **query: Any) -> pa.Table:

@@ -290,11 +290,12 @@ class History:
         query = GapQuery(feed, instrument, start, end, status, after, limit)
         return select_gaps(book, query)
 
-    def mark(self, instrument: int) -> Hashable | None:
+    def mark(self, instrument: int, *, book: bool = False) -> Hashable | None:
         """Return what is another value after anything that a read of an instrument depends on.
 
         Of two reads of the present, each begun after its mark was taken, the second gives what the
-        first one gave where the marks are equal. None where that is not known.
+        first one gave where the marks are equal. None where that is not known. With `book` the
+        time of its live book is among what counts.
         """
         if self.served is None:
             return None
@@ -302,7 +303,10 @@ class History:
         if None in rows:
             return None
         archived = [self.store.generation(table) for table in MARKET_TABLES]
-        return (*rows, *archived, self._book().stamp(instrument))
+        booked = None
+        if book and self.books is not None:
+            booked = self.books.times(np.array([instrument], np.int64)).item()
+        return (*rows, *archived, self._book().stamp(instrument), booked)
 
     def watermark(self, instrument: int, as_of: AsOf = NOW) -> int:
         """Return how far the event time of an instrument has surely come.

@@ -42,7 +42,8 @@ def read_one(call: Call) -> Response:
     """Answer the last of the instrument in the path."""
     instrument = call.plant.registry.resolve(call.path["symbol"])
     history = call.plant.history
-    mark = history.mark(instrument.number)  # first: what comes in meanwhile is not missed then
+    # The mark is taken first, so that what comes in meanwhile is not missed.
+    mark = history.mark(instrument.number, book=True)
     name = ("latest", instrument.symbol, instrument.venue)
     last: _Last | None = None if mark is None else history.kept.get(name, mark)
     if last is None:
