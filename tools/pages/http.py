@@ -95,22 +95,34 @@ def _body(body: Json) -> str:
     if content is None:
         return f"Body: {names}.\n"
     schema = content["schema"]
-    row = schema["oneOf"][0] if "oneOf" in schema else schema.get("items", schema)
-    shapes = " JSON is a list of objects." if "items" in schema else ""
-    if "oneOf" in schema:
-        key = next(iter(schema["oneOf"][2]["properties"]))
-        shapes = f' JSON is one object, a list of them, or `{{"{key}": [...]}}`.'
+    ways = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    row = ways[0].get("items", ways[0])
+    shapes = _shapes(ways)
     needed = set(row.get("required", ()))
     rows = [
         (code(name), _type(field), "yes" if name in needed else "", field.get("description", ""))
         for name, field in row["properties"].items()
     ]
-    example = json.dumps(content["example"])
+    examples = [one["value"] for one in content.get("examples", {}).values()]
+    example = json.dumps([*examples, content.get("example")][0])
     return (
         f"Body: {names}.{shapes}\n\n"
         + table(("field", "type", "needed", "meaning"), rows)
         + f"\nFor example:\n\n```json\n{example}\n```\n"
     )
+
+
+def _shapes(ways: list[Json]) -> str:
+    """Return in words how rows may be written in a body; nothing for an object of fields."""
+    words = {"object": "one object", "array": "a list of objects"}
+    told = [words[ways[0]["type"]]]
+    for way in ways[1:]:
+        key = next(iter(way.get("properties", ())), None)
+        told.append("a list of them" if key is None else f'`{{"{key}": [...]}}`')
+    if len(ways) == 1 and ways[0]["type"] == "object":
+        return ""
+    *first, last = told
+    return f" JSON is {', '.join(first)} or {last}." if first else f" JSON is {last}."
 
 
 def _answers(responses: Json) -> str:
