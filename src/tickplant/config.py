@@ -512,7 +512,7 @@ class TracingSettings:
         "",
         "Address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; needs "
         "the extra `tracing`. Empty: nothing is traced.",
-        form=Form(_is_url, "an address that begins with http:// or https://, without a user"),
+        form=Form(_is_url, "an address of HTTP or HTTPS with a host and no user in it"),
     )
     sample: float = _setting(
         0.01,
