@@ -151,6 +151,7 @@ async def deliver(
             compression=None,
             additional_headers=dict(headers),
             open_timeout=stall_s,
+            ping_interval=None,  # a plant that is late is what is looked for; `stall_s` ends it
         )
     except (TimeoutError, OSError, InvalidHandshake) as fault:
         raise Unreachable(f"{url} does not answer: {fault!r}") from fault
