@@ -22,6 +22,7 @@ from tickplant.gateway.stream.open import open_subscription
 from tickplant.gateway.stream.protocol import JSON, PACKED, Codec, Id, Subscribe
 from tickplant.gateway.stream.server import StreamProtocol
 from tickplant.gateway.stream.subscription import Subscription, TooSlowError
+from tickplant.plant.published import Published
 
 
 @dataclass(eq=False)
@@ -347,3 +348,29 @@ def test_what_is_served_is_not_compressed() -> None:
     config = _config(None, Settings())
     assert config.ws_per_message_deflate is False
     assert issubclass(config.ws, StreamProtocol)  # type: ignore[arg-type]
+
+
+async def test_a_connection_that_cannot_be_written_to_costs_the_others_nothing() -> None:
+    plant = FakePlant()
+    fan = Fanout(plant.hub, plant.metrics.stream)
+    broken, healthy = [await watch(plant, fan, "EURUSD") for _ in range(2)]
+    broken.wire.write = lambda _: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    plant.trade(1.0)
+    await fan.tick()
+    assert healthy.seqs() == [1]
+    assert (broken.one.group, broken.woken, broken.one.seq) == (None, 1, 0)
+
+
+async def test_a_tick_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant = FakePlant()
+    async with peers(plant) as join:
+        peer: Peer = await join()
+        await peer.subscribe("trades", "*", id=1)
+        await peer.ask(op="ping")
+        monkeypatch.setattr(fanout, "_merge", lambda taken: [(taken[0], taken)])  # split fails
+        monkeypatch.setattr(Published, "split", lambda *_: 1 / 0)
+        seq = plant.trade(1.0)
+        assert seqs(await peer.events(1)) == seq
+        monkeypatch.undo()
+        seq = plant.trade(2.0, 3.0)
+        assert seqs(await peer.events(2)) == seq

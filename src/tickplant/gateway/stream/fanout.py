@@ -125,7 +125,13 @@ class Fanout:
             await self._rung.wait()
             self._rung.clear()
             began = loop.time()
-            await self.tick()
+            try:
+                await self.tick()
+            except Exception:
+                _LOG.exception("a tick of the stream failed; each subscription goes on by itself")
+                for group in tuple(self._groups.values()):
+                    self._dissolve(group, group.cursor)
+                self._forget()
             for outlet in tuple(self._waiting):
                 outlet.wake()
             # Sessions that were woken have their turn before the next tick moves the end.
@@ -141,9 +147,13 @@ class Fanout:
                     await self._turn(group)
             for merged, entries in self._merged:
                 merged.split(entries)
-            self._read = None
-            self._merged.clear()
-            self._events.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what was shared at the last place of the ring."""
+        self._read = None
+        self._merged = []
+        self._events.clear()
 
     async def _turn(self, group: Group) -> None:
         """Send a group what comes next in the ring, `TURN_ROWS` at most."""
@@ -200,7 +210,11 @@ class Fanout:
                 await asyncio.sleep(0)  # the other connections' turn
             if one.group is not group:
                 continue  # gone meanwhile
-            took = outlet.write_at_once(frames, now)
+            try:
+                took = outlet.write_at_once(frames, now)
+            except Exception:
+                _LOG.exception("a connection could not be written to")
+                took = False  # its own session will find out what is wrong with it
             if took:
                 one.seq = group.seq
                 written += 1
