@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
+import numpy as np
 import pytest
 
 from plant_kit import NOW, Clock, amend, open_plant, submit
@@ -102,6 +104,20 @@ async def test_an_answer_is_made_once_while_nothing_changes(
             changed = (await client.get(path)).json()
             assert made == ["S0"] * len(made) != []
             assert changed["candles"][-1]["close"] == 3.0
+
+
+async def test_a_book_that_goes_on_makes_an_instrument_younger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_plant(tmp_path, log__sync="none") as plant:
+        submit(plant, symbol=["S0"], ts_event=[NOW - 90 * SECOND], price=[1.0])
+        transport = httpx.ASGITransport(app=create_app(plant))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            for age_s in (40, 40, 10):
+                times = np.array([NOW - age_s * SECOND])
+                held = SimpleNamespace(times=lambda numbers, times=times: times)
+                monkeypatch.setattr(plant.history, "books", held)
+                assert (await client.get("/v1/latest/S0")).json()["age_s"] == age_s
 
 
 def test_what_is_kept_has_a_bound() -> None:
