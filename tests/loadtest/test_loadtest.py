@@ -268,6 +268,8 @@ def counts(found: dict[str, Any]) -> list[Any]:
     return [found[name] for name in names]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(90)
 def test_the_command_starts_a_plant_loads_it_and_reads_everything_back(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
@@ -283,6 +285,8 @@ def test_the_command_starts_a_plant_loads_it_and_reads_everything_back(
     assert ran.code == (0 if found["ok"] else 1)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(90)
 def test_a_running_plant_is_loaded_and_keeps_the_ticks(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

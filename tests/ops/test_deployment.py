@@ -188,6 +188,7 @@ def test_the_lock_of_the_image_is_what_is_tested_here() -> None:
 # -- health ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(90)
 def test_health_tells_by_its_exit_code(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
