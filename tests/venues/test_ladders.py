@@ -18,6 +18,8 @@ NUMBERS = st.one_of(
     st.sampled_from(["0", "0.00000000", "1e-7", "12.50", "123456789.12345678"]),
 )
 LADDERS = st.lists(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=5), max_size=60)
+MANY = 300
+"""So many ladders are cut, fewer are read one by one."""
 STYLES = st.sampled_from([(",", ":"), (", ", ": ")])
 
 
@@ -28,9 +30,13 @@ def raws(ladders: Any, separators: tuple[str, str] = (",", ":")) -> list[msgspec
 @settings(max_examples=40, deadline=None)
 @given(LADDERS, STYLES)
 def test_ladders_are_those_of_plain_json(ladders, separators) -> None:
-    levels, counts = read_ladders(raws(ladders, separators))
-    assert counts.tolist() == [len(one) for one in ladders]
-    assert levels.tolist() == [[float(p), float(q)] for one in ladders for p, q in one]
+    texts = raws(ladders, separators)
+    counted = [len(one) for one in ladders]
+    numbers = [[float(p), float(q)] for one in ladders for p, q in one]
+    for times in (1, MANY // max(len(ladders), 1) + 1):
+        levels, counts = read_ladders(texts * times)
+        assert counts.tolist() == counted * times
+        assert levels.tolist() == numbers * times
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_ladders_are_those_of_plain_json(ladders, separators) -> None:
 )
 def test_what_is_no_ladder_is_refused(ladder) -> None:
     good = [["1", "2"]]
-    for some in ([ladder], [good, ladder, good], [good] * 60 + [ladder, good, []]):
+    for some in ([ladder], [good, ladder, good], [good] * MANY + [ladder, good, []]):
         with pytest.raises((msgspec.MsgspecError, ValueError)):
             read_ladders(raws(some))
 

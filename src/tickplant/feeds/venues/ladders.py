@@ -59,7 +59,7 @@ class Levels:
 PAIRS = Form(b'["",""]', 2)
 """`[["7.61","2"],…]`"""
 
-_FEW = 96
+_FEW = 256
 """So few ladders are read sooner one by one."""
 
 _DIGITS = b"0123456789."

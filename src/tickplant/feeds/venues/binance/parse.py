@@ -36,9 +36,6 @@ STREAMS = {
 """The venue's stream of each channel."""
 
 _LETTERS = {name[0].encode(): table for table, name in STREAMS.items()}
-_BEGINNING = len(b'{"stream":"') + 21
-"""So many bytes of a frame are the same in all of its stream, and mostly tell which it is."""
-
 _TABLES = {name.partition("@")[0]: table for table, name in STREAMS.items()}
 
 Floats = list[float] | NDArray[np.float64]
@@ -75,35 +72,20 @@ class TradesRead:
 def sort_frames(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
     """Return the frames by the table that they are for, in order; under `OTHER` what is for none.
 
-    Tells by one letter of `{"stream":"btcusdt@aggTrade","data":…`, for each stream once; events of
-    streams that nobody asks for are left out, and frames that are written in another way stand
-    under `OTHER`.
+    Tells by one letter of `{"stream":"btcusdt@aggTrade","data":…`; events of streams that nobody
+    asks for are left out, and frames that are written in another way stand under `OTHER`.
     """
     found: dict[str, list[Frame]] = {table: [] for table in (OTHER, *STREAMS)}
-    puts: dict[bytes, Callable[[Frame], None]] = {}
+    put = {letter: found[table].append for letter, table in _LETTERS.items()}.get
     for frame in frames:
-        beginning = frame.data[:_BEGINNING]
-        put = puts.get(beginning)
-        if put is None:
-            put = _put_for(frame.data, found)
-            if b"@" in beginning[:-1]:
-                puts[beginning] = put
-        put(frame)
+        data = frame.data
+        at = data.find(b"@") + 1
+        known = put(data[at : at + 1])
+        if known is not None:
+            known(frame)
+        elif at == 0 or not data.startswith(b'{"stream":"'):
+            found[OTHER].append(frame)
     return found
-
-
-def _put_for(data: bytes, found: dict[str, list[Frame]]) -> Callable[[Frame], None]:
-    at = data.find(b"@") + 1
-    table = _LETTERS.get(data[at : at + 1])
-    if table is not None:
-        return found[table].append
-    if at == 0 or not data.startswith(b'{"stream":"'):
-        return found[OTHER].append
-    return _leave_out
-
-
-def _leave_out(frame: Frame) -> None:
-    """Nobody asked for it."""
 
 
 def table_of(data: bytes) -> str | None:

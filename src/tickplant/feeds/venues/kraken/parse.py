@@ -36,7 +36,7 @@ _ladder = msgspec.json.Decoder(list[wire.Level]).decode
 _LADDER = Form(b'{"price":,"qty":}', 2)
 _SIDES = np.array([BID, ASK], np.int8)
 
-FEW = 96
+FEW = 32
 """So few ladders are read sooner one by one."""
 
 
