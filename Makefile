@@ -24,7 +24,7 @@ INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 CHARTS := src/tickplant/gateway/web/built/lightweight-charts.mjs
 say = @printf '==> %s\n' '$(1)'
 
-.PHONY: help setup run test crash faults abuse truth check docs docs-test bench load bench-smoke install-tools format lock clean
+.PHONY: help setup run test crash faults abuse day truth check docs docs-test bench load bench-smoke install-tools format lock clean
 
 help: ## List the targets.
 	@printf 'Tickplant: make TARGET\n\n'
@@ -54,6 +54,10 @@ abuse: SEED := 1
 abuse: $(VENV)/.dev.stamp ## Ask plants CASES (10000) made-up requests; each answer must be as documented.
 	$(call say,abuse: $(CASES) requests from seed $(SEED) on)
 	@$(BIN)/python tests/abuse/abuse_run.py --cases $(CASES) --seed $(SEED) $(ARGS)
+
+day: $(VENV)/.dev.stamp ## Live through a day of faults in ten minutes, and see which alerts fire and resolve.
+	$(call say,day: a plant under faults and a Prometheus with its rules; some ten minutes)
+	@PYTHONPATH=tests $(BIN)/python tests/ops/day_run.py $(ARGS)
 
 truth: $(VENV)/.dev.stamp ## Compare CASES (100000) random candles with the oracle; SEED sets the first world.
 	$(call say,truth: $(CASES) cases from seed $(SEED) on)

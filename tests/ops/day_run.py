@@ -290,7 +290,7 @@ def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.0f} s"
 
 
-def page(factor: float, faults: list[Fault], rows: list[Row]) -> str:
+def page(factor: float, faults: list[Fault], rows: list[Row], note: str = "") -> str:
     """Return the page of the documentation."""
     cores, busy = os.cpu_count(), os.getloadavg()[0]
     return (
@@ -301,12 +301,12 @@ def page(factor: float, faults: list[Fault], rows: list[Row]) -> str:
         f"[its rules](observability.md#alerts) in a time that passes {factor:g} times as fast: the "
         "spans of the rules and how long a state must last are so much shorter, the thresholds are "
         "what they are. The seconds of the table are those of the run; between faults there were "
-        f"{FEED_PAUSE_S + REST_S / factor:g} s of rest, in which the feeds said that they had "
+        f"{FEED_PAUSE_S + REST_S / factor:.0f} s of rest, in which the feeds said that they had "
         "repaired what they had missed. No other alert fired.\n\n"
         f"{table(faults, rows)}\n"
-        f"Run on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, load {busy:.1f}. A feed that has "
-        "lost its source waits up to 30 s before it is started again, and a subscriber that reads "
-        "nothing is cut off after as long; neither is scaled, so the alerts on them come and go "
+        f"Run on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, load {busy:.1f}{note}. A feed that "
+        "has lost its source waits up to 30 s before it is started again, and a subscriber that "
+        "reads nothing is cut off after as long; neither is scaled, so the alerts on them come and go "
         "later than a rule alone would say.\n"
     )
 
@@ -317,6 +317,7 @@ def main() -> int:
     parser.add_argument("--factor", type=float, default=10.0, help="how fast time passes (10)")
     parser.add_argument("--write", action="store_true", help="write docs/concepts/day.md")
     parser.add_argument("--folder", help="where the plant's data lies (a temporary folder)")
+    parser.add_argument("--note", default="", help="what the page says of the machine, besides")
     options = parser.parse_args()
     faults, rows, stray = run(options.factor, options.folder)
     print(table(faults, rows))
@@ -324,7 +325,7 @@ def main() -> int:
         print(f"nothing wanted this: {json.dumps(firing.__dict__)}", file=sys.stderr)
     good = not stray and all(row.ok for row in rows)
     if options.write and good:
-        PAGE.write_text(page(options.factor, faults, rows), "utf-8")
+        PAGE.write_text(page(options.factor, faults, rows, options.note), "utf-8")
     return 0 if good else 1
 
 
