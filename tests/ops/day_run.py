@@ -306,8 +306,8 @@ def page(factor: float, faults: list[Fault], rows: list[Row], note: str = "") ->
         f"{table(faults, rows)}\n"
         f"Run on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, load {busy:.1f}{note}. A feed that "
         "has lost its source waits up to 30 s before it is started again, and a subscriber that "
-        "reads nothing is cut off after as long; neither is scaled, so the alerts on them come and go "
-        "later than a rule alone would say.\n"
+        "reads nothing is cut off after as long; neither is scaled, so the alerts on them come and "
+        "go later than a rule alone would say.\n"
     )
 
 
