@@ -224,6 +224,9 @@ async def test_of_live_quotes_the_newest_then_none_are_kept_and_the_ledger_says_
             while feed.taken < wanted:  # noqa: ASYNC110 - the feed has no event to offer
                 await asyncio.sleep(0.001)
 
+    def idle() -> bool:
+        return not plant.waiting_rows and not len(plant.backpressure.unanswered)
+
     await take(quotes(9))
     loaded.hold_disk()
     await take(one_trade("T-1"))
@@ -237,12 +240,12 @@ async def test_of_live_quotes_the_newest_then_none_are_kept_and_the_ledger_says_
     await take(quotes(9, first=18))
     feed.given.put_nowait(one_trade("T-3"))  # it has to wait, and is not lost
     loaded.go.set()
-    await asyncio.to_thread(until, lambda: not len(plant.backpressure.unanswered))
+    await asyncio.to_thread(until, idle)
     assert loaded.passes(0.1) == "overload"
     async with asyncio.timeout(10):
         while feed.taken < 6:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.001)
-    await asyncio.to_thread(until, lambda: not len(plant.backpressure.unanswered))
+    await asyncio.to_thread(until, idle)
     assert loaded.passes(5.0) == "healthy"
     await take(quotes(9, first=27))
     found = [gap for gap in await asyncio.to_thread(gaps, plant) if gap["cause"] == "overload"]
