@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_stream import Peer, peers, seqs
 
 from stream_fakes import FakePlant
-from tickplant.cli.server import _config
+from tickplant.cli.server import config_of
 from tickplant.config import Settings
 from tickplant.gateway.stream import fanout
 from tickplant.gateway.stream.fanout import Fanout
@@ -345,7 +345,7 @@ async def test_a_server_writes_one_frame_to_many_connections() -> None:
 
 
 def test_what_is_served_is_not_compressed() -> None:
-    config = _config(None, Settings())
+    config = config_of(None, Settings())
     assert config.ws_per_message_deflate is False
     assert issubclass(config.ws, StreamProtocol)  # type: ignore[arg-type]
 

@@ -220,7 +220,7 @@ def test_missing_numbers_are_a_hole_between_the_times_around_them() -> None:
     after = made.receive([trades(trade(7)), trades(trade(10, "2026-11-21T10:00:02Z"))])
     at = 1795255200 * 10**9 + 500_000_000
     assert after.said == [
-        Skipped((TRADES,), at - 1, at + 1_500_000_001, "trades 8 to 9 are missing", 8, 9)
+        Skipped((TRADES,), at - 1, at + 1_500_000_001, "trades 8 to 9 were not delivered", 8, 9)
     ]
     assert after.rows["trades"].column("id").to_pylist() == ["7", "10"]
     assert made.receive([trades(trade(9)), trades(trade(10)), trades(trade(11))]).said == []
