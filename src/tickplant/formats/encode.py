@@ -96,6 +96,8 @@ def to_csv(table: pa.Table) -> bytes:
     """
     names = table.column_names
     plain = pa.table([_csv_column(column) for column in table.columns], names=names)
+    # Arrow's writer reads past a column whose neighbours have empty chunks before theirs.
+    plain = plain.combine_chunks()
     header = ",".join(names).encode() + b"\n"
     try:
         return header + _csv_lines(plain, "none")
