@@ -126,7 +126,7 @@ class ServerSettings:
     )
     path_prefix: str = _setting(
         "",
-        "Path under which a proxy shows the plant, such as `/tickplant`; the proxy may take it off "
+        "Path under which a proxy shows the plant, such as /tickplant; the proxy may take it off "
         "or leave it on.",
         form=Form(_is_prefix, "a path such as /tickplant, without a slash at its end"),
     )
