@@ -245,7 +245,8 @@ class Session:
 
     async def _turn(self) -> bool:
         """Let each subscription that stands alone take its turn, and join others if it can."""
-        more = alone = False
+        more = False
+        self._hear()  # before it reads on, so that a tick meanwhile wakes it again
         waited, self._outlet.waited = self._outlet.waited, False
         for opened in list(self._open.values()):
             one = opened.subscription
@@ -258,13 +259,12 @@ class Session:
                 if opened is self._open.get(one.id) and self._fanout.join(one, self._outlet):
                     continue
             more = more or one.more
-            alone = True
-        self._hear(alone)
+        self._hear()
         return more
 
-    def _hear(self, alone: bool) -> None:
-        """Be woken at each tick of the ring only where a subscription needs it."""
-        if alone:
+    def _hear(self) -> None:
+        """Be woken at each tick of the ring only where a subscription stands alone."""
+        if any(opened.subscription.group is None for opened in self._open.values()):
             self._fanout.listen(self._outlet)
         else:
             self._fanout.ignore(self._outlet)
