@@ -34,7 +34,6 @@ from tickplant.candles.live import LiveBars, row_bytes
 from tickplant.candles.pages import Lock, Pool
 from tickplant.candles.states import States, merge, roll_up
 from tickplant.model.events import MARKET_TABLES, TRADES
-from tickplant.model.times import INT64_MIN
 from tickplant.plant.last_rows import LastRows
 from tickplant.plant.recent import Recent, rows_of_one
 from tickplant.plant.serving import Kind, Served
@@ -185,6 +184,15 @@ class ServedCandles:
                 bars_max=self._served.bars_max,
             )
             self._kept[kind] = _Kept(bars, position)
+
+    def _kept_or_new(self, kind: Kind) -> _Kept:
+        """Return what is kept of a kind, or bars without events where it is yet to begin."""
+        kept = self._kept.get(kind)
+        if kept is None:
+            position, horizon = self._remembered(kind[1])
+            bars = LiveBars(kind[0], horizon=horizon, height=height_of(kind[1]))
+            kept = _Kept(bars, position)
+        return kept
 
     def _remembered(self, basis: str) -> tuple[int, int | None]:
         """Return from which position on batches can be folded, and the horizon of their bars.
@@ -354,14 +362,9 @@ class ServedCandles:
         if instrument > self._numbers_max or not self._ask((grid, basis)):
             return None
         with self.lock:
-            kept = self._kept.get((grid, basis))
-            if kept is None:
-                position, horizon = self._remembered(basis)
-                states, since = _nothing(basis), _behind(horizon)
-            else:
-                position = kept.position
-                states, since = kept.bars.read(instrument)
-            batches = self._recent.after(position, table_of(basis))
+            kept = self._kept_or_new((grid, basis))
+            states, since = kept.bars.read(instrument)
+            batches = self._recent.after(kept.position, table_of(basis))
             seq = self._seq
         later = self._states_of(batches, (grid, basis), instrument)
         if len(later):
@@ -378,15 +381,10 @@ class ServedCandles:
         if not self._ask((grid, basis)):
             return None
         with self.lock:
-            kept = self._kept.get((grid, basis))
-            if kept is None:
-                position, horizon = self._remembered(basis)
-                states, since = _nothing(basis), np.empty(0, np.int64)
-                first = _behind(horizon)
-            else:
-                position, first = kept.position, kept.bars.complete_at_first
-                states, since = kept.bars.newest()
-            batches = self._recent.after(position, table_of(basis))
+            kept = self._kept_or_new((grid, basis))
+            states, since = kept.bars.newest()
+            first = kept.bars.complete_at_first
+            batches = self._recent.after(kept.position, table_of(basis))
         [later] = self._built(basis, batches, [grid])
         unsure = states.instrument[(states.count == 0) | (states.start < since)]
         floors = np.full(len(later), first, np.int64)
@@ -426,10 +424,6 @@ def build_all(
         return [rows.build(grids[0])]
     cells = rows.build(Cells(grids))
     return [roll_up(cells, grid) for grid in grids]
-
-
-def _behind(horizon: int | None) -> int:
-    return INT64_MIN if horizon is None else horizon + 1
 
 
 def _nothing(basis: str) -> States:

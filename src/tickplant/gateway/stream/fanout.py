@@ -99,9 +99,9 @@ class Fanout:
         if outlet.pending:
             return False
         group = self._groups.get(key)
-        if group is None and cursor.position < self._upto:
-            return False  # a tick has passed meanwhile, and the next one may be long in coming
         if group is None:
+            if cursor.position < self._upto:
+                return False  # a tick has passed meanwhile, and the next may be long in coming
             group = self._groups[key] = Group(key, cursor.copy(), one.seq)
         elif group.cursor.position != cursor.position or group.seq != one.seq:
             return False
