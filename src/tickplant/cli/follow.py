@@ -10,7 +10,7 @@ import typer
 
 from tickplant.cli.common import FOLDER, Common, command
 from tickplant.cli.memory import keep_freed_memory
-from tickplant.cli.serve import check_log_format, check_open
+from tickplant.cli.serve import LogFormat, check_log_format, check_open
 from tickplant.version import VERSION
 
 
@@ -43,15 +43,7 @@ def follow(
         str,
         typer.Option(metavar="PORT", help="TCP port; 0 takes any free one."),
     ] = "8001",
-    log_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            show_default=False,
-            help="auto, human or json, in place of the setting log.format; "
-            "auto is human on a terminal.",
-        ),
-    ] = None,
+    log_format: LogFormat = None,
 ) -> int:
     """Answer the routes that read, of the plant on the data folder, until Ctrl-C or SIGTERM.
 

@@ -28,6 +28,17 @@ _FEEDS_ALLOWED = (
     "none, synthetic, synthetic:key=value,… such as synthetic:instruments=50,rate=1000,seed=7, or "
 )
 
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        show_default=False,
+        help="auto, human or json, in place of the setting log.format; "
+        "auto is human on a terminal.",
+    ),
+]
+"""The option `--log-format`, to be given to `check_log_format`."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -75,15 +86,7 @@ def serve(
             "Default: the feeds of the configuration, or synthetic where it has none.",
         ),
     ] = None,
-    log_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            show_default=False,
-            help="auto, human or json, in place of the setting log.format; "
-            "auto is human on a terminal.",
-        ),
-    ] = None,
+    log_format: LogFormat = None,
 ) -> int:
     """Run a plant and its API until Ctrl-C or SIGTERM.
 
