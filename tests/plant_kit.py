@@ -10,6 +10,8 @@ from typing import Any
 from tickplant.compose import OpenPlant
 from tickplant.config import load
 from tickplant.formats.parsed import incoming_batch
+from tickplant.gateway.stream.protocol import JSON
+from tickplant.gateway.stream.replay import Reader
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
 
@@ -47,6 +49,15 @@ def amend(plant: Plant, symbol: str, seq: int, changes: Mapping[str, Any] | None
 
 def trades(plant: Plant, symbol: str, **query: Any) -> list[dict[str, Any]]:
     return plant.history.trades(plant.registry.resolve(symbol), **query).to_pylist()
+
+
+def read_out(reader: Reader, channel: str = "candles") -> list[dict[str, Any]]:
+    """Return all events of a stream's reader, as a client gets them."""
+    chunks = [reader.next()]
+    while not chunks[-1].done:
+        chunks.append(reader.next())
+    frames = [frame for chunk in chunks for frame in JSON.data(1, channel, chunk.events)]
+    return [event for frame in frames for event in JSON.decode(frame.payload)["events"]]
 
 
 def gap_touches(plant: Plant, symbol: str) -> list[tuple[int, int, int]]:

@@ -5,7 +5,6 @@ Hong Kong trades from 09:30 to 12:00 and from 13:00 to 16:00 (UTC+8); the oracle
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plant_kit import Clock, amend, open_plant, submit
+from plant_kit import Clock, amend, open_plant, read_out, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.gateway.stream.protocol import JSON
@@ -154,9 +153,7 @@ class Market:
             Source(self.plant.history, JSON), CandleQuery(self.grid, "trade"),
             list(self.plant.registry), self.after, self.plant.seq_last, None,
         )  # fmt: skip
-        chunk = reader.next()
-        assert chunk.done
-        for event in map(json.loads, chunk.events):
+        for event in read_out(reader):
             assert (event["calendar"], event["session"]) == ("XHKG", "regular")
             self.resumed.take(event, parse_time(event["start"]))
         self.after = self.plant.seq_last

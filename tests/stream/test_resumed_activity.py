@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_resumed_candles import make as make_other
 
-from plant_kit import NOW, Clock, amend, open_plant, submit
+from plant_kit import NOW, Clock, amend, open_plant, read_out, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.formats.rows import candle_structs
@@ -65,13 +65,6 @@ def make(plant: Plant, move: tuple[Any, ...], trades: list[tuple[str, int]]) -> 
             make_other(plant, move, trades)
 
 
-def read(reader: BarReader | ChangedBarReader) -> list[dict[str, Any]]:
-    events: list[bytes] = []
-    while not (chunk := reader.next()).done:
-        events += chunk.events
-    return [json.loads(event) for event in [*events, *chunk.events]]
-
-
 def keyed(bars: list[dict[str, Any]]) -> Bars:
     return {
         (bar["symbol"], bar["day"], bar["index"]): tuple(bar[name] for name in VALUES)
@@ -110,7 +103,7 @@ def test_bars_heard_with_breaks_are_those_of_history(
                 Source(plant.history, JSON), query, list(plant.registry), after, plant.seq_last,
                 DefaultBases(plant.history),
             )  # fmt: skip
-            heard = read(reader)
+            heard = read_out(reader)
             kept |= keyed([bar for bar in heard if bar["count"]])
             for gone in keyed([bar for bar in heard if not bar["count"]]):
                 kept.pop(gone, None)  # it may have come and gone in between
@@ -132,6 +125,6 @@ def test_bars_that_begin_together_are_told_once_each_over_many_pages(
         reader = BarReader(
             Source(plant.history, JSON), query, list(plant.registry), plant.seq_last, start=BASE
         )
-        bars = read(reader)
+        bars = read_out(reader)
         assert [bar["close"] for bar in bars] == prices
         assert [bar["index"] for bar in bars] == [*range(8), *range(5)]

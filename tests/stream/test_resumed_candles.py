@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plant_kit import NOW, WAIT_S, Clock, amend, open_plant, submit
+from plant_kit import NOW, WAIT_S, Clock, amend, open_plant, read_out, submit
 from tickplant.candles.grid import Grid
 from tickplant.candles.interval import parse_interval
 from tickplant.gateway.stream.defaults import DefaultBases
@@ -83,10 +82,7 @@ def hear(plant: Plant, query: CandleQuery, after: int) -> list[dict[str, Any]]:
         Source(plant.history, JSON), query, list(plant.registry), after, plant.seq_last,
         DefaultBases(plant.history),
     )  # fmt: skip
-    events: list[bytes] = []
-    while not (chunk := reader.next()).done:
-        events += chunk.events
-    return [json.loads(event) for event in [*events, *chunk.events]]
+    return read_out(reader)
 
 
 def stored(plant: Plant, query: CandleQuery) -> dict[tuple[str, int], tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.model.errors import InvalidParameter
-from tickplant.model.time_texts import second_texts
+from tickplant.model.time_texts import time_texts
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
@@ -21,7 +21,7 @@ NS_PER_DAY = 86_400 * NS_PER_S
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 
-_FEW = 96  # so many whole seconds are sooner turned to text by NumPy's own function
+_FEW = 16  # so many times are sooner turned to text one by one
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = re.compile(r"[+-]?\d{1,19}\Z")
@@ -112,14 +112,11 @@ def format_time(ns: int) -> str:
 def format_times(ns: NDArray[np.int64] | Sequence[int]) -> list[str]:
     """Return `format_time` of each element; `ns` is int64 of shape (n,)."""
     array = np.asarray(ns, dtype=np.int64)
-    if array.size == 0:
-        return []
-    if not (array % NS_PER_S).any():
-        found = second_texts(array // NS_PER_S) if array.size > _FEW else None
-        if found is not None:
-            return found
-        texts = np.datetime_as_string(array.view("datetime64[ns]").astype("datetime64[s]"))
-        return [text + "Z" for text in texts.tolist()]
+    if array.size <= _FEW:
+        return [format_time(value) for value in array.tolist()]
+    found = time_texts(array)
+    if found is not None:
+        return found
     texts = np.datetime_as_string(array.view("datetime64[ns]"))
     return [text.rstrip("0").rstrip(".") + "Z" for text in texts.tolist()]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tickplant.candles.grid import Grid
 from tickplant.model.events import POSTED_TABLES
+from tickplant.plant.encoded import EncodedRows
 
 CANDLES = "candles"
 INDICATORS = "indicators"
@@ -48,8 +49,8 @@ class Published:
     """One entry of the hub's ring. Made by `of_rows`, `of_candles` or `of_status`.
 
     `seq_first .. seq_last` are the sequence numbers of its rows (for candles and notices both are
-    the number that caused it). `encoded` is the subscribers' cache: a list of one slot a row for
-    each wire format, and None once the hub says that the entry is no longer recent. `mark`,
+    the number that caused it). `encoded` is the subscribers' cache: which rows are encoded, by wire
+    format, and None once the hub says that the entry is no longer recent. `mark`,
     `position` and `rows_before` are the hub's.
     """
 
@@ -86,7 +87,7 @@ class Published:
         self.key = key
         self.message = message
         self.count = 1 if rows is None else rows.num_rows
-        self.encoded: dict[str, list[bytes | None]] | None = {}
+        self.encoded: dict[str, EncodedRows] | None = {}
         self.mark = self.position = self.rows_before = 0
         self._by_instrument: dict[int, NDArray[np.intp]] | None = None
         self._instruments: NDArray[np.int32] | None = None
@@ -118,18 +119,19 @@ class Published:
         made = cls(first.channel, rows, first.seq_first, last.seq_last, key=first.key)
         assert made.encoded is not None
         for codec in {codec for entry in entries for codec in entry.encoded or ()}:
-            parts = ((entry.encoded or {}).get(codec) or [None] * entry.count for entry in entries)
-            made.encoded[codec] = [event for part in parts for event in part]
+            made.encoded[codec] = EncodedRows.together(
+                [((entry.encoded or {}).get(codec), entry.count) for entry in entries]
+            )
         return made
 
     def split(self, entries: Sequence[Published]) -> None:
         """Give the entries that this was merged of what was encoded since."""
         assert self.encoded is not None
-        for codec, events in self.encoded.items():
+        for codec, encoded in self.encoded.items():
             low = 0
             for entry in entries:
                 if entry.encoded is not None:
-                    entry.encoded[codec] = events[low : low + entry.count]
+                    entry.encoded[codec] = encoded.part(low, low + entry.count)
                 low += entry.count
 
     @property

@@ -9,39 +9,33 @@ keep up is cut off with the number to resume from, as on the channel `trades`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tickplant.books.steps import step_starts
 from tickplant.formats.books import listed_levels
+from tickplant.gateway.stream.book_steps import Steps, encode_steps, last_rows_of_steps
 from tickplant.gateway.stream.frames import Frame
-from tickplant.gateway.stream.protocol import BookEvent, Codec
+from tickplant.gateway.stream.protocol import BookEvent, Events
 from tickplant.gateway.stream.replay import CHUNK_ROWS, Chunk, Reader, Source
-from tickplant.gateway.stream.subscription import Subscription
-from tickplant.model.events import BID, BOOK, BookAction
-from tickplant.model.instruments import Instrument, Registry
+from tickplant.gateway.stream.subscription import Subscription, Wanted
+from tickplant.model.events import BOOK
+from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_time
 from tickplant.plant.books import BookView
 from tickplant.plant.published import Published
 from tickplant.store.contract import AsOf
-
-_ACTIONS = {
-    int(BookAction.SET): "update",
-    int(BookAction.CLEAR): "snapshot",
-    int(BookAction.LOST): "lost",
-}
-
-Steps = NDArray[np.intp]
 
 
 class BookSubscription(Subscription):
     """A subscription to every step of some books."""
 
     _floors: dict[int, int] | None = None
+
+    def _begin(self) -> None:
+        self._topics = {BOOK}
 
     @property
     def shared_key(self) -> Hashable | None:
@@ -61,20 +55,17 @@ class BookSubscription(Subscription):
             self._floors = reader.floors
         return frames
 
-    def _events(self, taken: list[Published]) -> list[bytes]:
-        events: list[bytes] = []
-        for entry in taken:
-            if entry.topic == BOOK and entry.seq_last > self._floor:
-                events += self._steps_of(entry)
+    def wanted(self, taken: list[Published]) -> Wanted:
+        """See `Subscription.wanted`; a step is asked for by its last row."""
+        found = super().wanted(taken)
         if self._floors and taken and taken[-1].seq_first > max(self._floors.values()):
             self._floors = None
-        return events
+        return found
 
-    def _steps_of(self, entry: Published) -> list[bytes]:
+    def _rows(self, entry: Published) -> Steps | None:
         rows = entry.rows
         assert rows is not None
-        starts = step_starts(rows)
-        lasts = np.append(starts[1:], rows.num_rows) - 1
+        lasts = last_rows_of_steps(rows)
         instrument = rows.column("instrument").to_numpy()[lasts]
         seq = rows.column("seq").to_numpy()[lasts]
         wanted = seq > self._floor
@@ -84,21 +75,8 @@ class BookSubscription(Subscription):
         if self._floors:
             floors = [self._floors.get(number, 0) for number in instrument.tolist()]
             wanted &= seq > np.array(floors)
-        places = np.flatnonzero(wanted)
-        slots = _slots(entry, self._codec)
-        missing = [place for place in places.tolist() if slots[lasts[place]] is None]
-        made = encode_steps(rows, starts, missing, self._codec, self._plant.registry)
-        for place, event in zip(missing, made, strict=True):
-            slots[lasts[place]] = event
-        return [event for place in places if (event := slots[lasts[place]]) is not None]
-
-
-def _slots(entry: Published, codec: Codec) -> list[bytes | None]:
-    """Return the shared slots of an entry's events: that of a step is the one of its last row."""
-    cache = entry.encoded
-    if cache is None:
-        return [None] * entry.count
-    return cache.setdefault(codec.name, [None] * entry.count)
+        chosen: Steps = lasts[wanted]
+        return chosen
 
 
 class BookSnapshotReader:
@@ -165,71 +143,12 @@ class StepReader:
                 return Chunk(self._encoded(rows.slice(0, last)), self._after, done=False)
             limit *= 2
 
-    def _encoded(self, rows: pa.Table) -> list[bytes]:
+    def _encoded(self, rows: pa.Table) -> Events:
         if not rows.num_rows:
             return []
         batch = rows.combine_chunks().to_batches()[0]
-        starts = step_starts(batch)
-        return encode_steps(
-            batch, starts, range(len(starts)), self._source.codec, self._source.history.registry
-        )
-
-
-def encode_steps(
-    rows: pa.RecordBatch, starts: Steps, wanted: Sequence[int], codec: Codec, registry: Registry
-) -> list[bytes]:
-    """Return some of the steps that begin at `starts`, as encoded events."""
-    return [codec.encode(event) for event in _step_events(rows, starts, wanted, registry)]
-
-
-def _step_events(
-    rows: pa.RecordBatch, starts: Steps, wanted: Sequence[int], registry: Registry
-) -> Iterator[BookEvent]:
-    if not len(wanted):
-        return
-    ends = [*starts[1:].tolist(), rows.num_rows]
-    get = _Columns(rows)
-    for place in wanted:
-        first, end = int(starts[place]), ends[place]
-        instrument = registry.number(get.instrument[first])
-        levels = range(first, end) if get.action[first] == BookAction.SET else range(first + 1, end)
-        yield BookEvent(
-            instrument.symbol,
-            instrument.venue,
-            format_time(get.ts_event[first]),
-            format_time(get.ts_recv[first]),
-            get.seq[end - 1],
-            _ACTIONS[get.action[first]],
-            get.update[first],
-            [get.level(row) for row in levels if get.side[row] == BID],
-            [get.level(row) for row in levels if get.side[row] != BID],
-        )
-
-
-class _Columns:
-    """Columns of rows as lists."""
-
-    def __init__(self, rows: pa.RecordBatch) -> None:
-        for name in ("instrument", "ts_event", "ts_recv", "seq", "action", "side"):
-            setattr(self, name, rows.column(name).to_numpy().tolist())
-        self.update = rows.column("update").to_pylist()
-        self._price = rows.column("price").to_numpy(zero_copy_only=False).tolist()
-        self._size = rows.column("size").to_numpy(zero_copy_only=False).tolist()
-        orders = rows.column("orders")
-        self._orders = None if orders.null_count == len(orders) else orders.to_pylist()
-
-    instrument: list[int]
-    ts_event: list[int]
-    ts_recv: list[int]
-    seq: list[int]
-    action: list[int]
-    side: list[int]
-
-    def level(self, row: int) -> list[Any]:
-        """Return a level as it is shown."""
-        level = [self._price[row], self._size[row]]
-        orders = None if self._orders is None else self._orders[row]
-        return level if orders is None else [*level, orders]
+        lasts = last_rows_of_steps(batch)
+        return encode_steps(batch, lasts, self._source.codec, self._source.history.registry)
 
 
 def _snapshot_event(instrument: Instrument, view: BookView) -> BookEvent:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,11 @@ import pyarrow as pa
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from tickplant.formats.drafts import Odd
+from tickplant.formats.packed import Packed
 from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
+from tickplant.gateway.stream.book_steps import encode_steps
+from tickplant.gateway.stream.drafts import draft_rows
 from tickplant.gateway.stream.protocol import (
     CandleEvent,
     Codec,
@@ -19,9 +23,10 @@ from tickplant.gateway.stream.protocol import (
     StatEvent,
     TradeEvent,
 )
-from tickplant.model.events import QUOTES, SIDES, STATS, TRADES, flag_names
+from tickplant.model.events import BOOK, QUOTES, SIDES, STATS, TRADES, flag_names
 from tickplant.model.instruments import Registry
 from tickplant.model.times import format_time, format_times
+from tickplant.plant.encoded import EncodedRows
 from tickplant.plant.published import CANDLES, CandleKey, Published
 
 Rows = NDArray[np.intp]
@@ -29,56 +34,58 @@ Rows = NDArray[np.intp]
 FEW = 16
 """Below this many rows a call into NumPy costs more than it saves."""
 
+MANY = 64
+"""From this many rows on they are encoded by columns."""
 
-def encode_entry(
-    entry: Published, rows: Rows | None, codec: Codec, registry: Registry
-) -> list[bytes]:
+
+def encode_entry(entry: Published, rows: Rows | None, codec: Codec, registry: Registry) -> Packed:
     """Return the encoded events of some rows of an entry, or of all (None), in their order."""
+    wanted = np.arange(entry.count) if rows is None else rows
+    encoded = encode_wanted(entry, wanted, codec, registry)
+    return encoded.take(wanted)
+
+
+def encode_wanted(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> EncodedRows:
+    """Encode those of the rows that nobody has asked for yet; return what there is."""
     cache = entry.encoded
-    slots = cache.get(codec.name) if cache is not None else None
-    if slots is None:
-        slots = [None] * entry.count
+    encoded = None if cache is None else cache.get(codec.name)
+    if encoded is None:
+        encoded = EncodedRows.none(entry.count)
         if cache is not None:
-            cache[codec.name] = slots
-    wanted = range(entry.count) if rows is None else rows.tolist()
-    missing = [row for row in wanted if slots[row] is None]
-    if missing:
-        for row, event in zip(
-            missing, _encode_missing(entry, missing, codec, registry), strict=True
-        ):
-            slots[row] = event
-    if rows is None:
-        return slots  # type: ignore[return-value]
-    return [slots[row] for row in wanted]  # type: ignore[misc]
+            cache[codec.name] = encoded
+    missing = encoded.missing(rows)
+    if len(missing):
+        encoded.add(missing, _encode(entry, missing, codec, registry))
+    return encoded
 
 
-def encode_together(entries: Iterable[Published], codec: Codec, registry: Registry) -> None:
+def encode_together(entries: Sequence[Published], codec: Codec, registry: Registry) -> None:
     """Encode small entries that nobody has asked for yet in one go; the others are left alone.
 
     A turn after a pause finds many entries of a row or two, each of which would cost as much as
     one of a hundred.
     """
-    groups: dict[str | CandleKey, list[tuple[pa.RecordBatch, dict[str, Any]]]] = {}
+    groups: dict[str | CandleKey, list[Published]] = {}
     for entry in entries:
-        rows, cache = entry.rows, entry.encoded
-        if rows is not None and entry.count < FEW and cache is not None and codec.name not in cache:
-            groups.setdefault(entry.topic, []).append((rows, cache))
-    for topic, group in groups.items():
-        key = topic if isinstance(topic, CandleKey) else None
-        channel = CANDLES if isinstance(topic, CandleKey) else topic
-        together = pa.Table.from_batches([rows for rows, _ in group]).combine_chunks()
-        events = iter(encode_rows(channel, together.to_batches()[0], codec, registry, key))
-        for rows, cache in group:
-            cache[codec.name] = list(islice(events, rows.num_rows))
+        has_rows = entry.rows is not None and entry.channel != BOOK
+        new = entry.encoded is not None and codec.name not in entry.encoded
+        if has_rows and new and entry.count < FEW:
+            groups.setdefault(entry.topic, []).append(entry)
+    for group in groups.values():
+        if len(group) > 1:
+            merged = Published.merged(group)
+            encode_entry(merged, None, codec, registry)
+            merged.split(group)
 
 
-def _encode_missing(
-    entry: Published, missing: list[int], codec: Codec, registry: Registry
-) -> list[bytes]:
+def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> Packed:
+    """Return rows of an entry as events."""
     if entry.rows is None:
-        return [codec.encode(entry.message)]
-    batch = entry.rows if len(missing) == entry.count else entry.rows.take(pa.array(missing))
-    return encode_rows(entry.channel, batch, codec, registry, entry.key)
+        return codec.pack([codec.encode(entry.message)])
+    if entry.channel == BOOK:
+        return encode_steps(entry.rows, rows, codec, registry)
+    chosen = entry.rows if len(rows) == entry.count else entry.rows.take(pa.array(rows))
+    return encode_rows(entry.channel, chosen, codec, registry, entry.key)
 
 
 def encode_rows(
@@ -87,8 +94,40 @@ def encode_rows(
     codec: Codec,
     registry: Registry,
     key: CandleKey | None = None,
-) -> list[bytes]:
+) -> Packed:
     """Return each row as an encoded event of its channel; `key` is for candles."""
+    if rows.num_rows >= MANY:
+        return _by_columns(channel, rows, codec, registry, key)
+    return codec.pack(_one_by_one(channel, rows, codec, registry, key))
+
+
+def _by_columns(
+    channel: str, rows: pa.RecordBatch, codec: Codec, registry: Registry, key: CandleKey | None
+) -> Packed:
+    """Encode rows together; what there is no quick way for, one by one."""
+    if channel == TRADES and (amends := rows.column("ref_seq").to_numpy() != 0).any():
+        return _apart(amends, rows, codec, registry)
+    try:
+        return draft_rows(channel, rows, codec, registry, key).packed()
+    except Odd:
+        return codec.pack(_one_by_one(channel, rows, codec, registry, key))
+
+
+def _apart(
+    amends: NDArray[np.bool_], rows: pa.RecordBatch, codec: Codec, registry: Registry
+) -> Packed:
+    """Encode amendments, which have a member more, and the other trades."""
+    parts = [np.flatnonzero(~amends), np.flatnonzero(amends)]
+    plain, amended = (rows.take(pa.array(part)) for part in parts)
+    made = [codec.pack(_one_by_one(TRADES, amended, codec, registry, None))]
+    if plain.num_rows:
+        made.insert(0, encode_rows(TRADES, plain, codec, registry))
+    return Packed.concat(made).take(np.argsort(np.concatenate(parts)))
+
+
+def _one_by_one(
+    channel: str, rows: pa.RecordBatch, codec: Codec, registry: Registry, key: CandleKey | None
+) -> list[bytes]:
     if channel == CANDLES:
         assert key is not None
         events = _candles(rows, registry, key)

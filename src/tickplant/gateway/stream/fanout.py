@@ -1,9 +1,10 @@
 """Live subscriptions that want the same are served together: one frame, one write each.
 
     hub rings ──► tick: up to the end of the ring as it is now
-                    each group, all at the same place ──► rows ──► events ──► one frame
-                                                        member ready ──► written to its transport
-                                                        not ready ─────► leaves with its own place
+                    groups at the same place ──► rows of each ──► rows of any, encoded once
+                    each group ──► its events ──► one frame
+                                                    member ready ──► written to its transport
+                                                    not ready ─────► leaves with its own place
 
 A subscription joins a group once it is live, has nothing left to read and stands where the group
 stands, and from then on costs one write a tick. It leaves when its client has not taken what was
@@ -19,8 +20,12 @@ import asyncio
 import logging
 from collections.abc import Hashable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickplant.gateway.stream.frames import Frame, Outlet
-from tickplant.gateway.stream.subscription import TURN_ROWS, Subscription
+from tickplant.gateway.stream.protocol import Events
+from tickplant.gateway.stream.subscription import TURN_ROWS, Subscription, Wanted
 from tickplant.observe.streamed import StreamCounts
 from tickplant.plant.hub import Cursor, Hub, Lagged
 from tickplant.plant.published import Published
@@ -62,7 +67,8 @@ class Fanout:
         self._upto = hub.end
         self._read: tuple[Taken | Lagged, Cursor] | None = None
         self._merged: list[tuple[Published, Taken]] = []
-        self._events: dict[Hashable, list[bytes]] = {}
+        self._wanted: dict[Hashable, Wanted] = {}
+        self._events: dict[Hashable, Events] = {}
 
     def attend(self, more: int) -> None:
         """Count a session that began or, with -1, ended; the last one ends the task."""
@@ -144,8 +150,10 @@ class Fanout:
         self._upto = self._hub.end
         while behind := [g for g in self._groups.values() if g.cursor.position < self._upto]:
             place = min(group.cursor.position for group in behind)
-            for group in behind:
-                if group.cursor.position == place and group.members:
+            here = [group for group in behind if group.cursor.position == place]
+            self._prepare(here)
+            for group in here:
+                if group.members:
                     await self._turn(group)
             for merged, entries in self._merged:
                 merged.split(entries)
@@ -155,7 +163,32 @@ class Fanout:
         """Let go of what was shared at the last place of the ring."""
         self._read = None
         self._merged = []
+        self._wanted.clear()
         self._events.clear()
+
+    def _prepare(self, groups: list[Group]) -> None:
+        """Read what comes next for groups at the same place, and encode what any of them wants."""
+        taken = self._take(groups[0].cursor.copy())
+        if isinstance(taken, Lagged):
+            return
+        self._merged = _merge(taken)
+        entries = [merged for merged, _ in self._merged]
+        union = _Union()
+        for group in groups:
+            lead = next(iter(group.members))
+            if lead.wish_key in self._wanted:
+                continue
+            try:
+                self._wanted[lead.wish_key] = wanted = lead.wanted(entries)
+                union.add(lead, wanted)
+            except Exception:
+                # Each goes on by itself, and tells its own client where that fails, too.
+                _LOG.exception("subscriptions to %s failed together", lead.channel)
+                self._dissolve(group, group.cursor)
+        try:
+            union.encode()
+        except Exception:
+            _LOG.exception("what is wanted could not be encoded at once")
 
     async def _turn(self, group: Group) -> None:
         """Send a group what comes next in the ring, `TURN_ROWS` at most."""
@@ -167,7 +200,7 @@ class Fanout:
                 self._dissolve(group, before)
                 return
             seq = lead.reached_by(taken, group.cursor.seq, group.seq)
-            events = self._events_of(lead, taken)
+            events = self._events_of(lead)
             frames = lead.frames_of(events, seq)
         except Exception:
             # Each goes on by itself, and tells its own client where that fails, too.
@@ -193,14 +226,12 @@ class Fanout:
         cursor.move_to(after)
         return taken
 
-    def _events_of(self, lead: Subscription, taken: Taken) -> list[bytes]:
+    def _events_of(self, lead: Subscription) -> Events:
         """Return the events of a turn; groups that differ only in their `id` share them."""
-        if not self._merged and taken:
-            self._merged = _merge(taken)
         key = lead.wish_key
         events = self._events.get(key)
         if events is None:
-            events = self._events[key] = lead.events_of([merged for merged, _ in self._merged])
+            events = self._events[key] = lead.encoded(self._wanted[key])
         return events
 
     async def _write(self, group: Group, before: Cursor, frames: list[Frame]) -> int:
@@ -229,6 +260,26 @@ class Fanout:
         for one, outlet in tuple(group.members.items()):
             self.leave(one, cursor.copy())
             outlet.wake()
+
+
+class _Union:
+    """The rows that any of some subscriptions wants, so that they are encoded in one go."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Hashable, tuple[Subscription, Published, NDArray[np.bool_]]] = {}
+
+    def add(self, lead: Subscription, wanted: Wanted) -> None:
+        """Take in what a subscription wants."""
+        for entry, rows in wanted:
+            key = id(entry), lead.codec_name
+            if key not in self._parts:
+                self._parts[key] = lead, entry, np.zeros(entry.count, np.bool_)
+            self._parts[key][2][slice(None) if rows is None else rows] = True
+
+    def encode(self) -> None:
+        """Encode them all."""
+        for lead, entry, rows in self._parts.values():
+            lead.encode(entry, np.flatnonzero(rows))
 
 
 def _merge(taken: Taken) -> list[tuple[Published, Taken]]:

@@ -25,7 +25,7 @@ class Frame:
 
     __slots__ = ("_head", "text", "wire")
 
-    def __init__(self, parts: Sequence[bytes], *, text: bool) -> None:
+    def __init__(self, parts: Sequence[bytes | memoryview], *, text: bool) -> None:
         """Put the parts of a payload behind a header."""
         head = _header(sum(map(len, parts)), text=text)
         self.text = text

@@ -15,10 +15,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tickplant.formats.drafts import JsonPen, MsgpackPen, Pen
+from tickplant.formats.packed import Packed
 from tickplant.gateway.stream.frames import Frame
 from tickplant.model.errors import shorten
 
 Id = int | str
+
+Events = Sequence[bytes] | Packed
+"""Encoded events, each by itself or in one piece."""
 
 MSGPACK = "msgpack"
 EVENTS_BYTES_MAX = 256 * 1024
@@ -187,12 +192,18 @@ class CandleEvent(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A wire format. `encode` makes the bytes of one value, which `data` puts together."""
+    """A wire format. `encode` makes the bytes of one value, `pen` those of many by columns.
+
+    `open` makes what stands before the events of a frame, given its head and their number; `close`
+    is what stands behind them.
+    """
 
     name: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
-    join: Callable[[dict[str, Any], Sequence[bytes]], tuple[bytes, ...]]
+    pen: Pen
+    open: Callable[[dict[str, Any], int], bytes]
+    close: bytes
     text: bool
 
     def message(self, op: str, **fields: Any) -> Frame:
@@ -211,26 +222,34 @@ class Codec:
             "error", id=fault.id, code=fault.code, message=fault.message, **fault.extra
         )
 
-    def data(
-        self, id: Id, channel: str, events: Sequence[bytes], seq: int | None = None
-    ) -> list[Frame]:
+    def pack(self, events: Sequence[bytes]) -> Packed:
+        """Return encoded events in one piece."""
+        return Packed.of(events, self.pen.separator)
+
+    def together(self, parts: Sequence[Events]) -> Events:
+        """Return the events of some, one after the other."""
+        some = [part for part in parts if len(part)]
+        if len(some) < 2:
+            return some[0] if some else []
+        return Packed.concat([p if isinstance(p, Packed) else self.pack(p) for p in some])
+
+    def data(self, id: Id, channel: str, events: Events, seq: int | None = None) -> list[Frame]:
         """Return data frames of encoded events, in order, none of them too large.
 
         The last one says up to which number the subscription is complete, where that is known.
         """
+        left = len(events)
+        if not left:
+            return []
+        packed = events if isinstance(events, Packed) else self.pack(events)
+        separator = len(self.pen.separator)
         frames: list[Frame] = []
-        first = size = 0
-        for place, event in enumerate(events):
-            size += len(event)
-            if size > EVENTS_BYTES_MAX and place > first:
-                frames.append(self._data(_head(id, channel), events[first:place]))
-                first, size = place, len(event)
-        if first < len(events):
-            frames.append(self._data(_head(id, channel, seq), events[first:]))
+        for count, piece in packed.pieces(EVENTS_BYTES_MAX):
+            left -= count
+            head = self.open(_head(id, channel, None if left else seq), count)
+            body = piece[: len(piece) - separator]
+            frames.append(Frame((head, body, self.close), text=self.text))
         return frames
-
-    def _data(self, head: dict[str, Any], events: Sequence[bytes]) -> Frame:
-        return Frame(self.join(head, events), text=self.text)
 
 
 def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
@@ -238,21 +257,24 @@ def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
     return head if seq is None else {**head, "seq": seq}
 
 
-def _join_json(head: dict[str, Any], events: Sequence[bytes]) -> tuple[bytes, ...]:
-    opened = msgspec.json.encode({**head, "events": []})
-    return opened[:-2], b",".join(events), b"]}"
+def _open_json(head: dict[str, Any], count: int) -> bytes:
+    return msgspec.json.encode({**head, "events": []})[:-2]
 
 
-def _join_msgpack(head: dict[str, Any], events: Sequence[bytes]) -> tuple[bytes, ...]:
+def _open_msgpack(head: dict[str, Any], count: int) -> bytes:
     opened = msgspec.msgpack.encode({**head, "events": 0})
     # The last byte is the placeholder 0; an array header of four length bytes takes its place.
-    return opened[:-1], struct.pack(">BI", 0xDD, len(events)), *events
+    return opened[:-1] + struct.pack(">BI", 0xDD, count)
 
 
-JSON = Codec("json", msgspec.json.Encoder().encode, msgspec.json.decode, _join_json, text=True)
+JSON = Codec(
+    "json", msgspec.json.Encoder().encode, msgspec.json.decode, JsonPen(), _open_json, b"]}",
+    text=True,
+)  # fmt: skip
 PACKED = Codec(
-    MSGPACK, msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, _join_msgpack, text=False
-)
+    MSGPACK, msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, MsgpackPen(), _open_msgpack,
+    b"", text=False,
+)  # fmt: skip
 
 
 def decode(data: str | bytes, codec: Codec) -> Message:

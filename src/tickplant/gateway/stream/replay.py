@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickplant.gateway.stream.encode import encode_rows
-from tickplant.gateway.stream.protocol import Codec
+from tickplant.gateway.stream.protocol import Codec, Events
 from tickplant.model.events import QUOTES, STATS, Flag
 from tickplant.model.instruments import Instrument
 from tickplant.plant.history import History
 from tickplant.plant.newest import last_rows
+from tickplant.plant.published import CandleKey
 from tickplant.store.contract import AsOf
 
 CHUNK_ROWS = 20_000
@@ -28,7 +29,7 @@ CHUNK_ROWS = 20_000
 class Chunk(NamedTuple):
     """Encoded events, complete up to `seq`. `missed` counts events that are not among them."""
 
-    events: list[bytes]
+    events: Events
     seq: int
     done: bool
     missed: int = 0
@@ -50,13 +51,12 @@ class Source:
     codec: Codec
     numbers: tuple[int, ...] | None = None
 
-    def encode_table(self, channel: str, rows: pa.Table) -> list[bytes]:
-        """Return rows of a stored table as encoded events."""
-        return [
-            event
-            for batch in rows.combine_chunks().to_batches()
-            for event in encode_rows(channel, batch, self.codec, self.history.registry)
-        ]
+    def encode_table(self, channel: str, rows: pa.Table, key: CandleKey | None = None) -> Events:
+        """Return rows of a table as encoded events; `key` is for candles."""
+        if not rows.num_rows:
+            return []
+        (batch,) = rows.combine_chunks().to_batches()
+        return encode_rows(channel, batch, self.codec, self.history.registry, key)
 
 
 class RowReader:

@@ -16,7 +16,7 @@ ring loses while the past is read is read from the store, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.gateway.stream.defaults import DefaultBases
-from tickplant.gateway.stream.encode import encode_entry, encode_together
+from tickplant.gateway.stream.encode import encode_entry, encode_together, encode_wanted
 from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
-from tickplant.gateway.stream.protocol import Codec, Id
+from tickplant.gateway.stream.protocol import Codec, Events, Id
 from tickplant.gateway.stream.replay import (
     Chunk,
     LatestReader,
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 TURN_ROWS = 5_000
 """Rows that a subscription takes from the ring in one turn, so that others get theirs."""
+
+Wanted = list[tuple[Published, NDArray[np.intp] | None]]
+"""Entries, and those of their rows that are wanted; None for all."""
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
 
@@ -168,12 +171,32 @@ class Subscription:
             self._wish = (self.channel, topics, key, self._codec.name, self._start)
         return self._wish
 
-    def events_of(self, taken: list[Published]) -> list[bytes]:
-        """Return the events of these entries that it wants."""
+    def wanted(self, taken: list[Published]) -> Wanted:
+        """Return the entries of which it wants something, and the rows that it wants; None: all."""
         self._selection.grow()
-        return self._events(taken)
+        return [
+            (entry, rows)
+            for entry in taken
+            if entry.topic in self._topics
+            and entry.seq_last > self._floor
+            and ((rows := self._rows(entry)) is None or len(rows))
+        ]
 
-    def frames_of(self, events: Sequence[bytes], seq: int) -> list[Frame]:
+    @property
+    def codec_name(self) -> str:
+        """The wire format that it is sent."""
+        return self._codec.name
+
+    def encode(self, entry: Published, rows: NDArray[np.intp]) -> None:
+        """Encode rows of an entry for whoever asks for them next."""
+        encode_wanted(entry, rows, self._codec, self._plant.registry)
+
+    def encoded(self, wanted: Wanted) -> Events:
+        """Return the events of what is wanted of some entries."""
+        codec, registry = self._codec, self._plant.registry
+        return codec.together([encode_entry(*one, codec, registry) for one in wanted])
+
+    def frames_of(self, events: Events, seq: int) -> list[Frame]:
         """Return the frames of events, complete up to `seq`, for all who have this `id`."""
         return self._codec.data(self.id, self.channel, events, seq)
 
@@ -216,7 +239,7 @@ class Subscription:
         """Return whether the client has everything up to the number of a chunk, once it has it."""
         return chunk.done or self.query is None
 
-    def _data(self, events: Sequence[bytes], seq: int | None = None) -> list[Frame]:
+    def _data(self, events: Events, seq: int | None = None) -> list[Frame]:
         """Return the frames of encoded events, and count them."""
         frames = self._codec.data(self.id, self.channel, events, seq)
         if frames:
@@ -273,7 +296,7 @@ class Subscription:
         if isinstance(taken, Lagged):
             self._fall_behind(taken)
             return []
-        events = self.events_of(taken)
+        events = self._events(taken)
         if taken:
             self._advance(taken)
             self.more = self.cursor.behind > 0 if upto is None else self.cursor.position < upto
@@ -288,20 +311,11 @@ class Subscription:
         assert self.cursor is not None
         self.seq = self.reached_by(taken, self.cursor.seq, self.seq)
 
-    def _events(self, taken: list[Published]) -> list[bytes]:
-        codec, registry = self._codec, self._plant.registry
-        wanted = [
-            (entry, rows)
-            for entry in taken
-            if entry.topic in self._topics
-            and entry.seq_last > self._floor
-            and ((rows := self._rows(entry)) is None or len(rows))
-        ]
-        encode_together((entry for entry, _ in wanted), codec, registry)
-        events: list[bytes] = []
-        for entry, rows in wanted:
-            events += encode_entry(entry, rows, codec, registry)
-        return events
+    def _events(self, taken: list[Published]) -> Events:
+        """Return the events of these entries that it wants."""
+        wanted = self.wanted(taken)
+        encode_together([entry for entry, _ in wanted], self._codec, self._plant.registry)
+        return self.encoded(wanted)
 
     def _rows(self, entry: Published) -> NDArray[np.intp] | None:
         """Return the numbers of the rows that this subscription wants, None for all."""
