@@ -22,7 +22,8 @@ from tickplant.feeds.supervisor.backoff import Backoff
 from tickplant.feeds.supervisor.configured import parse_feed, read_feeds
 from tickplant.feeds.supervisor.http import LimitedHttp
 from tickplant.feeds.supervisor.kept import KeptStreams
-from tickplant.feeds.supervisor.limits import Slots, Window
+from tickplant.feeds.supervisor.limits import SharedLimits, Slots, Window
+from tickplant.feeds.supervisor.link import Link, Wiring
 from tickplant.feeds.supervisor.overlap import Overlap
 from tickplant.feeds.supervisor.pulse import Offset, Pulse
 from tickplant.feeds.supervisor.repair import Repairer
@@ -45,6 +46,7 @@ from tickplant.feeds.venues.transport import ConnectionLost
 from tickplant.formats.parsed import incoming_batch
 from tickplant.model.errors import ConfigError, InvalidParameter
 from tickplant.plant.gaps import OpenGap
+from toy_venue import ToyServer, ToyVenue
 from virtual_time import NOW, VirtualLoop, run_virtual
 
 SECOND = 1_000_000_000
@@ -227,6 +229,50 @@ def test_little_that_is_known_is_no_habit() -> None:
     for second in range(BEATS_MIN - 1):
         rhythm.heard(NOW + second * SECOND)
     assert rhythm.log_odds(NOW + HOUR, NOW + 2 * HOUR) == 0.0
+
+
+# -- a connection -----------------------------------------------------------------------------
+
+
+class Deaf:
+    """A `LinkOwner` whom nothing concerns."""
+
+    async def received(self, link: Link, received: object, at: int) -> None: ...
+
+    async def unconfirmed(self, link: Link, streams: object) -> None: ...
+
+    async def progressed(self, link: Link) -> None: ...
+
+
+@pytest.mark.parametrize("pauses", [(0.3, 0.3), (0.3, 1.0, 0.0), (0.3, 0.3, 1.0, 0.2)])
+def test_what_is_renewed_again_while_messages_wait_is_subscribed_to_in_the_end(
+    pauses: tuple[float, ...],
+) -> None:
+    """Else a book that broke twice in a moment would stay broken for ever."""
+    stream = Stream("A-USD", "trades")
+
+    async def act(loop: VirtualLoop) -> None:
+        server = ToyServer(loop.clock)
+        limits = Limits(messages=Rate(1, 1.0))
+        venue = ToyVenue(server, limits=limits)
+        shared = SharedLimits(clock=loop.clock).of(venue.name, limits)
+        wiring = Wiring(venue, server, shared, loop.clock, asyncio.sleep)
+        link = Link(wiring, 0, [stream], Deaf(), Rhythm())
+        running = asyncio.create_task(link.run())
+        beating = asyncio.create_task(server.beat_always())
+        await asyncio.sleep(5)
+        for pause_s in pauses:
+            link.renew([stream])
+            await asyncio.sleep(pause_s)
+            assert pause_s == 0.0 or not link.ready
+        await asyncio.sleep(10)
+        assert server.connections[1].streams == {stream}
+        assert link.ready
+        for task in (running, beating):
+            task.cancel()
+        await asyncio.gather(running, beating, return_exceptions=True)
+
+    run_virtual(act)
 
 
 # -- overlap ----------------------------------------------------------------------------------

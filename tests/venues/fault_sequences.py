@@ -106,10 +106,10 @@ class Sequence:
     def play(self) -> Counter[str]:
         self.fake.op("reset", options=self.setup.options)
         self.fake.op("market", seed=self.random.randrange(10**6), steps=60)
-        runs = 1 + (self.random.random() < 0.3)
+        runs, closing = 1 + (self.random.random() < 0.3), 0
         for run in range(runs):
             if run:
-                self.window("restart", lambda: self.market(20))
+                self.window("restart", lambda: self.market(20), since=closing)
             with self.opened():
                 self.settle()
                 if not run:
@@ -127,6 +127,7 @@ class Sequence:
                 self.settle()
                 self.check()
                 found = Counter(gap["cause"] for gap in self.gaps())
+                closing = time.time_ns()  # a plant that is busy takes its time to stop
         return found + Counter(self.done)
 
     def opened(self) -> Any:
@@ -153,9 +154,12 @@ class Sequence:
         self.done.append(kind.__name__)
         kind()
 
-    def window(self, causes: str, act: Callable[[], None]) -> None:
-        """Do something to the feed; the window lasts until the feed has settled after it."""
-        opened = Window(time.time_ns(), 2**62, frozenset(causes.split()))
+    def window(self, causes: str, act: Callable[[], None], since: int | None = None) -> None:
+        """Do something to the feed; the window lasts until the feed has settled after it.
+
+        It begins now, or where that began before, `since`.
+        """
+        opened = Window(since or time.time_ns(), 2**62, frozenset(causes.split()))
         self.windows.append(opened)
         act()
 

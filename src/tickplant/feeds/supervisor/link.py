@@ -133,6 +133,7 @@ class Link:
         self._finished = False
         self._todo: list[Stream] = list(streams)
         self._undo: list[Stream] = []
+        self._asking = False  # of what was to do, not everything was sent yet
         self._pending: dict[Stream, int] = {}
         self._missed = 0
         self._work = asyncio.Event()
@@ -223,9 +224,15 @@ class Link:
         return self._connection is not None
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it has handed over all that it took."""
+        return self._idle.is_set()
+
+    @property
     def ready(self) -> bool:
         """Whether every stream was confirmed or refused, and every book is right."""
-        settled = not self._pending and not self._todo and not self.settling
+        asked = not self._todo and not self._asking and not self._pending
+        settled = asked and not self.settling
         return self.opened_at is not None and settled
 
     # -- opening and closing -----------------------------------------------------------------------
@@ -355,16 +362,18 @@ class Link:
 
     async def _subscribe(self, connection: Connection, session: Session) -> None:
         while True:
-            undo, self._undo = self._undo, []
+            # Both are taken at once: what is renewed while these are sent is ended and begun again.
+            undo, self._undo, todo, self._todo = self._undo, [], self._todo, []
+            self._asking = bool(todo)
             for batch in self._batches(undo):
                 for frame in session.unsubscribe(batch):
                     await self._send(connection, frame)
-            todo, self._todo = self._todo, []
-            for batch in self._batches(todo):
+            for batch in self._batches([stream for stream in todo if stream in self.streams]):
                 self._expect(batch)
                 for frame in session.subscribe(batch):
                     await self._send(connection, frame)
                 self._expect([stream for stream in batch if stream in self._pending])
+            self._asking = False
             if not self._todo and not self._undo:
                 self._work.clear()
                 await self._work.wait()
