@@ -56,6 +56,10 @@ class ToyNumbers:
         self.last[stream] = n, ts
         return [] if n == number + 1 else [Skipped((stream,), before, ts, f"{n} is not next")]
 
+    def forget(self, stream: Stream) -> None:
+        self.first.pop(stream, None)
+        self.last.pop(stream, None)
+
     def lasts(self) -> dict[Stream, tuple[int, int]]:
         return dict(self.last)
 
@@ -84,6 +88,8 @@ class ToySession:
         return [Outgoing(json.dumps({"op": "sub", "streams": streams}))]
 
     def unsubscribe(self, streams: Sequence[Stream]) -> Sequence[Outgoing]:
+        for stream in streams:
+            self.numbers.forget(stream)
         return [Outgoing(json.dumps({"op": "unsub", "streams": streams}))]
 
     def receive(self, frames: Sequence[Frame]) -> Received:
@@ -181,6 +187,7 @@ class ToyConnection:
     def __init__(self, server: ToyServer, number: int) -> None:
         self.server, self.number = server, number
         self.streams: set[tuple[str, str]] = set()
+        self.deaf: set[tuple[str, str]] = set()  # confirmed, and forgotten by the server
         self.sent: list[Any] = []
         self.stalled = self.closed = self.held = False
         self.close_s = 0.0
@@ -287,6 +294,7 @@ class ToyServer:
                     connection.push(no)
             if good:
                 connection.streams.update(good)
+                connection.deaf.difference_update(good)
                 connection.push({"op": "ok", "streams": good})
         elif message["op"] == "unsub":
             connection.streams.difference_update(streams)
@@ -301,7 +309,7 @@ class ToyServer:
             row |= {"id": f"{symbol}-{n}"}
             self.truth.append(row)
         for connection in list(self.connections.values()):
-            if key in connection.streams:
+            if key in connection.streams - connection.deaf:
                 if symbol in self.skips and key in self.begun:
                     continue  # what is left out before anything has come no number can tell
                 self.begun.add(key)

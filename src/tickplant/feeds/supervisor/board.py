@@ -4,7 +4,8 @@
                     ▲          └─► stalled ─► down ─► waiting
 
 A quiet stream has sent nothing for a while on a connection that is proven to live. A stalled one is
-on a connection that is not: it is being replaced.
+on a connection that is not, and is being replaced; or it has fallen silent alone as it never does,
+and is subscribed to again.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ class StreamEntry:
     confirmed_at: int | None = None
     last_event: int | None = None
 
+    @property
+    def since(self) -> int:
+        """When it was last heard of, or began; 0 before it did."""
+        return max(self.last_event or 0, self.confirmed_at or 0)
+
     def judged(self, now: int) -> Judgement:
         """Return the state as it is `now`: a live stream may have fallen quiet."""
         if self.state != "live":
             return self.state
-        since = max(self.last_event or 0, self.confirmed_at or 0)
-        return "quiet" if now - since > QUIET_NS else "live"
+        return "quiet" if now - self.since > QUIET_NS else "live"
 
 
 @dataclass(slots=True)
@@ -60,16 +65,20 @@ class Board:
     def __init__(self) -> None:
         self.streams: dict[Stream, StreamEntry] = {}
         self.lines: dict[int, LineEntry] = {}
+        self.changes = 0
+        """Raised whenever there are other streams than before."""
 
     def add(self, streams: Iterable[Stream]) -> None:
         """Take streams that are wanted from now on."""
         for stream in streams:
             self.streams.setdefault(stream, StreamEntry())
+        self.changes += 1
 
     def remove(self, streams: Iterable[Stream]) -> None:
         """Forget streams."""
         for stream in streams:
             self.streams.pop(stream, None)
+        self.changes += 1
 
     def set(
         self, streams: Iterable[Stream], state: Judgement, reason: str | None = None, now: int = 0

@@ -70,6 +70,14 @@ class Cover:
             await self._lose(gone, _proven(link, ts), "disconnect", reason)
             await self._gain(self._now_delivered(symbols), ts)
 
+    async def silent(self, link: Link, streams: Sequence[Stream], since: int, reason: str) -> None:
+        """Note that streams have not come over a link since then, though it lives."""
+        async with self._lock:
+            for stream in streams:
+                self._on.get(stream, {}).pop(link, None)
+            gone = _symbols(streams) & self._delivered
+            await self._lose([s for s in gone if not self._is_delivered(s)], since, "stall", reason)
+
     async def ended(self, link: Link, cause: str, reason: str, ts: int) -> None:
         """Note that a link is over; `ts` is now, the venue's time.
 

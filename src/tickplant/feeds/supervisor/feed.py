@@ -28,6 +28,7 @@ from tickplant.feeds.supervisor.names import is_name, split_name
 from tickplant.feeds.supervisor.repair import FindGaps, Repairer
 from tickplant.feeds.supervisor.run import Parts, Run
 from tickplant.feeds.supervisor.tap import Tap
+from tickplant.feeds.supervisor.vigil import Vigil
 from tickplant.feeds.supervisor.websocket import WebSocketConnector
 from tickplant.feeds.venues.contract import Channel, Listing, Stream, Venue, VenueFault
 from tickplant.feeds.venues.transport import Connector
@@ -102,6 +103,9 @@ class VenueFeed:
             world.sleep,
             world.tap,
         )
+        self.vigil = Vigil(
+            venue, self.board, self._wiring.offset, clock=world.clock, sleep=world.sleep
+        )
 
     @property
     def instruments(self) -> int:
@@ -129,7 +133,12 @@ class VenueFeed:
             await self._list(sink)
             self._run = run
             run.add(self.streams)
-            await run.until_failed(self._list_again(sink), self._repair(run, sink))
+            await run.until_failed(
+                self._list_again(sink),
+                self._repair(run, sink),
+                self.vigil.beats(run.lines),
+                self.vigil.checks(run.lines, self._http, run.silent),
+            )
         finally:
             self._run = self._repairer = None
             await self._close_http()

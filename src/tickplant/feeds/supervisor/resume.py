@@ -47,6 +47,11 @@ class Resumed:
             self._lasts.update((stream, one.number) for one in resumptions if one.link is link)
         self._lasts.update((stream, mark[0]) for stream, mark in link.lasts().items())
 
+    def renewed(self, link: Link, streams: Iterable[Stream]) -> None:
+        """Take what a link had last of streams that it subscribes to again."""
+        lasts = link.lasts()
+        self._lasts.update((stream, lasts[stream][0]) for stream in streams if stream in lasts)
+
     def confirmed(self, link: Link, streams: Iterable[Stream], ts: int) -> None:
         """Note that streams are in force on a link from `ts` on."""
         for stream in streams:

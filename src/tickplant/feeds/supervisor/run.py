@@ -291,6 +291,20 @@ class Run:
             await self._sink.say(note)
             self._parts.on_hole()
 
+    async def silent(self, link: Link, streams: Sequence[Stream], since: int, reason: str) -> None:
+        """Subscribe again to streams that are dead on a link that lives: see `vigil.Dead`."""
+        _LOG.warning("%s: %d streams of %s are dead: %s", self._venue.name, len(streams),
+                     streams[0].symbol, reason)  # fmt: skip
+        self._board.set(streams, "stalled", reason)
+        self._resumed.renewed(link, streams)
+        await self.cover.silent(link, streams, since, reason)
+        books = [stream.symbol for stream in streams if stream.channel == "book"]
+        if books:
+            await self._delivery.lose_books(link, books, reason)
+        link.renew(streams)
+        state = self._board.lines[link.line].state
+        await self._tell({"line": link.line, "state": state, "reason": reason, "refused": []})
+
     async def brought(
         self, symbol: str, start: int, end: int, numbers: NDArray[np.int64], ts: NDArray[np.int64]
     ) -> None:
