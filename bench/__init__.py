@@ -1,5 +1,5 @@
 """Benchmarks: each verifies its output before it prints a figure."""
 
-from tickplant.cli.memory import keep_freed_memory
+from tickplant.cli.process import keep_freed_memory
 
 keep_freed_memory()  # as `tickplant serve` does; Arrow is imported after this

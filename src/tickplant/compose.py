@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
 from tickplant.log.tail import JournalTail
+from tickplant.model.collection import without_collection
 from tickplant.model.conditions import TradeRules
 from tickplant.model.errors import ConfigError
 from tickplant.observe.metrics import Metrics
@@ -116,20 +116,8 @@ def build_plant(
     settings: Settings, clock: Clock = time.time_ns, world: World | None = None
 ) -> Plant:
     """Return a recovered plant that does not run yet; the caller holds the folder's lock."""
-    with _without_collection():
+    with without_collection():
         return _build_plant(settings, clock, world or World())
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Keep the garbage collector from looking again and again at what is being loaded."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _build_plant(settings: Settings, clock: Clock, world: World) -> Plant:
@@ -185,7 +173,7 @@ def open_follower(settings: Settings, clock: Clock = time.time_ns) -> Follower:
     for attempt in range(OPEN_ATTEMPTS):
         follower = _build_follower(settings, clock)
         try:
-            with _without_collection():
+            with without_collection():
                 follower.start()
         except JournalTrimmed:  # rows were archived, and trimmed from the journal, in between
             follower.stop()

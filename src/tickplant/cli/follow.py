@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from tickplant.cli.common import FOLDER, Common, command
-from tickplant.cli.memory import keep_freed_memory
+from tickplant.cli.process import keep_freed_memory, keep_pandas_out
 from tickplant.cli.serve import LogFormat, check_log_format, check_open
+from tickplant.model.collection import without_collection
 from tickplant.version import VERSION
 
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     )(follow)
 
 
+@without_collection()  # until it listens
 def follow(
     common: Common,
     host: Annotated[
@@ -53,6 +55,7 @@ def follow(
     keep_freed_memory()
     style = check_log_format(log_format)
     settings = common.settings({"server.host": host, "server.port": port, "log.format": style})
+    keep_pandas_out()
 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
     from tickplant.compose import open_follower  # noqa: PLC0415 - heavy

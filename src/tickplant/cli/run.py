@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from tickplant.model.collection import without_collection
 from tickplant.model.errors import Complaint, PassingError, TickplantError, UserError, shorten
 
 # The classes of the parser's own errors, by the way that works whichever parser typer brings.
@@ -29,7 +30,8 @@ class UsageFault(UserError):
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; nothing is raised but bugs."""
     args = list(sys.argv[1:] if argv is None else argv)
-    from tickplant.cli.app import app  # noqa: PLC0415 - after the arguments, to keep imports lazy
+    with without_collection():
+        from tickplant.cli.app import app  # noqa: PLC0415 - to keep imports lazy
 
     try:
         code = app(args=args, prog_name="tickplant", standalone_mode=False)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tickplant.cli.common import FOLDER, Common, check_choice, command
-from tickplant.cli.memory import keep_freed_memory
+from tickplant.cli.process import keep_freed_memory, keep_pandas_out
+from tickplant.model.collection import without_collection
 from tickplant.model.errors import InvalidParameter, UserError
 from tickplant.version import VERSION
 
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
     )(serve)
 
 
+@without_collection()  # until the plant listens
 def serve(
     common: Common,
     host: Annotated[
@@ -99,6 +101,7 @@ def serve(
     plans = plan_feeds(common, settings, feed)
     venues = plan_venues(settings, feed, list(plans))
     captures = plan_captures(feed)
+    keep_pandas_out()
 
     from tickplant.cli import server  # noqa: PLC0415 - heavy
     from tickplant.compose import (  # noqa: PLC0415 - heavy

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import ipaddress
 import signal
 import socket
@@ -30,6 +29,7 @@ from tickplant.gateway.http import HttpProtocol
 from tickplant.gateway.ingest.routes import INGEST_PATH
 from tickplant.gateway.reader import create_reader_app
 from tickplant.gateway.stream.server import protocol_of
+from tickplant.model.collection import settle
 from tickplant.model.errors import ConfigError, InvalidParameter, UserError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ async def _serve_reads(
     waiting = asyncio.create_task(stopping.wait(), name="signals")
     try:
         await _first(asyncio.create_task(server.listening.wait()), serving)
-        _settle()
+        settle()
         on_ready(url_of(bound, tls=bool(follower.settings.server.tls_cert)))
         await _first(waiting, serving)
     finally:
@@ -200,7 +200,7 @@ async def _serve(
     waits = {asyncio.create_task(stopping.wait(), name="signals"), serving}
     try:
         await _first(asyncio.create_task(server.listening.wait()), serving)
-        _settle()
+        settle()
         runner.start()
         url = url_of(bound, tls=bool(plant.settings.server.tls_cert))
         opened.lock.announce(url)
@@ -215,15 +215,6 @@ async def _serve(
         await serving
         for task in waits - {serving}:
             task.cancel()
-
-
-def _settle() -> None:
-    """Take what was loaded so far out of the garbage collector's sight.
-
-    It stays to the end, and looking through all of it stops every thread for some 50 ms, each time.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def _first(*tasks: asyncio.Task[object]) -> None:

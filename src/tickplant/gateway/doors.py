@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -72,7 +71,8 @@ class Door:
     `model` documents the JSON answer, `rows` says that the other three formats are served too;
     `example` is that of an answer that is no JSON.
     `also` documents answers of other statuses, `fault` refusals that are no problems but the JSON
-    of a protocol that is not ours.
+    of a protocol that is not ours. All three name models of `described`, which are loaded when a
+    document is made: a plant starts without them.
     `quick` says of the parameters of a query whether it is so small that it may be answered on the
     event loop, if memory has all of it.
     `needs` is the scope of a key that opens it, where it is not the usual one of its method.
@@ -83,7 +83,7 @@ class Door:
     tag: str
     summary: str
     doc: str
-    model: type[BaseModel] | None = None
+    model: str | None = None
     example: Any = None
     params: Params = ()
     path_params: Mapping[str, str] = field(default_factory=dict)
@@ -92,8 +92,8 @@ class Door:
     media_type: str = "application/json"
     body: Mapping[str, Any] | None = None
     refusals: tuple[int, ...] = (400,)
-    also: Mapping[int, type[BaseModel]] = field(default_factory=dict)
-    fault: type[BaseModel] | None = None
+    also: Mapping[int, str] = field(default_factory=dict)
+    fault: str | None = None
     needs: str | None = None
     read: Callable[[Call], Response] | None = None
     quick: Callable[[Mapping[str, Any]], bool] | None = None

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from tickplant.gateway.described import model_of
 from tickplant.gateway.doors import Door
 from tickplant.gateway.keys.grants import OPEN
 from tickplant.gateway.links import links_of
 from tickplant.gateway.openapi_answers import HEADERS, REF, answers_of
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.params import TIME_EXAMPLE, TIME_SCHEMA
 from tickplant.version import VERSION
 
@@ -77,11 +76,11 @@ def openapi_document(doors: Iterable[Door], prefix: str = "") -> dict[str, Any]:
 
 
 def _schemas(doors: tuple[Door, ...]) -> dict[str, Any]:
-    wanted: list[type[BaseModel]] = [models.Problem]
+    wanted = ["Problem"]
     for door in doors:
         wanted += [one for one in (door.model, *door.also.values(), door.fault) if one is not None]
     _, document = models_json_schema(
-        [(model, "serialization") for model in dict.fromkeys(wanted)], ref_template=REF
+        [(model_of(name), "serialization") for name in dict.fromkeys(wanted)], ref_template=REF
     )
     schemas: dict[str, Any] = document["$defs"]
     return schemas

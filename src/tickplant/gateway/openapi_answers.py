@@ -7,14 +7,12 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel
-
 from tickplant.formats.encode import ARROW, CSV, MEDIA_TYPES, PARQUET
+from tickplant.gateway.described import model_of
 from tickplant.gateway.doors import Door
 from tickplant.gateway.examples import CSV as CSV_EXAMPLES
 from tickplant.gateway.examples import example_of
 from tickplant.gateway.keys.grants import OPEN
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.problems import MEDIA_TYPE as PROBLEM_TYPE
 
 REF = "#/components/schemas/{model}"
@@ -146,7 +144,7 @@ def _content(door: Door) -> dict[str, Any]:
 
 
 def _refusal(door: Door, status: int) -> dict[str, Any]:
-    problem = {"schema": _ref(models.Problem), "example": _problem(door, status)}
+    problem = {"schema": _ref("Problem"), "example": _problem(door, status)}
     content: dict[str, Any] = {PROBLEM_TYPE: problem}
     if door.fault is not None and status in door.refusals:
         content["application/json"] = _json(door.fault)
@@ -180,14 +178,14 @@ def _problem(door: Door, status: int) -> dict[str, Any]:
     }
 
 
-def _ref(model: type[BaseModel]) -> dict[str, Any]:
-    return {"$ref": REF.format(model=model.__name__)}
+def _ref(model: str) -> dict[str, Any]:
+    return {"$ref": REF.format(model=model)}
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
+def _json(model: str) -> dict[str, Any]:
     return {"schema": _ref(model), "example": _example(model)}
 
 
 @cache
-def _example(model: type[BaseModel]) -> Any:
-    return example_of(model)
+def _example(model: str) -> Any:
+    return example_of(model_of(model))

@@ -23,12 +23,6 @@ from tickplant.formats.parse_influx import PRECISIONS, InfluxBody, InfluxRules, 
 from tickplant.formats.parsed import incoming_batch
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.influx.keys import keyed_rows
-from tickplant.gateway.influx.models import (
-    InfluxFault,
-    InfluxFault2,
-    InfluxResults,
-    InfluxVersion,
-)
 from tickplant.gateway.keys.grants import WRITE
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
@@ -240,7 +234,7 @@ def _write_door(path: str, version: int, params: tuple[Param, ...]) -> Door:
         body=_BODY,
         status=204,
         refusals=(400, 413, 415, 422, 503),
-        fault=InfluxFault if version == 1 else InfluxFault2,
+        fault="InfluxFault" if version == 1 else "InfluxFault2",
         serve=partial(write, version=version),
     )
 
@@ -260,9 +254,9 @@ def _query_door(method: str) -> Door:
             _any("rp", _IGNORED, "autogen"),
             *_USER,
         ),
-        model=InfluxResults,
+        model="InfluxResults",
         refusals=(400, 413, 415, 422) if method == "POST" else (400,),
-        fault=InfluxFault,
+        fault="InfluxFault",
         needs=WRITE,  # those who ask are about to write
         serve=answer_query,
     )
@@ -298,7 +292,7 @@ DOORS = (
         doc="204, as InfluxDB answers; with `verbose=true` 200 and the version that is spoken.",
         params=(_any("verbose", "`true` for an answer with a body.", "true"),),
         status=204,
-        also={200: InfluxVersion},
+        also={200: "InfluxVersion"},
         needs=WRITE,
         serve=ping,
     ),

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from tickplant.formats.rows import trade_structs
 from tickplant.formats.values import FIELDS, READERS, BadValue
 from tickplant.gateway.doors import Door, Gate
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.gateway.waiting import outcome
@@ -141,7 +140,7 @@ DOORS = (
         summary="Correct a trade",
         doc="Stores a correction, which is an event with a number of its own; the candles that it "
         "touches are made anew. `as_of` still shows what was known before.",
-        model=models.CorrectionModel,
+        model="CorrectionModel",
         path_params=_PATH,
         body=_BODY,
         refusals=(400, 404, 413, 415, 422, 503),
@@ -154,7 +153,7 @@ DOORS = (
         summary="Cancel a trade",
         doc="Stores a cancel, which is an event with a number of its own. The trade is no longer "
         "returned and its candle is made anew; `as_of` still shows what was known before.",
-        model=models.CancelModel,
+        model="CancelModel",
         path_params=_PATH,
         refusals=(400, 404, 503),
         serve=delete_trade,

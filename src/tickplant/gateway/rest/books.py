@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from tickplant.formats.books import public_levels
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.params import AS_OF, FORMAT, Param
 from tickplant.gateway.rest.ticks import wanted_as_of
@@ -88,7 +87,7 @@ DOORS = (
         "away) or `none` (there never was one); what is shown while it is not live is its last "
         "right state, which was that of `ts_event`. What cannot be measured is null. CSV, Arrow "
         "and Parquet carry one row a level.",
-        model=models.BookModel,
+        model="BookModel",
         params=(DEPTH, BPS, FORMAT, AS_OF),
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         rows=True,

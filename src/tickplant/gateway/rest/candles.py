@@ -18,7 +18,6 @@ from tickplant.candles.interval import PATTERN, Activity, parse_interval
 from tickplant.formats.result import with_about
 from tickplant.formats.rows import candle_structs, public_candles
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.again import answered_again
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint, pin
@@ -226,7 +225,7 @@ DOORS = (
         "Without `start` they are the newest `limit` bars before `end`, and there is no next page. "
         "The bar that is still forming is included and says so in `state`. Late, corrected and "
         "cancelled trades change the bar they belong to; `revision` tells.",
-        model=models.CandlesPage,
+        model="CandlesPage",
         params=CANDLE_PARAMS,
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         rows=True,

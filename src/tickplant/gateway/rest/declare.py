@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.gateway.waiting import outcome
@@ -91,7 +90,7 @@ DOORS = (
         doc="Says that every event of these instruments with `start <= ts_event < end` has been "
         "sent, so that bars in it are complete or quiet however few events there are. The span "
         "must be over. Saying it again changes nothing.",
-        model=models.DeclaredModel,
+        model="DeclaredModel",
         status=201,
         body=_BODY,
         refusals=(400, 404, 413, 415, 422, 503),

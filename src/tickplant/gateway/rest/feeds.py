@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.keys.grants import ADMIN
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
 from tickplant.gateway.rest.params import text
@@ -65,29 +63,6 @@ def _parts(given: str | None) -> list[str]:
     return [part.strip() for part in (given or "").split(",") if part.strip()]
 
 
-class SubscriptionModel(BaseModel):
-    """A stream of a feed: one channel of one symbol."""
-
-    symbol: str = Field(examples=["BTC-USDT"])
-    channel: Literal["trades", "quotes", "book", "stats"]
-    state: Literal["waiting", "live", "quiet", "stalled", "down", "refused"] = Field(
-        description="`quiet` has had no event for a minute on a connection that lives; `stalled` "
-        "is on one that shows no life and is being replaced.",
-        examples=["live"],
-    )
-    reason: str | None = Field(description="Why it is not live.")
-    line: int | None = Field(description="The connection that carries it.", examples=[1])
-    last_event: str | None = Field(description="When it last came.")
-
-
-class OneFeedModel(models.FeedModel):
-    """A feed, closely."""
-
-    subscriptions: list[SubscriptionModel] | None = Field(
-        description="Its streams; null for a feed that is not one of a venue."
-    )
-
-
 _PATH = {"id": "The feed's `id` in `/v1/feeds`."}
 _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _BODY = {
@@ -120,7 +95,7 @@ DOORS = (
         tag="Feeds",
         summary="One feed",
         doc="A feed with its connections and the state of each of its streams.",
-        model=OneFeedModel,
+        model="OneFeedModel",
         path_params=_PATH,
         refusals=(400, 404, 503),
         serve=get_feed,
@@ -133,7 +108,7 @@ DOORS = (
         doc="Subscribes a venue's feed to more symbols while it runs; the others are not touched. "
         "It is kept over a restart. A symbol that the venue does not list is refused; whether the "
         "venue has taken a subscription, its `state` says.",
-        model=OneFeedModel,
+        model="OneFeedModel",
         path_params=_PATH,
         body=_BODY,
         refusals=(400, 404, 409, 413, 415, 422, 503),
@@ -147,7 +122,7 @@ DOORS = (
         summary="Unsubscribe from symbols",
         doc="Ends subscriptions of a venue's feed while it runs; the others are not touched, and "
         "what was stored stays. It is kept over a restart.",
-        model=OneFeedModel,
+        model="OneFeedModel",
         path_params=_PATH,
         params=(_SYMBOLS, _CHANNELS),
         refusals=(400, 404, 409, 503),

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from tickplant.formats.gaps import public_gaps
 from tickplant.formats.result import plain_rows
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint
 from tickplant.gateway.rest.params import (
@@ -85,7 +84,7 @@ DOORS = (
         summary="What is missing",
         doc="The gap ledger by id: every span of event time in which a feed did not deliver, or "
         "cannot be known to have delivered, with its cause and what became of it.",
-        model=models.GapsPage,
+        model="GapsPage",
         params=(FEED, SYMBOL, START, END, STATUS, *PAGED, AS_OF),
         rows=True,
         refusals=(400, 404, 406),

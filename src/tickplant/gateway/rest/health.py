@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from tickplant.gateway.doors import Door, Gate
 from tickplant.gateway.keys.grants import OPEN
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.plant.health import Probe, probe_all
 from tickplant.plant.plant import Plant
@@ -89,7 +88,7 @@ DOORS = (
         summary="Is it healthy?",
         doc="The process answers, and the log, the store and the disk do what they must: 200, "
         "else 503 with the probe that failed; one that does not answer within 2 s has failed.",
-        model=models.HealthModel,
+        model="HealthModel",
         refusals=(400,),
         needs=OPEN,
         serve=get_health,
@@ -101,7 +100,7 @@ DOORS = (
         summary="Does it accept rows?",
         doc="200 where rows are accepted now, else 503 with the reason (recovering, stopping, "
         "the disk refuses).",
-        model=models.ReadyModel,
+        model="ReadyModel",
         refusals=(400,),
         needs=OPEN,
         serve=get_ready,

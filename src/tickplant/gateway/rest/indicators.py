@@ -25,7 +25,6 @@ from tickplant.formats.indicators import (
 )
 from tickplant.formats.result import with_about
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.candles import CANDLE_PARAMS, candle_head, candle_page
 from tickplant.gateway.rest.pages import encode_token, fingerprint
@@ -171,7 +170,7 @@ DOORS = (
         "indicators. A value is computed from a fixed number of bars that end with its own, its "
         "window, so it does not depend on the range, the limit or the page. It is null while there "
         "are too few bars.",
-        model=models.IndicatorsPage,
+        model="IndicatorsPage",
         params=(*_ASKED, *CANDLE_PARAMS),
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         rows=True,

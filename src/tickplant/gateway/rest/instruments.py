@@ -11,7 +11,6 @@ from starlette.responses import Response
 from tickplant.formats.instruments import SCHEMA, is_wanted
 from tickplant.formats.rows import public_records
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_json, answer_rows
 from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint
 from tickplant.gateway.rest.params import PAGED, text
@@ -71,7 +70,7 @@ DOORS = (
         tag="Read",
         summary="Instruments",
         doc="What is known to be traded, in the order in which it became known.",
-        model=models.InstrumentsPage,
+        model="InstrumentsPage",
         params=(VENUE, KIND, PART, *PAGED),
         rows=True,
         refusals=(400, 406),
@@ -83,7 +82,7 @@ DOORS = (
         tag="Read",
         summary="One instrument",
         doc="An ambiguous bare symbol is refused with the choices.",
-        model=models.InstrumentModel,
+        model="InstrumentModel",
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         refusals=(400, 404),
         read=read_one,

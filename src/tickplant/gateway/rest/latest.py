@@ -13,7 +13,6 @@ from tickplant.formats.encode import JSON, MEDIA_TYPES
 from tickplant.formats.latest import age_of, public_latest
 from tickplant.formats.rows import TIMESTAMP, public_records
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.params import FORMAT, Param, said_in_query
 from tickplant.model.errors import InvalidParameter, UserError
@@ -170,7 +169,7 @@ DOORS = (
         tag="Read",
         summary="The last of an instrument",
         doc="Last trade, last quote and the last 1m candle, with their age and freshness.",
-        model=models.LatestModel,
+        model="LatestModel",
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         refusals=(400, 404),
         read=read_one,
@@ -184,7 +183,7 @@ DOORS = (
         doc="As above for each symbol, in the order asked for; `*` gives the "
         f"first {ALL_MAX:,} and says how many it left out. CSV, Arrow and Parquet carry last "
         "price and quote in one flat row.",
-        model=models.LatestList,
+        model="LatestList",
         params=(SYMBOLS, FORMAT),
         rows=True,
         refusals=(400, 404, 406),

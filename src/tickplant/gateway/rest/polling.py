@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -52,39 +51,6 @@ def _polling(gate: Gate) -> Polling:
     return found
 
 
-class PollConfigModel(BaseModel):
-    """What is polled."""
-
-    symbols: list[str] = Field(examples=[["BTC-USD", "EURUSD"]])
-    interval: float = Field(description="Seconds between two polls.", examples=[60.0])
-    provider: str = Field(examples=["yahoo"])
-
-
-class PollJobModel(BaseModel):
-    """A polling job."""
-
-    model_config = ConfigDict(extra="allow")
-
-    job_id: str = Field(examples=["5f0c9e21a7d4"])
-    status: str = Field(
-        description="accepted (not yet polled), running, failing (the last poll failed), failed "
-        "(it cannot run), cancelled.",
-        examples=["accepted"],
-    )
-    config: PollConfigModel
-    created: str = Field(examples=["2024-05-07T12:30:00Z"])
-    feed: str | None = Field(
-        description="Its feed in `/v1/feeds` and the gap ledger.", examples=["poll-5f0c9e21a7d4"]
-    )
-    error: str | None = Field(description="Why the last poll failed.", examples=[None])
-
-
-class PollJobsModel(BaseModel):
-    """All polling jobs."""
-
-    jobs: list[PollJobModel]
-
-
 _BODY = {
     "required": True,
     "content": {
@@ -129,7 +95,7 @@ DOORS = (
         "job is cancelled; it runs on after a restart. Asking for what a job does already answers "
         "with that job. A provider that is down is asked again after growing pauses, and what was "
         "missed is in the gap ledger.",
-        model=PollJobModel,
+        model="PollJobModel",
         status=202,
         body=_BODY,
         refusals=(400, 413, 415, 422, 503),
@@ -142,7 +108,7 @@ DOORS = (
         tag=_TAG,
         summary="Polling jobs",
         doc="All polling jobs and how each is doing.",
-        model=PollJobsModel,
+        model="PollJobsModel",
         refusals=(400, 503),
         serve=get_jobs,
     ),
@@ -152,7 +118,7 @@ DOORS = (
         tag=_TAG,
         summary="One polling job",
         doc="One polling job and how it is doing.",
-        model=PollJobModel,
+        model="PollJobModel",
         path_params=_PATH,
         refusals=(400, 404, 503),
         serve=get_job,
@@ -164,7 +130,7 @@ DOORS = (
         summary="Cancel a polling job",
         doc="Ends a polling job; the prices that it brought stay. Answers with the job as it was "
         "last.",
-        model=PollJobModel,
+        model="PollJobModel",
         path_params=_PATH,
         refusals=(400, 404, 503),
         needs=ADMIN,

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from tickplant.formats.rows import public_quarantine, quarantine_structs
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.params import RANGE, choice, text
 from tickplant.gateway.rest.ticks import read_page
@@ -52,7 +51,7 @@ DOORS = (
         tag="Read",
         summary="Refused rows",
         doc="Rows that failed a check, by time of receipt, each as it was sent, with the reason.",
-        model=models.QuarantinePage,
+        model="QuarantinePage",
         params=(REASON, TABLE, *RANGE),
         rows=True,
         refusals=(400, 406),

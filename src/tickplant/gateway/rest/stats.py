@@ -9,7 +9,6 @@ from starlette.responses import Response
 from tickplant.checks.stats import parse_stat_names
 from tickplant.formats.rows import last_stat_structs, public_last_stats, public_stats, stat_structs
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.latest import SYMBOLS_MAX, parse_symbols
 from tickplant.gateway.rest.params import AS_OF, FORMAT, RANGE, Param, said_in_query
@@ -85,7 +84,7 @@ DOORS = (
         doc="What is told of an instrument besides its trades and quotes, such as open interest, "
         "with `start <= ts_event < end`, by event time and then sequence number. Pages are stable "
         "while rows arrive.",
-        model=models.StatsPage,
+        model="StatsPage",
         params=(NAME, *RANGE),
         path_params={"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."},
         rows=True,
@@ -99,7 +98,7 @@ DOORS = (
         summary="The last statistics of several instruments",
         doc="The last value of each name, in the order of the symbols and then by name. Of each "
         f"instrument the newest {LOOK_BACK_ROWS:,} statistics are looked at.",
-        model=models.LastStats,
+        model="LastStats",
         params=(SYMBOLS, NAME, FORMAT, AS_OF),
         rows=True,
         refusals=(400, 404, 406),

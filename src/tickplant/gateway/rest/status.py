@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 
 
@@ -26,7 +25,7 @@ DOORS = (
         tag="Operate",
         summary="Feeds",
         doc="Every feed with its state, its rate and its last event.",
-        model=models.FeedsModel,
+        model="FeedsModel",
         read=read_feeds,
     ),
     Door(
@@ -35,7 +34,7 @@ DOORS = (
         tag="Operate",
         summary="State of the plant",
         doc="Sequence numbers, rows and bytes, the log, the store, the stream and the feeds.",
-        model=models.StatusModel,
+        model="StatusModel",
         read=read_status,
     ),
 )

@@ -18,7 +18,6 @@ from starlette.responses import Response
 
 from tickplant.formats.rows import public_quotes, public_trades, quote_structs, trade_structs
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.again import answered_again
 from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import Token, decode_token, encode_token, fingerprint, pin
@@ -137,7 +136,7 @@ DOORS = (
         doc="Trades with `start <= ts_event < end`, by event time and then sequence number, as "
         "they stand: a corrected trade shows its last correction (`corrects` names what it "
         "corrects), a cancelled one is left out. Pages are stable while rows arrive.",
-        model=models.TradesPage,
+        model="TradesPage",
         params=RANGE,
         path_params=_SYMBOL,
         rows=True,
@@ -152,7 +151,7 @@ DOORS = (
         summary="Quotes of an instrument",
         doc="Quotes with `start <= ts_event < end`, by event time and then sequence number. A side "
         "without a quote is null. Pages are stable while rows arrive.",
-        model=models.QuotesPage,
+        model="QuotesPage",
         params=RANGE,
         path_params=_SYMBOL,
         rows=True,

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from tickplant.formats.parse import PARSERS, parse_body
 from tickplant.formats.parsed import Parsed
 from tickplant.gateway.doors import Door, Gate
-from tickplant.gateway.rest import models
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import THREAD_BYTES, read_body
 from tickplant.gateway.rest.params import switch
@@ -169,7 +168,7 @@ def _door(table: str) -> Door:
         doc="Answered once the rows are on disk. Good rows of a mixed body are taken, the bad ones "
         "are kept in quarantine and listed under `rejected`; the same row sent again (by `id`, or "
         "by `key`) is counted under `duplicates`. `Content-Encoding: gzip` is understood.",
-        model=models.ReceiptModel,
+        model="ReceiptModel",
         params=(STRICT,),
         body=_request_body(table),
         status=201,

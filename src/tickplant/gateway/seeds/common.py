@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from tickplant.gateway.doors import Call
 from tickplant.gateway.rest.params import Param, said_in_query, text
@@ -14,12 +13,6 @@ from tickplant.model.times import NS_PER_S, format_time
 TAG = "Other systems' routes"
 
 SYMBOL = text("symbol", "`SYMBOL` or `VENUE:SYMBOL`, in any case.", example="EURUSD", required=True)
-
-
-class SeedModel(BaseModel):
-    """An answer in another system's words."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 def wanted(call: Call) -> Instrument:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 from starlette.responses import Response
 
 from tickplant.books.book import Level
@@ -15,7 +14,7 @@ from tickplant.candles.interval import parse_interval
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.params import check_range, moment
-from tickplant.gateway.seeds.common import TAG, SeedModel, seconds_since, time_text, whole
+from tickplant.gateway.seeds.common import TAG, seconds_since, time_text, whole
 from tickplant.model.events import QUOTES, TRADES
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import INT64_MIN
@@ -208,103 +207,6 @@ def read_symbols(call: Call) -> Response:
     return answer_json({"symbols": symbols, "count": len(symbols)})
 
 
-class OhlcvBarModel(SeedModel):
-    """A 1-minute bar of trades."""
-
-    window_start: str = Field(examples=["2014-05-07T00:00:00Z"])
-    window_end: str = Field(examples=["2014-05-07T00:01:00Z"])
-    open_price: float | None = Field(examples=[1.3928])
-    high_price: float | None = Field(examples=[1.3931])
-    low_price: float | None = Field(examples=[1.3927])
-    close_price: float | None = Field(examples=[1.393])
-    volume: float | None = Field(examples=[1200.0])
-    vwap: float | None = Field(examples=[1.39295])
-    tick_count: int = Field(examples=[42])
-    first_ts: str | None = Field(examples=["2014-05-07T00:00:01Z"])
-    last_ts: str | None = Field(examples=["2014-05-07T00:00:59.5Z"])
-    state: str = Field(examples=["complete"])
-
-
-class OhlcvModel(SeedModel):
-    """1-minute bars, the newest first."""
-
-    symbol: str = Field(examples=["EURUSD"])
-    exchange: str = Field(examples=["ORIGIN"])
-    interval: str = Field(examples=["1m"])
-    count: int = Field(examples=[1])
-    bars: list[OhlcvBarModel]
-
-
-class SpreadModel(SeedModel):
-    """The best bid and ask; null where there is no book."""
-
-    exchange: str = Field(examples=["ORIGIN"])
-    symbol: str = Field(examples=["EURUSD"])
-    latest_ts: str | None = Field(examples=["2014-05-07T00:00:01Z"])
-    best_bid_price: float | None = Field(examples=[1.3927])
-    best_ask_price: float | None = Field(examples=[1.3929])
-    spread: float | None = Field(examples=[0.0002])
-    mid_price: float | None = Field(examples=[1.3928])
-    spread_bps: float | None = Field(examples=[1.436])
-
-
-class LiquidityModel(SpreadModel):
-    """The spread with sizes, imbalance from 0 to 1, and freshness."""
-
-    best_bid_qty: float | None = Field(examples=[1_000_000.0])
-    best_ask_qty: float | None = Field(examples=[2_000_000.0])
-    imbalance: float | None = Field(examples=[0.333])
-    market_signal: Literal["BUY_PRESSURE", "SELL_PRESSURE", "NEUTRAL"] | None = Field(
-        examples=["SELL_PRESSURE"]
-    )
-    staleness_seconds: float | None = Field(examples=[0.25])
-    freshness_status: Literal["FRESH", "WARN", "STALE"]
-
-
-class LagItemModel(SeedModel):
-    """How old the newest data of an instrument is."""
-
-    exchange: str = Field(examples=["ORIGIN"])
-    symbol: str = Field(examples=["EURUSD"])
-    latest_event_ts: str | None = Field(examples=["2014-05-07T00:00:01Z"])
-    latest_ingest_ts: str | None = Field(examples=["2014-05-07T00:00:01.25Z"])
-    staleness_seconds: float | None = Field(examples=[0.5])
-    freshness_status: Literal["FRESH", "WARN", "STALE"]
-    health_score: float = Field(examples=[1.0])
-
-
-class LagModel(SeedModel):
-    """How old the newest data of every instrument is."""
-
-    items: list[LagItemModel]
-    checked_at: str = Field(examples=["2014-05-07T00:00:01.5Z"])
-    healthy_count: int = Field(examples=[1])
-    total_count: int = Field(examples=[1])
-
-
-class SymbolModel(SeedModel):
-    """An instrument and what is known of it."""
-
-    symbol: str = Field(examples=["EURUSD"])
-    exchange: str = Field(examples=["ORIGIN"])
-    status: str = Field(examples=["active"])
-    base: str | None = Field(examples=["EUR"])
-    quote: str | None = Field(examples=["USD"])
-    tick_size: float | None
-    lot_size: float | None
-    expiry: str | None
-    strike: float | None
-    right: Literal["call", "put"] | None
-    underlying: str | None
-
-
-class SymbolsModel(SeedModel):
-    """What is known to be traded."""
-
-    symbols: list[SymbolModel]
-    count: int = Field(examples=[1])
-
-
 _PATH = {"symbol": "`SYMBOL` or `VENUE:SYMBOL`, in any case."}
 _FROM = moment("from_ts", "First time, included. RFC 3339 with a zone, or integer nanoseconds.")
 _TO = moment("to_ts", "Time after the last, not included.")
@@ -318,7 +220,7 @@ DOORS = (
         summary="1-minute bars, the newest first",
         doc="Bars of trades: volume and VWAP from trades, open and close by event time. "
         "`first_ts` and `last_ts` are the times of the first and the last trade in the bar.",
-        model=OhlcvModel,
+        model="OhlcvModel",
         params=(_LIMIT, _FROM, _TO),
         path_params=_PATH,
         refusals=(400, 404),
@@ -331,7 +233,7 @@ DOORS = (
         summary="Spread of an instrument",
         doc="Of its live order book, else of its last quote. `spread_bps` is spread / mid x "
         "10,000; where there is no book there are no numbers.",
-        model=SpreadModel,
+        model="SpreadModel",
         path_params=_PATH,
         refusals=(400, 404),
         read=read_spread,
@@ -344,7 +246,7 @@ DOORS = (
         doc="The spread, the sizes at the best prices, the imbalance of the best five levels (bid "
         "/ (bid + ask), from 0 to 1; of a quote its one level), the signal (above 0.6 "
         "BUY_PRESSURE, below 0.4 SELL_PRESSURE, else NEUTRAL) and how fresh that is.",
-        model=LiquidityModel,
+        model="LiquidityModel",
         path_params=_PATH,
         refusals=(400, 404),
         read=read_liquidity,
@@ -356,7 +258,7 @@ DOORS = (
         summary="How old the newest data is",
         doc=f"Of every instrument, the first {LAG_MAX:,} listed; FRESH up to 60 s, WARN up to "
         "120 s, else STALE, with a health of 1, 0.5 and 0.",
-        model=LagModel,
+        model="LagModel",
         read=read_lag,
     ),
     Door(
@@ -365,7 +267,7 @@ DOORS = (
         tag=TAG,
         summary="What is known to be traded",
         doc="Every instrument with what is known of it.",
-        model=SymbolsModel,
+        model="SymbolsModel",
         read=read_symbols,
     ),
 )

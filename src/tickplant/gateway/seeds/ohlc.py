@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import Field, RootModel
 from starlette.responses import Response
 
 from tickplant.candles.fill import FILLS
@@ -17,7 +16,7 @@ from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.candles import BASIS, DAY_START, TIMEZONE
 from tickplant.gateway.rest.params import END, LIMIT, START, check_range, choice
-from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, time_text, wanted, whole
+from tickplant.gateway.seeds.common import SYMBOL, TAG, time_text, wanted, whole
 
 DAY_START_FX = "22:00"
 """When a day of `/ohlc/day` begins, UTC, unless it is asked for otherwise."""
@@ -64,23 +63,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else value
 
 
-class OhlcBarModel(SeedModel):
-    """A bar; `bucket` is its start."""
-
-    bucket: str = Field(examples=["2014-05-07T00:00:00Z"])
-    symbol: str = Field(examples=["EURUSD"])
-    open: float | None = Field(examples=[1.3928])
-    high: float | None = Field(examples=[1.3931])
-    low: float | None = Field(examples=[1.3927])
-    close: float | None = Field(examples=[1.393])
-    tick_count: int = Field(examples=[42])
-    state: str = Field(examples=["complete"])
-
-
-class OhlcModel(RootModel[list[OhlcBarModel]]):
-    """Bars, ascending."""
-
-
 FILL = choice(
     "fill",
     FILLS,
@@ -104,7 +86,7 @@ def _door(name: str, interval: str, summary: str, doc: str, extra: tuple[Any, ..
         tag=TAG,
         summary=summary,
         doc=doc,
-        model=OhlcModel,
+        model="OhlcModel",
         params=(*_RANGE, *extra),
         refusals=(400, 404),
         read=partial(read_bars, interval),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
 from starlette.responses import Response
 
 from tickplant.gateway.doors import Call, Door
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.params import text
-from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, wanted
+from tickplant.gateway.seeds.common import SYMBOL, TAG, wanted
 from tickplant.gateway.seeds.trades import last_price, price_of
 from tickplant.model.errors import Complaint, UnknownSymbol
 from tickplant.model.instruments import Instrument
@@ -45,15 +44,6 @@ def _instrument(call: Call) -> Instrument:
     return found
 
 
-class ProvidedPriceModel(SeedModel):
-    """The last price of a symbol; `provider` is where it came from."""
-
-    symbol: str = Field(examples=["EURUSD"])
-    price: float | None = Field(examples=[1.3928])
-    timestamp: str | None = Field(examples=["2014-05-07T00:00:01Z"])
-    provider: str = Field(examples=["yahoo"])
-
-
 DOORS = (
     Door(
         method="GET",
@@ -62,7 +52,7 @@ DOORS = (
         summary="Last price from a provider",
         doc="The last price, as it was told and when it was told of, from this provider alone "
         "where one is named: `yahoo`, one of the configuration, or any venue.",
-        model=ProvidedPriceModel,
+        model="ProvidedPriceModel",
         params=(
             SYMBOL,
             text("provider", "The provider, or venue, in any case.", length=32, example="yahoo"),

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,9 +19,8 @@ from tickplant.formats.values import FIELDS, READERS, BadValue
 from tickplant.gateway.doors import Call, Door, Gate
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.bodies import decode_json, read_body
-from tickplant.gateway.rest.models import RejectModel
 from tickplant.gateway.rest.params import END, LIMIT, ORDER, START, check_range, moment
-from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, named, time_text, wanted
+from tickplant.gateway.seeds.common import SYMBOL, TAG, named, time_text, wanted
 from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import (
     Complaint,
@@ -259,36 +257,6 @@ def _row(instrument: Instrument, row: dict[str, Any]) -> dict[str, Any]:
     return _shown({**row, "symbol": instrument.symbol}, row["seq"])
 
 
-class TickModel(SeedModel):
-    """A tick; `seq` is the number of the trade behind it."""
-
-    time: str = Field(examples=["2025-12-05T10:00:00Z"])
-    symbol: str = Field(examples=["EURUSD"])
-    price: float = Field(examples=[1.12345])
-    size: float | None = Field(examples=[100.0])
-    seq: int = Field(examples=[1043])
-
-
-class TicksModel(RootModel[list[TickModel]]):
-    """Ticks by time."""
-
-
-class BulkModel(SeedModel):
-    """What became of many ticks."""
-
-    created: int = Field(examples=[1])
-    duplicates: int = Field(examples=[0])
-    rejected: list[RejectModel]
-
-
-class DeletedModel(SeedModel):
-    """How many ticks were deleted."""
-
-    deleted: int = Field(examples=[1])
-    symbol: str = Field(examples=["EURUSD"])
-    time: str | None = Field(default=None, description="Of the one that was named.")
-
-
 _TICK: dict[str, Any] = {
     "type": "object",
     "required": ["symbol", "price"],
@@ -333,7 +301,7 @@ DOORS = (
         tag=TAG,
         summary="Create a tick",
         doc="Answered once it is on disk; 409 where a tick of its symbol and time stands.",
-        model=TickModel,
+        model="TickModel",
         status=201,
         body=_body(_TICK, _EXAMPLE),
         refusals=(400, 409, 413, 415, 422, 503),
@@ -346,7 +314,7 @@ DOORS = (
         summary="Create many ticks",
         doc="Answered once they are on disk, and sent to the stream like any other. Ticks that "
         "stand already are counted, bad ones listed.",
-        model=BulkModel,
+        model="BulkModel",
         status=201,
         body=_body({"anyOf": [_TICKS, _WRAPPED]}, [_EXAMPLE]),
         refusals=(400, 413, 415, 422, 503),
@@ -358,7 +326,7 @@ DOORS = (
         tag=TAG,
         summary="Ticks of a symbol",
         doc="Ticks with `start <= time < end`, as they stand.",
-        model=TicksModel,
+        model="TicksModel",
         params=(SYMBOL, START, END, ORDER, LIMIT),
         refusals=(400, 404),
         read=read_ticks,
@@ -369,7 +337,7 @@ DOORS = (
         tag=TAG,
         summary="Correct a tick",
         doc="Corrects price or size of the tick of this symbol and time; bars follow at once.",
-        model=TickModel,
+        model="TickModel",
         params=(SYMBOL, _TIME),
         body=_body(
             {
@@ -389,7 +357,7 @@ DOORS = (
         tag=TAG,
         summary="Delete a tick",
         doc="Deletes the tick of this symbol and time; bars follow at once.",
-        model=DeletedModel,
+        model="DeletedModel",
         path_params={**_PATH, "time": "RFC 3339 with a zone, or integer nanoseconds."},
         refusals=(400, 404, 409, 503),
         serve=delete_tick,
@@ -400,7 +368,7 @@ DOORS = (
         tag=TAG,
         summary="Delete the ticks of a span",
         doc=f"Deletes those with `start <= time < end`, at most {DELETED_MAX:,} at once.",
-        model=DeletedModel,
+        model="DeletedModel",
         params=(replace(START, required=True), replace(END, required=True)),
         path_params=_PATH,
         refusals=(400, 404, 409, 503),

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from pydantic import Field
 from starlette.responses import Response
 
 from tickplant.formats.rows import trade_structs
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest import candles, models
+from tickplant.gateway.rest import candles
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.latest import latest_of
 from tickplant.gateway.rest.params import AS_OF, END, LIMIT, ORDER, PAGE_TOKEN, START
 from tickplant.gateway.rest.ticks import read_page
-from tickplant.gateway.seeds.common import SYMBOL, TAG, SeedModel, seconds_since, time_text, wanted
+from tickplant.gateway.seeds.common import SYMBOL, TAG, seconds_since, time_text, wanted
 from tickplant.model.errors import Complaint, NotFound
 from tickplant.model.events import TRADES
 from tickplant.model.instruments import Instrument
@@ -110,47 +109,6 @@ def ingestion_of(call: Call) -> dict[str, Any]:
     }
 
 
-class PriceModel(SeedModel):
-    """The last price with its age."""
-
-    symbol: str = Field(examples=["EURUSD"])
-    venue: str = Field(examples=["ORIGIN"])
-    price: float | None = Field(examples=[1.3928])
-    timestamp: str | None = Field(examples=["2014-05-07T00:00:01Z"])
-    age_seconds: float | None = Field(examples=[0.25])
-    freshness: Literal["FRESH", "WARN", "STALE"]
-
-
-class SeedTradeModel(models.TradeModel):
-    """A trade, with its symbol and its time under another name, too."""
-
-    symbol: str = Field(examples=["EURUSD"])
-    timestamp: str = Field(examples=["2014-05-07T00:00:01Z"])
-
-
-class TradesModel(SeedModel):
-    """Trades by event time, then sequence number."""
-
-    symbol: str = Field(examples=["EURUSD"])
-    count: int = Field(examples=[1])
-    trades: list[SeedTradeModel]
-    next_page_token: str | None
-
-
-class IngestionModel(SeedModel):
-    """Whether rows are being stored."""
-
-    ingestion_status: Literal["alive", "dead"]
-    ingestion_alive: bool = Field(examples=[True])
-    stale_threshold_seconds: float = Field(examples=[30.0])
-    last_successful_ingestion: str | None = Field(examples=["2014-05-07T00:00:01.25Z"])
-    seconds_since_last_heartbeat: float | None = Field(examples=[0.25])
-    seconds_since_last_trade: float | None = Field(examples=[0.5])
-    db_healthy: bool = Field(examples=[True])
-    uptime_seconds: float = Field(examples=[3600.0])
-    process_started_at: str = Field(examples=["2014-05-06T23:00:00Z"])
-
-
 DOORS = (
     Door(
         method="GET",
@@ -159,7 +117,7 @@ DOORS = (
         summary="Last price with its age",
         doc="The price of the last trade, or the middle of the last quote where there are no "
         "trades. An unknown symbol, or one without a price, is 404.",
-        model=PriceModel,
+        model="PriceModel",
         params=(SYMBOL,),
         refusals=(400, 404),
         read=read_latest_price,
@@ -170,7 +128,7 @@ DOORS = (
         tag=TAG,
         summary="Trades of a symbol",
         doc="Trades with `start <= timestamp < end`, by event time and then sequence number.",
-        model=TradesModel,
+        model="TradesModel",
         params=(SYMBOL, START, END, ORDER, LIMIT, PAGE_TOKEN, AS_OF),
         refusals=(400, 404),
         read=read_trades,
@@ -182,7 +140,7 @@ DOORS = (
         summary="Candles of a symbol",
         doc="As `GET /v1/candles/{symbol}`, with the symbol in the query. A bar that is not over "
         "says so; it never replaces a whole one.",
-        model=models.CandlesPage,
+        model="CandlesPage",
         params=(SYMBOL, *candles.CANDLE_PARAMS),
         rows=True,
         refusals=(400, 404, 406),
@@ -195,7 +153,7 @@ DOORS = (
         summary="Is ingestion alive?",
         doc="The heartbeat is the last durable commit of rows. Ingestion is alive while that is "
         "not older than three times `plant.ingestion_interval_s`.",
-        model=IngestionModel,
+        model="IngestionModel",
         read=read_ingestion,
     ),
 )

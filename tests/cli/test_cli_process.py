@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tickplant.cli.memory import KEEP_MS, NAME, keep_freed_memory
+from tickplant.cli.process import KEEP_MS, NAME, keep_freed_memory
 
 
 def test_what_was_set_is_left_alone() -> None:
