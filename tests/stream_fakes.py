@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
 from tickplant.config import Settings, StreamSettings
 from tickplant.gateway.http import HttpProtocol
-from tickplant.gateway.stream.routes import Streams, router
+from tickplant.gateway.stream.routes import Streams, stream_route
 from tickplant.gateway.stream.server import protocol_of
 from tickplant.model.events import QUOTES, SCHEMAS, TRADES, Flag
 from tickplant.model.instruments import Registry
@@ -218,11 +218,10 @@ def make_rows(
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def make_app(plant: Any, *, stall_s: float = 30.0) -> FastAPI:
-    app = FastAPI()
+def make_app(plant: Any, *, stall_s: float = 30.0) -> Starlette:
+    app = Starlette(routes=[stream_route()])
     app.state.plant = plant
     app.state.streams = Streams(plant, stall_s=stall_s, look_every_s=0.01)
-    app.include_router(router)
     return app
 
 
@@ -255,7 +254,7 @@ class Served:
 
     def __init__(
         self,
-        app: FastAPI,
+        app: Starlette,
         port: int = 0,
         *,
         frame_bytes: int = 8 << 20,
@@ -297,7 +296,7 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[Served]:
+async def serving(app: Starlette) -> AsyncIterator[Served]:
     served = await asyncio.to_thread(Served, app)
     try:
         yield served

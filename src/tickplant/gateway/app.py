@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
-from tickplant.gateway.asyncapi.document import asyncapi_document
 from tickplant.gateway.doors import Door, Gate, ShortWay, endpoints_of, route_of, shadow_routes
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.guides import guide_routes
 from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.keys.install import guard, make_access
-from tickplant.gateway.openapi import openapi_document
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.prefix import Prefix
 from tickplant.gateway.readers import Readers
@@ -44,8 +42,7 @@ from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
 from tickplant.gateway.seeds.sockets import STATS_PATH, SeedSockets
 from tickplant.gateway.site import Document, page_routes
-from tickplant.gateway.stream.routes import router as stream_router
-from tickplant.gateway.stream.routes import streams_of
+from tickplant.gateway.stream.routes import stream_route, streams_of
 from tickplant.gateway.traced import Traced
 from tickplant.model.errors import TickplantError
 from tickplant.plant.plant import Plant
@@ -104,7 +101,6 @@ def create_app(plant: Plant) -> FastAPI:
     )
     settings = plant.settings
     prefix = settings.server.path_prefix
-    document = cache(lambda: openapi_document(DOORS, prefix))
     largest_mb = max(settings.server.body_mb_max, settings.ingest.frame_mb_max)
     bodies = BodyRoom(BODIES_AT_ONCE * largest_mb << 20)
     ingest = Ingest(plant, bodies)
@@ -117,15 +113,14 @@ def create_app(plant: Plant) -> FastAPI:
     app.router.routes.extend(shadow_routes(DOORS))
     app.router.routes.extend(route_of(door, gate) for door in ordered)
     documents: dict[str, Document] = {
-        "/openapi.json": document,
-        "/asyncapi.json": lambda: asyncapi_document(prefix),
+        "/openapi.json": lambda: _openapi(prefix),
+        "/asyncapi.json": lambda: _asyncapi(prefix),
     }
     pages = [*page_routes(documents, asks_keys=settings.auth.required), *guide_routes()]
     app.router.routes.extend(pages)
-    app.include_router(stream_router)
+    app.router.routes.append(stream_route())
     app.router.routes.extend(SeedSockets().routes())
     app.router.routes.append(ingest_route(ingest))
-    app.openapi = document  # type: ignore[method-assign]
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
     access = make_access(
@@ -146,3 +141,15 @@ def create_app(plant: Plant) -> FastAPI:
     if prefix:
         app.add_middleware(Prefix, prefix=prefix)
     return app
+
+
+def _openapi(prefix: str) -> dict[str, Any]:
+    from tickplant.gateway.openapi import openapi_document  # noqa: PLC0415 - Pydantic
+
+    return openapi_document(DOORS, prefix)
+
+
+def _asyncapi(prefix: str) -> dict[str, Any]:
+    from tickplant.gateway.asyncapi.document import asyncapi_document  # noqa: PLC0415 - Pydantic
+
+    return asyncapi_document(prefix)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from fastapi import APIRouter
+from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from tickplant.gateway.stream.fanout import Fanout
@@ -25,8 +25,6 @@ STALL_S = 30.0
 
 STALLED = "tickplant.stalled"
 """Key of the ASGI scope that says that the connection must be dropped without a farewell."""
-
-router = APIRouter()
 
 
 class Streams:
@@ -105,7 +103,10 @@ def streams_of(app: Any) -> Streams:
     return found
 
 
-@router.websocket(STREAM_PATH)
-async def stream(socket: WebSocket) -> None:
-    """Stream trades, quotes, candles and notices; see docs for the messages."""
+def stream_route() -> WebSocketRoute:
+    """Return the route of the stream."""
+    return WebSocketRoute(STREAM_PATH, _stream)
+
+
+async def _stream(socket: WebSocket) -> None:
     await streams_of(socket.app).serve(socket, socket.scope.get(WIRE))
