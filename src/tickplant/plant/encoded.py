@@ -17,13 +17,15 @@ class EncodedRows:
 
     `events` has them in the order in which they were asked for, and maybe more than those;
     `places` says where each row of the entry is among them, -1 where it is not: shape (rows,).
+    `additions` is how often some were added.
     """
 
-    __slots__ = ("_events", "_places")
+    __slots__ = ("_events", "_places", "additions")
 
     def __init__(self, events: Packed | None, places: Rows) -> None:
         self._events = events
         self._places = places
+        self.additions = 0
 
     @classmethod
     def none(cls, count: int) -> EncodedRows:
@@ -38,6 +40,7 @@ class EncodedRows:
     def add(self, rows: Rows, events: Packed) -> None:
         """Take in the events of rows that were missing."""
         before = self._events
+        self.additions += 1
         self._places[rows] = np.arange(len(events)) + (0 if before is None else len(before))
         self._events = events if before is None else Packed.concat([before, events])
 

@@ -24,17 +24,20 @@ def top_of(history: History, instrument: Instrument) -> tuple[BookView, Measures
     A quote is a book of one level. What is neither is a view without levels.
     """
     quotes, _ = history.last_rows(QUOTES, [instrument])
-    return _better(history, instrument, quotes[0])
+    return _better(history.order_book(instrument, IMBALANCE_LEVELS), instrument, quotes[0])
 
 
 def tops(history: History, instruments: Sequence[Instrument], now: int) -> list[Top]:
-    """Return what the market's gauges show of instruments at `now`, ns."""
+    """Return what the market's gauges show of instruments at `now`, ns.
+
+    Of books those that are held: nobody reads a store for every instrument at every scrape.
+    """
     quotes, quoted = history.last_rows(QUOTES, instruments)
     _, traded = history.last_rows(TRADES, instruments)
     booked = book_times(history, np.array([one.number for one in instruments], np.int64)).tolist()
     found = []
     for place, instrument in enumerate(instruments):
-        _, measures = _better(history, instrument, quotes[place])
+        _, measures = _better(_held(history, instrument), instrument, quotes[place])
         newest = max(quoted[place], traded[place], booked[place])
         age_s = None if newest == INT64_MIN else (now - newest) / NS_PER_S
         found.append(
@@ -44,10 +47,15 @@ def tops(history: History, instruments: Sequence[Instrument], now: int) -> list[
     return found
 
 
+def _held(history: History, instrument: Instrument) -> BookView:
+    books = history.books
+    view = None if books is None else books.view(instrument.number, IMBALANCE_LEVELS)
+    return BookView(instrument.number, "none") if view is None else view
+
+
 def _better(
-    history: History, instrument: Instrument, quote: dict[str, Any] | None
+    view: BookView, instrument: Instrument, quote: dict[str, Any] | None
 ) -> tuple[BookView, Measures]:
-    view = history.order_book(instrument, IMBALANCE_LEVELS)
     quoted = quote_view(instrument, quote)
     newer = quoted.ts_event is not None and (view.ts_event or INT64_MIN) < quoted.ts_event
     if view.state != "live" and newer:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tickplant.formats.drafts import Odd
 from tickplant.formats.packed import Packed
 from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
-from tickplant.gateway.stream.book_steps import encode_steps
+from tickplant.gateway.stream.book_steps import encode_steps, last_rows_of_steps
 from tickplant.gateway.stream.drafts import draft_rows
 from tickplant.gateway.stream.protocol import (
     CandleEvent,
@@ -37,16 +37,23 @@ FEW = 16
 MANY = 64
 """From this many rows on they are encoded by columns."""
 
+ASKED_APART = 2
+"""So often some rows of an entry are encoded by themselves; who comes then has all of them done."""
+
 
 def encode_entry(entry: Published, rows: Rows | None, codec: Codec, registry: Registry) -> Packed:
     """Return the encoded events of some rows of an entry, or of all (None), in their order."""
-    wanted = np.arange(entry.count) if rows is None else rows
+    wanted = _all_rows(entry) if rows is None else rows
     encoded = encode_wanted(entry, wanted, codec, registry)
     return encoded.take(wanted)
 
 
 def encode_wanted(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> EncodedRows:
-    """Encode those of the rows that nobody has asked for yet; return what there is."""
+    """Encode those of the rows that nobody has asked for yet; return what there is.
+
+    Subscribers who each stand at a place of their own ask for their rows one after the other. A few
+    rows at a time cost several times as much as all at once.
+    """
     cache = entry.encoded
     encoded = None if cache is None else cache.get(codec.name)
     if encoded is None:
@@ -55,8 +62,18 @@ def encode_wanted(entry: Published, rows: Rows, codec: Codec, registry: Registry
             cache[codec.name] = encoded
     missing = encoded.missing(rows)
     if len(missing):
+        if encoded.additions >= ASKED_APART:
+            missing = encoded.missing(_all_rows(entry))
         encoded.add(missing, _encode(entry, missing, codec, registry))
     return encoded
+
+
+def _all_rows(entry: Published) -> Rows:
+    """Return the rows of an entry that make an event."""
+    if entry.channel == BOOK:
+        assert entry.rows is not None
+        return last_rows_of_steps(entry.rows)
+    return np.arange(entry.count)
 
 
 def encode_together(entries: Sequence[Published], codec: Codec, registry: Registry) -> None:
