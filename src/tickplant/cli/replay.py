@@ -99,11 +99,12 @@ def replay(
     ),
     port: Annotated[str, typer.Option(metavar="PORT", help="TCP port; 0 any free one.")] = "8001",
 ) -> int:
-    """Play stored events back through a stream, at the pace of their event times.
+    """Play stored trades, quotes, books and statistics through a stream, at their own pace.
 
     A plant on a temporary folder takes the events again and serves them with all routes; the data
     folder is only read, and may be in use. Events keep their times, ids and flags; sequence numbers
-    are new. Trades are played as they stand, corrections and cancels applied.
+    are new. Trades are played as they stand, corrections and cancels applied; books from a whole
+    one on, which is sent first where the range begins amid it.
     """
     pace = parse_speed(speed)
     if capture:

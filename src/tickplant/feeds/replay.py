@@ -1,18 +1,22 @@
 """A feed that plays stored events back, in the order and at the pace of their event times.
 
-    History ─► chunks of trades and of quotes ─► what is due ─► sink
-               read in a thread, bounded          `speed` seconds of events a second
+    History ─► chunks of each table ─────► what is due ─► merged ─► sink
+               read in a thread, bounded   `speed` seconds of events a second
 
 Events keep `ts_event`, ids, prices, names and flags; `seq` and `ts_recv` are new, because the plant
 that takes them is another one. Trades are played as they stand: a correction is played as the trade
-that it made of the first one, without the flag, and what was cancelled is not played. What is sent
-together (at most 50 ms apart) comes as quotes, then trades.
+that it made of the first one, without the flag, and what was cancelled is not played. Books are
+played step by step from a whole one on: where the range begins amid a book, that is sent first, as
+a snapshot of this moment. The rows of all tables come in the order of their times and numbers; in
+parts, where much is sent at once (see `replay_tables.merged`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,90 +24,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tickplant.feeds.contract import Clock, Sink, Sleep
-from tickplant.model.events import INCOMING, MARKET_TABLES, QUOTES, TRADES, Flag
+from tickplant.feeds.replay_tables import CHUNK_ROWS, BookReader, TableReader, merged
+from tickplant.model.events import BOOK, INCOMING, QUOTES, STATS, TRADES, Flag
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MAX, NS_PER_MS, NS_PER_S
 from tickplant.plant.feed_notes import Alive, Begun
 from tickplant.plant.history import History
 from tickplant.plant.submission import Submission
-from tickplant.store.contract import Cursor
 
 PERIOD_NS = 50 * NS_PER_MS
 ALIVE_NS = NS_PER_S  # a heartbeat at least this often, lest a quiet night be taken for a stall
-CHUNK_ROWS = 250_000
-STEP_ROWS = 20_000
-"""Rows of a table that are sent at once when there is no pace to keep."""
+REPLAYED_TABLES = (BOOK, STATS, QUOTES, TRADES)
+"""What can be played, in the order of what happened at the same moment."""
 
-_AMENDING = int(Flag.CORRECTION | Flag.CANCEL)
-
-
-class TableReader:
-    """Reads one table in event order, a chunk at a time. One thread at a time."""
-
-    def __init__(
-        self,
-        history: History,
-        table: str,
-        numbers: Sequence[int] | None,
-        start: int | None,
-        end: int | None,
-        chunk_rows: int = CHUNK_ROWS,
-    ) -> None:
-        self.table = table
-        self._scan = history.store.scan
-        self._numbers = None if numbers is None else pa.array(sorted(numbers), pa.int32())
-        self._one = numbers[0] if numbers is not None and len(numbers) == 1 else None
-        self._start, self._end = start, end
-        self._chunk_rows = chunk_rows
-        self._after: Cursor | None = None
-        self._ended = False
-        self._rows: pa.Table | None = None
-        self._ts: NDArray[np.int64] = np.empty(0, np.int64)
-
-    def fill(self) -> None:
-        """Read the next chunk where nothing is left of the last one."""
-        while not len(self._ts) and not self._ended:
-            rows = self._scan(
-                self.table,
-                self._one,
-                start=self._start,
-                end=self._end,
-                after=self._after,
-                limit=self._chunk_rows,
-            )
-            self._ended = rows.num_rows < self._chunk_rows
-            if rows.num_rows:
-                self._after = Cursor(rows["ts_event"][-1].as_py(), rows["seq"][-1].as_py())
-                if self._numbers is not None:
-                    rows = rows.filter(pc.is_in(rows["instrument"], self._numbers))
-            self._rows = rows.combine_chunks()
-            self._ts = self._rows["ts_event"].to_numpy()
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is left of the chunk."""
-        return not len(self._ts)
-
-    def next_ts(self) -> int:
-        """Return the time of the next row, a very late one where there is none."""
-        return int(self._ts[0]) if len(self._ts) else INT64_MAX
-
-    def step_ts(self) -> int:
-        """Return the time up to which about `STEP_ROWS` rows of the chunk reach."""
-        return int(self._ts[min(STEP_ROWS, len(self._ts)) - 1]) if len(self._ts) else INT64_MAX
-
-    def last_ts(self) -> int:
-        """Return the time up to which the chunk is all there is: later rows need the next one."""
-        return INT64_MAX if self._ended or not len(self._ts) else int(self._ts[-1])
-
-    def take(self, upto: int) -> pa.Table | None:
-        """Take the rows of the chunk with `ts_event <= upto`, or None."""
-        count = int(np.searchsorted(self._ts, upto, side="right"))
-        if not count or self._rows is None:
-            return None
-        taken = self._rows.slice(0, count)
-        self._rows, self._ts = self._rows.slice(count), self._ts[count:]
-        return taken
+_SNAPSHOT = int(Flag.SNAPSHOT)
+_NOT_PLAYED = int(Flag.CORRECTION | Flag.CANCEL) | _SNAPSHOT  # a row's own, or applied already
 
 
 class ReplayFeed:
@@ -123,7 +58,7 @@ class ReplayFeed:
         sleep: Sleep,
         speed: float | None = 1.0,
         numbers: Sequence[int] | None = None,
-        tables: Sequence[str] = MARKET_TABLES,
+        tables: Sequence[str] = REPLAYED_TABLES,
         start: int | None = None,
         end: int | None = None,
         loop: bool = False,
@@ -139,7 +74,7 @@ class ReplayFeed:
         self._history = history
         self._names = _Names(history.registry)
         self._numbers = numbers
-        self._tables = [table for table in (QUOTES, TRADES) if table in tables]
+        self._tables = [table for table in REPLAYED_TABLES if table in tables]
         self._range = start, end
         self._clock, self._sleep = clock, sleep
         self._speed = speed
@@ -147,6 +82,8 @@ class ReplayFeed:
         self._wait = wait
         self._chunk_rows = chunk_rows
         self._readers: list[TableReader] | None = None  # of a pass that is under way
+        self._first: pa.RecordBatch | None = None  # books of before it
+        self._pending: deque[Submission] = deque()
 
     @property
     def instruments(self) -> int:
@@ -168,15 +105,18 @@ class ReplayFeed:
     async def _play(self, sink: Sink) -> None:
         begun = self._readers is not None
         if self._readers is None:
-            self._readers = [
-                TableReader(self._history, table, self._numbers, *self._range, self._chunk_rows)
-                for table in self._tables
-            ]
+            self._readers = [self._reader(table) for table in self._tables]
+            self._first = await asyncio.to_thread(_books_of, self._readers)
         readers = self._readers
         await self._fill(readers)
         event_origin = min(reader.next_ts() for reader in readers)
+        if self._pending:  # what was taken before it was cut
+            event_origin = min(event_origin, int(self._pending[0].rows["ts_event"][0].as_py()))
         if (begun or not self.passes) and event_origin != INT64_MAX:
             await sink.say(Begun(self.name, start=event_origin))
+        if event_origin != INT64_MAX:
+            self._add_first()
+        await self._send_pending(sink)
         wall_origin = self._clock()
         while any(not reader.empty for reader in readers):
             upto = min(reader.last_ts() for reader in readers)
@@ -195,22 +135,41 @@ class ReplayFeed:
             await self._fill(readers)
         self._readers = None
 
+    def _reader(self, table: str) -> TableReader:
+        if table == BOOK:
+            return BookReader(self._history, self._numbers, *self._range, self._chunk_rows)
+        return TableReader(self._history, table, self._numbers, *self._range, self._chunk_rows)
+
+    def _add_first(self) -> None:
+        """Have the books sent first as they are when the range begins."""
+        first, self._first = self._first, None
+        if first is None:
+            return
+        names = self._names.columns(pc.cast(first["symbol"], pa.int32()))
+        for place, name in enumerate(first.schema.names):
+            if name in names:
+                first = first.set_column(place, first.schema.field(place), names[name])
+        self._pending.append(Submission(BOOK, first, self.name, self.venue))
+
     async def _fill(self, readers: list[TableReader]) -> None:
         if any(reader.empty for reader in readers):
             await asyncio.to_thread(_fill_all, readers)
 
     async def _send(self, sink: Sink, readers: list[TableReader], upto: int) -> None:
-        for reader in readers:
-            rows = reader.take(upto)
-            if rows is None:
-                continue
-            self.rows += rows.num_rows
-            for submission in self._submissions(reader.table, rows):
-                await sink.submit(submission)
+        taken = [(one.table, rows) for one in readers if (rows := one.take(upto)) is not None]
+        for table, rows in merged(taken):
+            self._pending.extend(self._submissions(table, rows))
+        await self._send_pending(sink)
+
+    async def _send_pending(self, sink: Sink) -> None:
+        while self._pending:
+            submission = self._pending.popleft()
+            self.rows += submission.rows.num_rows
+            await sink.submit(submission)
 
     def _submissions(self, table: str, rows: pa.Table) -> Iterator[Submission]:
         """Yield submissions, each of rows with the same flags, each instrument's in order."""
-        flags = rows["flags"].to_numpy() & ~_AMENDING
+        flags = rows["flags"].to_numpy() & ~_NOT_PLAYED
         incoming = self._incoming(table, rows)
         for places in _same_flags(flags, rows["instrument"].to_numpy()):
             whole = len(places) == len(flags)
@@ -219,6 +178,8 @@ class ReplayFeed:
 
     def _incoming(self, table: str, rows: pa.Table) -> pa.RecordBatch:
         made = self._names.columns(rows["instrument"])
+        if table == BOOK:
+            made["flags"] = pc.bit_wise_and(rows["flags"], pa.scalar(_SNAPSHOT, pa.int32()))
         if table == TRADES and self.passes:  # an id names one trade; each pass makes new ones
             tail = pa.scalar(f"~{self.passes + 1}")
             made["id"] = pc.binary_join_element_wise(rows["id"], tail, "")
@@ -248,6 +209,11 @@ def _same_flags(flags: NDArray[np.int32], instrument: NDArray[np.int32]) -> list
     return np.split(np.arange(len(flags)), np.flatnonzero(np.diff(flags)) + 1)
 
 
+def _books_of(readers: list[TableReader]) -> pa.RecordBatch | None:
+    found = [reader.begun() for reader in readers if isinstance(reader, BookReader)]
+    return found[0] if found else None
+
+
 def _fill_all(readers: list[TableReader]) -> None:
     for reader in readers:
         reader.fill()
@@ -262,6 +228,6 @@ class _Names:
         self._symbols = pa.array([i.symbol if i else None for i in listed], pa.string())
         self._venues = pa.array([i.venue if i else None for i in listed], pa.string())
 
-    def columns(self, numbers: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
+    def columns(self, numbers: pa.Array | pa.ChunkedArray) -> dict[str, Any]:
         """Return the columns `symbol` and `venue` for a column of numbers."""
         return {"symbol": self._symbols.take(numbers), "venue": self._venues.take(numbers)}

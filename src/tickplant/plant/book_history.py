@@ -24,9 +24,11 @@ SLACK_NS = 60 * NS_PER_S
 its first snapshot before what the feed had said before."""
 
 
-def replay_book(store: Store, instrument: int, as_of: AsOf) -> Replayed | None:
-    """Return a book as it was known; None where there was none."""
-    rows = _since_clear(store, instrument, _between_steps(store, instrument, as_of))
+def replay_book(
+    store: Store, instrument: int, as_of: AsOf, end: int | None = None
+) -> Replayed | None:
+    """Return a book as it was known, of event times before `end`; None where there was none."""
+    rows = _since_clear(store, instrument, _between_steps(store, instrument, as_of), end)
     if rows is None:
         return None
     first = int(np.flatnonzero(rows["action"].to_numpy() == BookAction.CLEAR)[-1])
@@ -53,7 +55,7 @@ def _between_steps(store: Store, instrument: int, as_of: AsOf) -> AsOf:
     return AsOf(last - (rows.num_rows - int(begins[-1])), as_of.ts_recv_max)
 
 
-def _since_clear(store: Store, instrument: int, as_of: AsOf) -> pa.Table | None:
+def _since_clear(store: Store, instrument: int, as_of: AsOf, end: int | None) -> pa.Table | None:
     """Return the rows in sequence order from before the last CLEAR on; None for no CLEAR."""
     pages: list[pa.Table] = []
     after: Cursor | None = None
@@ -63,6 +65,7 @@ def _since_clear(store: Store, instrument: int, as_of: AsOf) -> pa.Table | None:
             BOOK,
             instrument,
             start=stop,
+            end=end,
             columns=NAMES,
             as_of=as_of,
             after=after,
