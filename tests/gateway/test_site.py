@@ -21,7 +21,7 @@ from tickplant.gateway.openapi import openapi_document
 
 Client = httpx.AsyncClient
 DATA = {"/health", "/metrics", "/status/ingestion"}
-PAGES = ("/", "/docs", "/dashboard", "/ws-test")
+PAGES = ("/", "/docs", "/docs/stream", "/docs/snippets", "/dashboard", "/ws-test")
 ASSETS = re.compile(r'(?:src|href)="([^":]+)"|(?:from|import) "([^"]+)"')
 LINK = re.compile(r'<a href="https://[^>]*>')  # a place to go to loads nothing
 OTHER_HOST = re.compile(r"""(?:src|href|url|import|from)\s*[=(:]?\s*["'(]?(?:https?:)?//""")

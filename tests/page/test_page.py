@@ -99,7 +99,7 @@ def fill(plant: Plant) -> None:
     ]  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shared(world: World) -> Iterator[Tab]:
     with world.browser.tab(prefers_color_scheme="dark") as tab:
         tab.go(world.desk.url + "/")
@@ -212,7 +212,7 @@ def test_scrolling_back_loads_history(tab: Tab) -> None:
     assert bars_of(says(tab, r"LONG, 1m: \d")) == 500
     for _ in range(6):
         tab.press("-")  # narrower bars, so that it is not so far
-    for _ in range(60):  # a page at a time; a drag while one is under way asks for no other
+    for _ in range(60):  # a browser may join quick moves of a mouse, so one drag may not do
         if bars_of(says(tab, r"LONG, 1m: \d")) == MINUTES:
             break
         tab.drag(int(box[0]) + 60, int(box[1]), 500)
@@ -221,8 +221,44 @@ def test_scrolling_back_loads_history(tab: Tab) -> None:
     assert not tab.run("document.getElementById('newest').hidden")
     tab.run("document.getElementById('newest').click()")
     tab.until("document.getElementById('newest').hidden")
-    for _ in range(6):
-        tab.press("+")
+    look(tab, "ORIGIN:LONG", interval="5m")  # for the next test the usual width of bars
+
+
+IN_VIEW = "[...document.querySelectorAll('#states b')].reduce((n, b) => n + +b.textContent, 0)"
+
+
+def test_keys_held_down_lose_no_step_and_the_counts_follow(tab: Tab) -> None:
+    before = tab.run(IN_VIEW)
+    press = "dispatchEvent(new KeyboardEvent('keydown', { key: %r }))"
+    tab.run("for (let n = 0; n < 6; n += 1) " + press % "-")  # within one frame
+    tab.until(f"{IN_VIEW} > {before} * 3")  # bars of 0.8 ** 6 the width
+    tab.run("for (let n = 0; n < 3; n += 1) " + press % "ArrowLeft")
+    tab.until("document.querySelector('#states .forming b').textContent === '0'")
+    tab.until("!document.getElementById('newest').hidden")
+    tab.press("End")
+    tab.until("document.querySelector('#states .forming b').textContent !== '0'")
+    look(tab, "ORIGIN:LONG", interval="5m")
+
+
+def test_bars_of_one_name_never_stand_under_another(tab: Tab) -> None:
+    tab.run("location.hash = 'symbol=ORIGIN:NOSUCH&interval=1m'")
+    shows(tab, "fault", "symbol: ORIGIN:NOSUCH is not known")
+    says(tab, "ORIGIN:NOSUCH, 1m: no bars")
+    assert not tab.run("document.getElementById('no-bars').hidden")
+    assert tab.text("price") == "–"
+    assert all("404 (Not Found)" in fault for fault in tab.faults), tab.faults
+    tab.faults.clear()
+
+
+def test_bars_that_were_lost_on_the_way_are_asked_for_again(tab: Tab) -> None:
+    tab.run("""{ const whole = fetch; let left = 2;
+        globalThis.fetch = (...asked) => {
+            const isFirst = String(asked[0]).includes('interval=15m') && left > 0;
+            if (!isFirst) return whole(...asked);
+            left -= 1;
+            return Promise.reject(new TypeError('network'));
+        }; }""")
+    assert bars_of(look(tab, "ORIGIN:LONG", interval="15m")) == 87
 
 
 # -- what happens ----------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
-"""The pages and their files: `/`, `/docs`, and of other systems `/dashboard` and `/ws-test`.
+"""The pages and their files: `/`, `/docs` and what lies below it, `/dashboard` and `/ws-test`.
 
 Everything is served from here; no page refers to another host, and all refer to each other by
 relative addresses, so that a proxy may put a path before them.
 
-    shell.html ◄── market.html     ./           engine.js ◄── the library of `make setup`, built in
-               ◄── dashboard.html  dashboard                  or, where it was not, a plain canvas
-               ◄── ws-test.html    ws-test
+    shell.html ◄── market.html     ./               engine.js ◄── the library of `make setup`, or,
+               ◄── dashboard.html  dashboard                      where it was not built in, a
+               ◄── ws-test.html    ws-test                        plain canvas
+               ◄── docs.html       docs             Swagger UI
+               ◄── messages.html   docs/stream
+               ◄── snippets.html   docs/snippets
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from string import Template
@@ -60,23 +63,36 @@ class _Page:
     file: str
     title: str
     name: str
-    style: str
+    styles: tuple[str, ...]
     script: str
     has_help: bool = False
     preloads: bool = False
+    headers: Mapping[str, str] = field(default_factory=_SECURITY.copy)
 
 
+_DESK, _TEXT = ("web/base.css", "web/market.css"), ("web/base.css", "web/guide.css")
 _PAGES = {
-    "/": _Page("market.html", "Tickplant", "", "market.css", "market-page.js", True, True),
+    "/": _Page("market.html", "Tickplant", "", _DESK, "market-page.js", True, True),
     "/dashboard": _Page(
-        "dashboard.html", "Tickplant: ingestion", "ingestion", "market.css", "ingestion-page.js"
+        "dashboard.html", "Tickplant: ingestion", "ingestion", _DESK, "ingestion-page.js"
     ),
-    "/ws-test": _Page(
-        "ws-test.html", "Tickplant: sockets", "sockets", "market.css", "sockets-page.js"
+    "/ws-test": _Page("ws-test.html", "Tickplant: sockets", "sockets", _DESK, "sockets-page.js"),
+    "/docs": _Page(
+        "docs.html", "Tickplant API", "API", ("docs/swagger-ui.css", "web/docs.css"),
+        "docs-page.js", headers=_DOCS_SECURITY,
     ),
-}
+    "/docs/stream": _Page(
+        "messages.html", "Tickplant: messages of the sockets", "API", _TEXT, "messages-page.js"
+    ),
+    "/docs/snippets": _Page(
+        "snippets.html", "Tickplant: snippets", "API", _TEXT, "snippets-page.js"
+    ),
+}  # fmt: skip
+_LINKS = {"/": "Market", "/dashboard": "Ingestion", "/docs": "API", "/ws-test": "Sockets"}
+_PARTS = {"/docs": "Routes", "/docs/stream": "Messages", "/docs/snippets": "Snippets"}
 _HELP = '<button id="help-button" type="button" title="Keys (?)" aria-label="Keys">?</button>'
-_ASSETS = ("base.css", "market.css", "docs.css", "docs.js", "icon.svg")
+_STATUS = '<span id="connection" class="pill waiting" role="status">connecting</span>'
+_ASSETS = ("base.css", "market.css", "docs.css", "guide.css", "icon.svg")
 _ENGINE, _ENGINES = "engine.js", {True: "engine-library.js", False: "engine-plain.js"}
 
 
@@ -92,10 +108,9 @@ def page_routes(documents: Mapping[str, Document], *, asks_keys: bool = False) -
     shell = Template((WEB / "shell.html").read_text("utf-8"))
     html = _TYPES["html"]
     routes = [
-        _serve(path, _wrap(shell, page, scripts, asks_keys).encode(), html, _SECURITY)
+        _serve(path, _wrap(shell, path, page, scripts, asks_keys).encode(), html, page.headers)
         for path, page in _PAGES.items()
     ]
-    routes.append(_route("/docs", WEB / "docs.html", docs=True))
     routes += [_route(f"/web/{name}", WEB / name) for name in _ASSETS]
     routes += [_route(f"/web/page/{name}", file) for name, file in scripts.items()]
     routes += [_route(f"/web/built/{file.name}", file) for file in _built()]
@@ -123,18 +138,26 @@ def _scripts() -> Iterator[tuple[str, Traversable]]:
     yield _ENGINE, WEB / "page" / _ENGINES[is_built()]
 
 
-def _wrap(shell: Template, page: _Page, scripts: dict[str, Traversable], asks_keys: bool) -> str:
+def _wrap(
+    shell: Template, path: str, page: _Page, scripts: dict[str, Traversable], asks_keys: bool
+) -> str:
+    root = "../" * (path.count("/") - 1) or "./"
     tools, mark, main = (WEB / page.file).read_text("utf-8").partition("<main")
     # A module names others at its head; told of them here, a browser need not read one to
     # learn of the next.
     own = [name for name in scripts if not name.endswith("-page.js") and name != "early.js"]
-    preload = [f'<link rel="modulepreload" href="web/page/{name}">' for name in own]
+    preload = [f'<link rel="modulepreload" href="{root}web/page/{name}">' for name in own]
+    parts = _links(_PARTS, root, path) if path in _PARTS else ""
     return shell.substitute(
         keys="needed" if asks_keys else "",
+        root=root,
         title=page.title,
         name=page.name,
-        style=page.style,
+        styles="\n".join(f'<link rel="stylesheet" href="{root}{name}">' for name in page.styles),
         script=page.script,
+        status="" if parts else _STATUS,
+        links=_links(_LINKS, root, "/docs" if parts else path),
+        parts=parts and f'<nav class="parts" aria-label="Documentation">{parts}</nav>',
         preload="\n".join(preload if page.preloads else []),
         tools=tools.rstrip("\n"),
         help=_HELP if page.has_help else "",
@@ -142,12 +165,18 @@ def _wrap(shell: Template, page: _Page, scripts: dict[str, Traversable], asks_ke
     )
 
 
-def _route(path: str, file: Traversable, *, docs: bool = False) -> Route:
-    kind = _TYPES[file.name.rpartition(".")[2]]
-    return _serve(path, file.read_bytes(), kind, _DOCS_SECURITY if docs else _SECURITY)
+def _links(pages: Mapping[str, str], root: str, current: str) -> str:
+    return "".join(
+        f'<a href="{root}{path[1:]}"{" aria-current=page" if path == current else ""}>{label}</a>'
+        for path, label in pages.items()
+    )
 
 
-def _serve(path: str, content: bytes, kind: str, headers: dict[str, str]) -> Route:
+def _route(path: str, file: Traversable) -> Route:
+    return _serve(path, file.read_bytes(), _TYPES[file.name.rpartition(".")[2]], _SECURITY)
+
+
+def _serve(path: str, content: bytes, kind: str, headers: Mapping[str, str]) -> Route:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     told = {**headers, "ETag": tag}
 

@@ -2,7 +2,7 @@
 
 import { headers } from "./key.js";
 
-const ROOT = new URL(".", document.baseURI);
+const ROOT = new URL(document.documentElement.dataset.root, document.baseURI);
 
 export class Refused extends Error {
   constructor(status, detail, afterS) {

@@ -3,12 +3,13 @@
 import { Refused, get } from "./api.js";
 import { Bars, barOf, hasPrice } from "./bars.js";
 import { choice, choose, isChosen } from "./choice.js";
-import { $, make, put, soon } from "./dom.js";
+import { $, make, put, settled, soon } from "./dom.js";
 import * as engineRoom from "./engine.js";
 import { count, direction, learn, percent, placesOf, price, size } from "./format.js";
 import { onClock } from "./zone.js";
 
 const FIRST = 500, OLDER = 1000, BARS_MAX = 50000, FEW = 5;
+const OLDER_AT = 40; // bars left of the window at which older ones are asked for
 const TAIL_MS_MIN = 1000, QUIET_CHECK_MS = 10000;
 const UNITS = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5, mo: 2592e6 };
 const STATES = ["forming", "complete", "quiet", "partial", "gap"];
@@ -32,8 +33,13 @@ export class Chart {
     this.bars = new Bars();
     this.turn = 0;
     this.hovered = null;
+    this.isLoaded = this.isLoading = false;
+    // Takes the newest bars again: what was missed while the stream was away, and quiet ones.
+    this.reloadTail = settled(TAIL_MS_MIN, () => this.#reloadTail());
+    this.resetSoon = () => this.engine.reset(this.bars.list);
+    this.moved = () => this.#moved();
     this.engine = engineRoom.makeEngine($("chart"), {
-      older: () => this.#older(),
+      moved: this.moved,
       hover: (bar) => {
         this.hovered = bar;
         soon(this.paintLegend);
@@ -70,12 +76,38 @@ export class Chart {
     this.bars = new Bars();
     this.older = { busy: false, done: false };
     this.hovered = null;
+    this.isLoaded = false;
     this.#subscribe();
+    await this.#begin(turn);
+  }
+
+  async #begin(turn) {
+    this.#busy(true);
     try {
       await this.#loadNewest(turn);
     } catch (fault) {
-      if (turn === this.turn && fault instanceof Refused) this.told.fault(fault.message);
+      // Where the plant is away, `begun` takes it up again when it is back.
+      if (turn !== this.turn) return;
+      if (fault instanceof Refused) this.#refuse(fault);
+      else if (this.stream.isOpen) this.reloadTail();
+    } finally {
+      if (turn === this.turn) this.#busy(false);
     }
+  }
+
+  #busy(is) {
+    this.isLoading = is;
+    $("chart").ariaBusy = String(is);
+    $("chart").classList.toggle("waiting", is);
+  }
+
+  // Bars of what was looked at before must not stand under another name.
+  #refuse(fault) {
+    this.told.fault(fault.message);
+    this.bars = new Bars();
+    this.engine.reset([], { anew: true });
+    this.paintLegend();
+    if (fault.afterS) setTimeout(this.reloadTail, fault.afterS * 1000);
   }
 
   async #loadNewest(turn) {
@@ -87,6 +119,7 @@ export class Chart {
     this.told.fault("");
     this.bars.merge(page.candles.map(barOf));
     this.older.done = page.candles.length < FIRST;
+    this.isLoaded = true;
     this.#learn();
     this.dress();
     this.engine.reset(this.bars.list, { anew: true });
@@ -102,7 +135,7 @@ export class Chart {
     this.stream.subscribe(id, request, {
       events: (events) => this.id === id && this.#take(events),
       // What came between the answer below and this moment, or while the stream was away.
-      begun: () => this.bars.last && this.reloadTail(),
+      begun: () => !this.isLoading && this.reloadTail(),
       notice: (message) => message.op === "gap" && this.#concerns(message) && this.reloadTail(),
     });
   }
@@ -116,32 +149,26 @@ export class Chart {
       const bar = barOf(event);
       const skipped = this.bars.last && bar.at > this.bars.last.until;
       const what = this.bars.put(bar);
-      if (what === null) continue;
-      if (what === "moved") this.#resetSoon();
+      if (what === null || !this.isLoaded) continue; // what is drawn is of another choice until then
+      if (what === "moved") soon(this.resetSoon);
       else this.engine.put(bar, what);
       if (skipped && this.fill !== "none") this.reloadTail();
     }
+    if (!this.isLoaded) return;
     if (this.#learn(events)) this.dress();
     soon(this.paintLegend);
   }
 
-  #resetSoon() {
-    soon((this.resetAct ??= () => this.engine.reset(this.bars.list)));
-  }
-
-  // Takes the newest bars again: what was missed while the stream was away, and quiet ones.
-  reloadTail() {
-    this.tail ??= setTimeout(async () => {
-      const turn = this.turn;
-      try {
-        const page = await get(this.path, { ...this.query, fill: this.fill, limit: FIRST });
-        if (turn === this.turn) this.#mergeTail(page.candles.map(barOf));
-      } catch {
-        // The plant is away; the stream says so, and asks again when it is back.
-      } finally {
-        this.tail = null;
-      }
-    }, TAIL_MS_MIN);
+  async #reloadTail() {
+    const { turn } = this;
+    if (this.isLoading) return;
+    if (!this.isLoaded) return await this.#begin(turn);
+    try {
+      const page = await get(this.path, { ...this.query, fill: this.fill, limit: FIRST });
+      if (turn === this.turn) this.#mergeTail(page.candles.map(barOf));
+    } catch {
+      // The plant is away; the stream says so, and asks again when it is back.
+    }
   }
 
   #mergeTail(bars) {
@@ -158,11 +185,19 @@ export class Chart {
     if (!document.hidden && last && this.fill !== "none" && last.until < this.now()) this.reloadTail();
   }
 
+  // The window moved: other bars are counted, and bars may be needed that are not there.
+  #moved() {
+    soon(this.paintLegend);
+    const range = this.engine?.window();
+    if (this.isLoaded && range && range.from < OLDER_AT) this.#older();
+  }
+
   async #older() {
     const { older, turn, bars } = this;
     if (!older || older.busy || older.done || !bars.first || bars.list.length >= BARS_MAX) return;
     older.busy = true;
     $("chart").ariaBusy = "true";
+    let isMore = false;
     try {
       const end = bars.first.day == null ? bars.first.start : bars.first.day;
       const ask = (fill) => get(this.path, { ...this.query, fill, end, limit: OLDER });
@@ -172,6 +207,7 @@ export class Chart {
       if (turn !== this.turn) return;
       older.done = !found.length;
       if (!bars.merge(found.map(barOf))) older.done = true;
+      isMore = !older.done;
       this.#learn(found);
       this.engine.reset(bars.list);
       soon(this.paintLegend);
@@ -179,8 +215,9 @@ export class Chart {
       // Moving the window asks again.
     } finally {
       older.busy = false;
-      $("chart").ariaBusy = "false";
+      if (turn === this.turn) $("chart").ariaBusy = "false";
     }
+    if (isMore) soon(this.moved); // a wide window, or one moved on since, may begin before these, too
   }
 
   #learn(bars = this.bars.list) {

@@ -9,6 +9,13 @@ export function make(tag, text = "", kind = "") {
   return node;
 }
 
+// Makes an element of text in which `code` stands between backticks.
+export function prose(tag, text) {
+  const node = make(tag);
+  node.append(...text.split("`").map((part, at) => (at % 2 ? make("code", part) : part)));
+  return node;
+}
+
 export function line(...cells) {
   const row = document.createElement("tr");
   row.append(...cells.map((cell) => (cell instanceof Node ? cell : make("td", ...[cell].flat()))));
@@ -67,6 +74,26 @@ function paint() {
   const acts = [...waiting];
   waiting.clear();
   for (const act of acts) act();
+}
+
+// Returns what asks for an act: `ms` after the first asking, never twice at once, and once more
+// where it was asked for while it ran. What the act raises is its own matter.
+export function settled(ms, act) {
+  let timer = null, isRunning = false, isWanted = false;
+  const run = async () => {
+    [isRunning, isWanted] = [true, false];
+    try {
+      await act();
+    } finally {
+      [isRunning, timer] = [false, null];
+      if (isWanted) ask();
+    }
+  };
+  const ask = () => {
+    if (isRunning) isWanted = true;
+    else timer ??= setTimeout(run, ms);
+  };
+  return ask;
 }
 
 // Calls an act again and again, each time `ms` after it has ended; what it raises is its own matter.

@@ -11,7 +11,6 @@ import { color, faint } from "./dom.js";
 import { onClock } from "./zone.js";
 
 export const NAME = "library";
-const OLDER_AT = 40; // bars left of the window at which older ones are asked for
 const SPACING = 8, RIGHT = 6, PAN_BARS = 20;
 const STATE_COLORS = { complete: "--up", quiet: "--quiet", partial: "--warn", gap: "--down", forming: "--accent" };
 
@@ -50,7 +49,8 @@ function label(seconds, kind, zone) {
   return text.slice(11, kind === 4 ? 19 : 16);
 }
 
-// `told` has older() and hover(bar or null, since then nothing is under the pointer).
+// `told` has moved(), where the window shows other bars, and hover(bar or null, since then nothing
+// is under the pointer).
 export function makeEngine(box, told) {
   const scale = new ZoneScale();
   const chart = createChartEx(box, scale, {
@@ -80,7 +80,20 @@ export function makeEngine(box, told) {
   const candles = chart.addSeries(CandlestickSeries, { priceLineStyle: LineStyle.Dashed });
   let bars = [], byTime = new Map();
 
-  chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && range.from < OLDER_AT && told.older());
+  // The library moves with the next frame and until then tells where it was, so that of keys held
+  // down each step begins where the one before it will have ended.
+  let ahead = {};
+  const timeScale = chart.timeScale();
+  const goTo = (position) => {
+    timeScale.scrollToPosition((ahead.position = position), false);
+    requestAnimationFrame(() => (ahead = {}));
+  };
+  const space = (spacing) => {
+    timeScale.applyOptions({ barSpacing: (ahead.spacing = Math.min(Math.max(spacing, 1), 60)) });
+    requestAnimationFrame(() => (ahead = {}));
+  };
+
+  timeScale.subscribeVisibleLogicalRangeChange(() => told.moved());
   chart.subscribeCrosshairMove((move) => told.hover(byTime.get(move.time) ?? null));
 
   const candle = (bar) => {
@@ -125,8 +138,8 @@ export function makeEngine(box, told) {
       bars = list;
       fill();
       if (anew) {
-        chart.timeScale().applyOptions({ barSpacing: SPACING, rightOffset: RIGHT });
-        chart.timeScale().scrollToPosition(RIGHT, false);
+        timeScale.applyOptions({ barSpacing: SPACING, rightOffset: RIGHT });
+        timeScale.scrollToPosition(RIGHT, false);
         candles.priceScale().applyOptions({ autoScale: true });
       }
     },
@@ -137,7 +150,7 @@ export function makeEngine(box, told) {
     dress({ places, zone, seconds, intraday }) {
       const moved = scale.zone !== zone;
       scale.zone = zone;
-      chart.timeScale().applyOptions({ secondsVisible: seconds, timeVisible: intraday });
+      timeScale.applyOptions({ secondsVisible: seconds, timeVisible: intraday });
       candles.applyOptions({ priceFormat: { type: "price", precision: places, minMove: 10 ** -places } });
       if (moved) fill();
     },
@@ -145,13 +158,10 @@ export function makeEngine(box, told) {
       paper();
       fill();
     },
-    toNewest: () => chart.timeScale().scrollToPosition(RIGHT, false),
-    isAtNewest: () => chart.timeScale().scrollPosition() > -2,
-    pan: (to) => chart.timeScale().scrollToPosition(chart.timeScale().scrollPosition() + to * PAN_BARS, false),
-    zoom: (by) => {
-      const { barSpacing } = chart.timeScale().options();
-      chart.timeScale().applyOptions({ barSpacing: Math.min(Math.max(barSpacing * by, 1), 60) });
-    },
-    window: () => chart.timeScale().getVisibleLogicalRange(),
+    toNewest: () => goTo(RIGHT),
+    isAtNewest: () => timeScale.scrollPosition() > -2,
+    pan: (to) => goTo((ahead.position ?? timeScale.scrollPosition()) + to * PAN_BARS),
+    zoom: (by) => space((ahead.spacing ?? timeScale.options().barSpacing) * by),
+    window: () => timeScale.getVisibleLogicalRange(),
   };
 }

@@ -6,7 +6,7 @@ import { color, faint } from "./dom.js";
 import { onClock } from "./zone.js";
 
 export const NAME = "plain";
-const RIGHT_PX = 74, FOOT_PX = 22, OLDER_AT = 40, PAN_BARS = 20;
+const RIGHT_PX = 74, FOOT_PX = 22, PAN_BARS = 20;
 const STATE_COLORS = { complete: "--up", quiet: "--quiet", partial: "--warn", gap: "--down", forming: "--accent" };
 
 export function makeEngine(box, told) {
@@ -48,7 +48,7 @@ export function makeEngine(box, told) {
   function move(to) {
     back = Math.min(Math.max(to, 0), Math.max(bars.length - 5, 0));
     draw();
-    if (start() < OLDER_AT) told.older();
+    told.moved();
   }
 
   let held = null;
@@ -84,7 +84,7 @@ export function makeEngine(box, told) {
       bars = list;
       if (anew) back = 0;
       draw();
-      if (anew && start() < OLDER_AT && bars.length) told.older();
+      if (anew) told.moved();
     },
     put(bar, what) {
       if (what === "next" && back > 0) back += 1;

@@ -3,7 +3,7 @@
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 const NONE = "–";
-const PLACES_MAX = 10;
+const PLACES_MAX = 10, SIZE_PLACES_MAX = 8;
 
 export const count = (n) => (n == null ? NONE : whole.format(n));
 export const short = (n) => (n == null ? NONE : Math.abs(n) < 1e4 ? whole.format(n) : compact.format(n));
@@ -52,7 +52,7 @@ export const direction = (up) => (up > 0 ? "up" : up < 0 ? "down" : "");
 
 // -- prices, each with the decimals of its instrument -------------------------------------------
 
-const places = new Map();
+const places = new Map(), sizePlaces = new Map();
 
 export function decimals(price) {
   const [digits, power = "0"] = String(Math.abs(price)).split("e");
@@ -67,6 +67,17 @@ export function learn(name, price) {
   if (seen <= (places.get(name) ?? -1)) return false;
   places.set(name, seen);
   return true;
+}
+
+// The same of sizes, so that those of one column stand decimal below decimal.
+export function learnSize(name, size) {
+  if (size != null) sizePlaces.set(name, Math.max(Math.min(decimals(size), SIZE_PLACES_MAX), sizePlaces.get(name) ?? 0));
+}
+
+export function amount(name, n) {
+  if (n == null || Math.abs(n) >= 1e7) return size(n);
+  const fixed = sizePlaces.get(name) ?? 0;
+  return n.toLocaleString("en", { minimumFractionDigits: fixed, maximumFractionDigits: fixed });
 }
 
 export const placesOf = (name) => places.get(name) ?? 2;

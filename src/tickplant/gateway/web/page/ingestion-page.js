@@ -47,7 +47,9 @@ async function turn() {
   try {
     await look();
     pill("live", "live");
+    document.body.classList.remove("away");
   } catch (fault) {
+    document.body.classList.add("away");
     pill("lost", fault.status === 401 || fault.status === 403 ? "refused" : "the plant does not answer");
   }
   timer = setTimeout(turn, EVERY_MS);

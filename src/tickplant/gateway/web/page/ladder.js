@@ -3,7 +3,7 @@
 
 import { choice } from "./choice.js";
 import { $, kind, make, put, soon } from "./dom.js";
-import { learn, price, size } from "./format.js";
+import { amount, learn, learnSize, price } from "./format.js";
 
 const PLACE = "tickplant.depth";
 const RATE_MS = 100;
@@ -79,6 +79,7 @@ export class Ladder {
     put($("spread-bps"), book?.spread_bps == null ? "" : `${book.spread_bps.toFixed(2)} bp`);
     put($("mid"), price(name, book?.mid, 1));
     const share = book?.imbalance;
+    $("imbalance").hidden = share == null;
     $("imbalance").value = share ?? 0.5;
     put($("imbalance-text"), share == null ? "–" : `${Math.round(share * 100)} % bid`);
     put($("signal"), book?.signal ? book.signal.replace("_", " ").toLowerCase() : "");
@@ -87,6 +88,7 @@ export class Ladder {
 
 function accumulate(levels) {
   let total = 0;
+  for (const [, size] of levels) learnSize(choice.symbol, size);
   return levels.map(([price, size, orders]) => ({ price, size, orders, total: (total += size ?? 0) }));
 }
 
@@ -95,10 +97,10 @@ function fill(body, levels, most, name) {
   while (body.rows.length > levels.length) body.deleteRow(-1);
   while (body.rows.length < levels.length) body.append(levelRow());
   levels.forEach((level, at) => {
-    const row = body.rows[at], [cost, amount, total] = row.cells;
+    const row = body.rows[at], [cost, offered, total] = row.cells;
     put(cost, price(name, level.price));
-    put(amount, size(level.size));
-    put(total, size(level.total));
+    put(offered, amount(name, level.size));
+    put(total, amount(name, level.total));
     row.style.setProperty("--share", most ? `${((level.total / most) * 100).toFixed(1)}%` : "0%");
     row.title = level.orders == null ? "" : `${level.orders} orders`;
   });

@@ -101,7 +101,8 @@ function connect() {
 
 function begin() {
   show(["symbol"]);
-  for (const act of [watch, status, ingestion, gaps]) act();
+  for (const act of [watch, ingestion]) act();
+  status().then(gaps); // which asks by the plant's clock
 }
 
 startTheme();
@@ -143,4 +144,4 @@ every(WATCH_MS, watch);
 every(DAY_MS, () => quietly(() => market.refresh()));
 every(STATUS_MS, status);
 every(INGESTION_MS, ingestion);
-every(GAPS_MS, gaps);
+status().then(() => every(GAPS_MS, gaps));

@@ -42,7 +42,7 @@ function paintRate(status) {
 
 function paintLog(log) {
   say("log", log.state === "ok", log.state === "ok" ? "ok" : `${log.state}: ${log.reason}`);
-  put($("log-detail"), `${bytes(log.bytes)} in ${count(log.segments)} segments`);
+  put($("log-detail"), `${bytes(log.bytes)} in ${count(log.segments)} ${log.segments === 1 ? "segment" : "segments"}`);
   put($("fsync"), span(log.fsync_s_max));
   put($("behind"), count(log.seq_appended - log.seq_durable));
   const damaged = log.damage.length;
@@ -72,7 +72,8 @@ export async function loadIngestion() {
   put($("trade-age"), ingestion.seconds_since_last_trade == null ? "–" : span(ingestion.seconds_since_last_trade));
   const failing = Object.entries(health.checks).filter(([, probe]) => !probe.ok);
   say("health", !failing.length, failing.length ? failing.map(([name, probe]) => `${name}: ${probe.detail}`).join("; ") : "ok");
-  put($("disk"), health.checks.disk?.detail ?? "–");
+  const disk = health.checks.disk?.detail ?? "–";
+  put($("disk"), disk.replace(/(\d+) MiB/g, (_, n) => bytes(n * 2 ** 20)));
 }
 
 // A failing plant answers 503 with the same body.

@@ -1,13 +1,17 @@
 // The page of sockets: watch the sockets for ticks and bars, and how they come back by themselves.
 
 import { get, socketAddress } from "./api.js";
-import { $, line as row, make } from "./dom.js";
+import { $, line as row, make, put, soon } from "./dom.js";
+import { amount, count, learn, learnSize, price } from "./format.js";
 import { protocols } from "./key.js";
 import { askKey, hasKey, pill, startKey } from "./session.js";
 import { startTheme } from "./theme.js";
 
-const ROWS = 60, PAUSE_MS_MAX = 10000;
-const state = { wanted: false, sockets: [], since: null, tries: 0, ticks: 0, bars: 0, reconnects: 0, recent: [], rows: new Map() };
+const ROWS = 60, RATE_MS = 5000, PAUSE_MS_MAX = 10000;
+const EMPTY = { tape: [], table: new Map(), ticks: 0, bars: 0, reconnects: 0, recent: [] };
+const state = { wanted: false, sockets: [], since: null, tries: 0, ...structuredClone(EMPTY) };
+
+const PARTS = ["open", "high", "low", "close"];
 
 const cell = (text, kind = "") => make("td", text, kind);
 
@@ -17,27 +21,35 @@ function onTick(tick) {
   if (tick.type === "error") return pill("lost", tick.message);
   state.ticks += 1;
   state.recent.push(performance.now());
-  $("tape").prepend(row(cell(clock(tick.time)), cell(tick.symbol), cell(tick.price, "num"), cell(tick.size ?? "–", "num")));
-  while ($("tape").rows.length > ROWS) $("tape").deleteRow(-1);
+  learn(tick.symbol, tick.price);
+  learnSize(tick.symbol, tick.size);
+  state.tape.unshift(tick);
+  state.tape.length = Math.min(state.tape.length, ROWS);
+  soon(show);
+}
+
+function tickRow({ time, symbol, price: cost, size }) {
+  return row(cell(clock(time), "dim"), cell(symbol), cell(price(symbol, cost), "num"), cell(amount(symbol, size), "num"));
 }
 
 function onBar(bar) {
   if (bar.type === "error") return;
   state.bars += 1;
-  const name = `${bar.symbol} ${bar.bucket}`;
-  const line = row(
-    cell(bar.bucket.replace("T", " ").replace(":00Z", "")), cell(bar.symbol),
-    ...["open", "high", "low", "close"].map((key) => cell(bar[key] ?? "–", "num")), cell(bar.tick_count, "num"),
-  );
-  state.rows.get(name)?.remove();
-  state.rows.delete(name);
-  state.rows.set(name, line);
-  $("last-bars").prepend(line);
-  if (state.rows.size > ROWS) {
-    const [oldest, node] = state.rows.entries().next().value;
-    node.remove();
-    state.rows.delete(oldest);
-  }
+  const name = `${bar.bucket} ${bar.symbol}`;
+  for (const part of PARTS) learn(bar.symbol, bar[part]);
+  state.table.set(name, bar);
+  if (state.table.size > ROWS) state.table.delete([...state.table.keys()].sort()[0]);
+  soon(show);
+}
+
+// The newest bucket on top, in it by symbol, so that a line stays where one looks for it.
+function barRows() {
+  const bars = [...state.table.values()];
+  bars.sort((a, b) => b.bucket.localeCompare(a.bucket) || a.symbol.localeCompare(b.symbol));
+  return bars.map((bar) => row(
+    cell(bar.bucket.replace("T", " ").replace(":00Z", ""), "dim"), cell(bar.symbol),
+    ...PARTS.map((part) => cell(price(bar.symbol, bar[part]), "num")), cell(count(bar.tick_count), "num"),
+  ));
 }
 
 function open(path, hear) {
@@ -100,27 +112,35 @@ function disconnect() {
 }
 
 function clear() {
-  $("tape").replaceChildren();
-  $("last-bars").replaceChildren();
-  state.rows.clear();
-  Object.assign(state, { ticks: 0, bars: 0, reconnects: 0, recent: [] });
+  Object.assign(state, structuredClone(EMPTY));
+  show();
 }
 
+// Lists and counters together, so that neither runs ahead of the other.
 function show() {
+  $("tape").replaceChildren(...state.tape.map(tickRow));
+  $("last-bars").replaceChildren(...barRows());
+  $("no-ticks").hidden = state.tape.length > 0;
+  $("no-bars").hidden = state.table.size > 0;
+  put($("ticks"), count(state.ticks));
+  put($("bar-count"), count(state.bars));
+  put($("reconnects"), count(state.reconnects));
+  showTimes();
+}
+
+function showTimes() {
   const now = performance.now();
-  state.recent = state.recent.filter((at) => now - at < 5000);
-  $("ticks").textContent = state.ticks;
-  $("rate").textContent = (state.recent.length / 5).toFixed(1);
-  $("bar-count").textContent = state.bars;
-  $("reconnects").textContent = state.reconnects;
-  $("age").textContent = state.since === null ? "–" : `${Math.floor((now - state.since) / 1000)} s`;
+  state.recent = state.recent.filter((at) => now - at < RATE_MS);
+  const span = Math.min(RATE_MS, Math.max(now - (state.since ?? now), 1000));
+  put($("rate"), (state.recent.length / (span / 1000)).toFixed(1));
+  put($("age"), state.since === null ? "–" : `${Math.floor((now - state.since) / 1000)} s`);
 }
 
 $("connect").onclick = connect;
 $("disconnect").onclick = disconnect;
 $("clear").onclick = clear;
 for (const id of ["symbol", "bars"]) $(id).onchange = () => state.wanted && connect();
-setInterval(show, 250);
+setInterval(showTimes, 500);
 
 async function listSymbols() {
   if (!hasKey()) return;

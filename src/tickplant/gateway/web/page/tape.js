@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { choice } from "./choice.js";
 import { $, make, soon } from "./dom.js";
-import { learn, price, size } from "./format.js";
+import { amount, learn, learnSize, price } from "./format.js";
 import { onClock } from "./zone.js";
 
 const KEPT = 500, SHOWN = 80;
@@ -46,7 +46,10 @@ export class Tape {
     const known = new Set(this.trades.map((trade) => trade.seq));
     const fresh = events.filter((trade) => !known.has(trade.seq));
     if (!fresh.length) return;
-    for (const trade of fresh) learn(choice.symbol, trade.price);
+    for (const trade of fresh) {
+      learn(choice.symbol, trade.price);
+      learnSize(choice.symbol, trade.size);
+    }
     this.trades = [...this.trades, ...fresh].sort((a, b) => b.seq - a.seq).slice(0, KEPT);
     if (!this.isPaused) soon(this.paint);
   }
@@ -70,11 +73,11 @@ export class Tape {
 function tradeRow(trade, most) {
   const row = make("tr", "", trade.side === "buy" ? "buy" : trade.side === "sell" ? "sell" : "");
   const flags = trade.flags.filter((flag) => FLAGS.includes(flag));
-  const amount = make("td", size(trade.size), "num amount");
-  amount.style.setProperty("--share", most ? `${(((trade.size ?? 0) / most) * 100).toFixed(1)}%` : "0%");
+  const traded = make("td", amount(choice.symbol, trade.size), "num amount");
+  traded.style.setProperty("--share", most ? `${(((trade.size ?? 0) / most) * 100).toFixed(1)}%` : "0%");
   row.append(
     make("td", onClock(Date.parse(trade.ts_event), choice.timezone).slice(11), "dim"),
-    make("td", price(choice.symbol, trade.price), "num cost"), amount,
+    make("td", price(choice.symbol, trade.price), "num cost"), traded,
     make("td", [trade.conditions, ...flags].filter(Boolean).join(" "), "dim small"),
   );
   row.title = `seq ${trade.seq}${trade.side ? `, ${trade.side}` : ""}, ${trade.ts_event}`;

@@ -14,6 +14,7 @@ export function onTheme(act) {
 
 function changed() {
   forgetColors();
+  document.documentElement.dataset.shown = theme();
   const button = $("theme");
   if (button) button.title = `${theme() === "dark" ? "Light" : "Dark"} colours (t)`;
   for (const act of listeners) act();

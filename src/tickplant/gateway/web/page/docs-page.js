@@ -1,5 +1,12 @@
 // Starts Swagger UI on our own document. It reads OpenAPI 3.0, so null is put the way of 3.0; and it
 // gets no validator, because that is another host's.
+
+import { get } from "./api.js";
+import { $, make } from "./dom.js";
+import { headers } from "./key.js";
+import { startKey } from "./session.js";
+import { startTheme } from "./theme.js";
+
 function asVersion30(node) {
   if (Array.isArray(node)) return node.map(asVersion30);
   if (node === null || typeof node !== "object") return node;
@@ -16,7 +23,16 @@ function asVersion30(node) {
   return made;
 }
 
-fetch("openapi.json").then((answer) => answer.json()).then((document) => {
+// What is tried out shows the key of this tab, unless another one was entered there.
+function withKey(request) {
+  if (!request.headers.Authorization) Object.assign(request.headers, headers());
+  return request;
+}
+
+startTheme();
+startKey(() => {});
+try {
+  const document = await get("openapi.json");
   SwaggerUIBundle({
     spec: { ...asVersion30(document), openapi: "3.0.3" },
     dom_id: "#swagger-ui",
@@ -24,5 +40,8 @@ fetch("openapi.json").then((answer) => answer.json()).then((document) => {
     validatorUrl: null,
     defaultModelsExpandDepth: 0,
     tryItOutEnabled: true,
+    requestInterceptor: withKey,
   });
-});
+} catch (fault) {
+  $("swagger-ui").replaceChildren(make("p", `openapi.json cannot be read: ${fault.message}. Reload to try again.`, "bad"));
+}
