@@ -45,12 +45,8 @@ def open_browser(program: str, folder: Path) -> Iterator[Browser]:
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, ping_interval=None) as control:
             yield Browser(f"127.0.0.1:{port}", _Wire(control))
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        process.kill()  # its profile goes with it, so there is nothing to put in order
+        process.wait(10)
 
 
 class Browser:
