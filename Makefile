@@ -39,7 +39,7 @@ run: $(VENV)/.run.stamp $(CHARTS) ## Start the plant with the synthetic feed (de
 
 test: $(VENV)/.dev.stamp $(CHARTS) ## Run all tests.
 	$(call say,test: pytest with $(WORKERS) workers)
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 crash: $(VENV)/.dev.stamp ## Kill a plant under load ROUNDS times (100) and see that nothing is lost.
 	$(call say,crash: $(ROUNDS) kills at random moments)

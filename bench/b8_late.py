@@ -361,7 +361,7 @@ def _probe(url: str, read_url: str, seconds: float) -> float:
         httpx.Client(base_url=url, timeout=60) as client,
         httpx.Client(base_url=read_url, timeout=60) as reader,
     ):
-        while time.perf_counter() < until:
+        while not delays or time.perf_counter() < until:
             tick = {"symbol": "PROBE", "price": 1.0, "ts_event": START + len(delays) * NS_PER_S}
             seq = client.post("/v1/trades", json=tick).json()["seq_last"]
             acknowledged = time.perf_counter()
