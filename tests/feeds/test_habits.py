@@ -206,15 +206,34 @@ def test_who_is_quiet_leaves_no_trace_and_is_asked_for_ever_more_rarely(tmp_path
 def test_without_a_history_who_is_silent_alone_is_dead_and_a_market_that_closes_is_not(
     tmp_path: Path,
 ) -> None:
+    names = ("A-USD", "B-USD", "C-USD", "D-USD")
+
     async def act(scene: Scene) -> None:
-        await known(scene, *NAMES)
+        await known(scene, *names)
         died = scene.loop.clock()
-        await trade(scene, SILENT_MIN + 5, *NAMES[1:])
+        await trade(scene, SILENT_MIN + 5, *names[1:])
         await scene.settle(5)
         [gap] = scene.gaps()
         assert (gap["symbol"], gap["cause"], gap["status"]) == ("A-USD", "stall", "unrepairable")
         assert died - 4 * SECOND < gap["start"] < died < gap["end"] < died + 70 * SECOND
-        await asyncio.sleep(SILENT_MIN + 10)  # the market has closed
+        for closed in range(2, len(names)):  # one after the other, as each had its last trade
+            await trade(scene, 3, *names[closed:])
+        await asyncio.sleep(5 * SILENT_MIN)  # that of A-USD becomes odd once more
         assert len(scene.gaps()) == 1
 
-    play(tmp_path, streams_of(*NAMES, channels=["trades"]), act, vital_signs=ALIVE, history=False)
+    told = play(tmp_path, streams_of(*names, channels=["trades"]), act,
+                vital_signs=ALIVE, history=False, notices=True)  # fmt: skip
+    stalled = [one for one in told if one["streams"]["stalled"]]
+    assert "others went on" in stalled[0]["reason"]
+
+
+def test_one_that_is_still_silent_on_a_new_subscription_is_said_to_be_dead_once(
+    tmp_path: Path,
+) -> None:
+    async def act(scene: Scene) -> None:
+        await known(scene, "A-USD")
+        await asyncio.sleep(5 * SILENT_MIN + 10)
+        assert [gap["cause"] for gap in scene.gaps()] == ["stall"]
+        assert scene.shown("A-USD", "trades")["state"] == "quiet"
+
+    play(tmp_path, streams_of("A-USD", channels=["trades"]), act, vital_signs=ALIVE, history=False)

@@ -172,6 +172,16 @@ class Habits:
         lively: Bools = self._quiet * SILENT_MIN < ODDS_MAX
         return lively
 
+    def hushed(self) -> Bools:
+        """Return which streams are silent as they hardly are: those of a market that has closed,
+        though each is odd at a moment of its own."""
+        hushed: Bools = self.odds < ODDS_MAX / 2
+        return hushed
+
+    def looked_into(self, place: int) -> bool:
+        """Return whether a stream was looked into since it was last heard of."""
+        return bool(self._strikes[place])
+
     def longest(self, place: int) -> int:
         """Return the longest silence of a stream that was seen at this hour."""
         return int(self._longest_now[place])

@@ -165,14 +165,16 @@ class Vigil:
         """
         odd, lines, now = self.habits.odd(), self._lines(), self._clock()
         found: list[Suspect] = []
-        usual = self.habits.lively() | odd
+        hushed = self.habits.hushed()
+        usual = self.habits.lively() | hushed
         for line in np.unique(lines[odd]).tolist():
             if self._rests.get(line, 0) > now:
                 continue
             mine = lines == line
-            silent = np.unique(self._symbols[odd & mine])
+            together = len(np.unique(self._symbols[hushed & mine])) - 1
             others = len(np.unique(self._symbols[usual & mine])) - 1
-            alone = (len(silent) - 1) * TOGETHER <= others
+            alone = together * TOGETHER <= others
+            silent = np.unique(self._symbols[odd & mine])
             if not alone:
                 least = np.argmin(np.where(odd & mine, self.habits.odds, 0.0))
                 silent = self._symbols[least : least + 1]
@@ -188,7 +190,9 @@ class Vigil:
         return Suspect(line, stream.symbol, places, alone)
 
     async def _check(self, suspect: Suspect, link: Link, http: Http | None, dead: Dead) -> None:
-        streams = {p: s for p in suspect.places if (s := self._streams[p]) is not None}
+        streams = self._still_odd(suspect)
+        if not streams:
+            return
         since = {place: self._entries[place].since for place in streams}
         start = min(self._start(place) for place in streams)
         answer = await self._ask(suspect, min(since.values()), http)
@@ -200,7 +204,9 @@ class Vigil:
             if stream is self._streams[place] and stream in link.confirmed
             and self._entries[place].since == since[place]
         ]  # fmt: skip
-        if answer == "quiet":
+        # Where nothing can be asked, a new subscription that brings nothing is an answer, too.
+        known = answer is None and any(self.habits.looked_into(place) for place in still)
+        if answer == "quiet" or known:
             for place in still:
                 self.habits.excuse(place)
         elif still and (answer == "missed" or (answer is None and suspect.alone)):
@@ -208,6 +214,15 @@ class Vigil:
             for place in still:
                 self.habits.renew(place)
             await dead(link, [streams[place] for place in still], start, why)
+
+    def _still_odd(self, suspect: Suspect) -> dict[int, Stream]:
+        """Return the streams of a suspect by their places; some time may have passed."""
+        odd, found = self.habits.odd(), {}
+        for place in suspect.places:
+            stream = self._streams[place]
+            if odd[place] and stream is not None and stream.symbol == suspect.symbol:
+                found[place] = stream
+        return found
 
     def _start(self, place: int) -> int:
         """Return up to when everything of a stream is surely there, the venue's time."""
