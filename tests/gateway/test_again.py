@@ -115,7 +115,10 @@ async def test_a_book_that_goes_on_makes_an_instrument_younger(
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             for age_s in (40, 40, 10):
                 times = np.array([NOW - age_s * SECOND])
-                held = SimpleNamespace(times=lambda numbers, times=times: times)
+                held = SimpleNamespace(
+                    times=lambda numbers, times=times: times,
+                    time_of=lambda number, times=times: times.item(),
+                )
                 monkeypatch.setattr(plant.history, "books", held)
                 assert (await client.get("/v1/latest/S0")).json()["age_s"] == age_s
 

@@ -25,7 +25,7 @@ from tickplant.compose import open_feed_desk, polling
 from tickplant.feeds.contract import Feed
 from tickplant.feeds.runner import FeedRunner
 from tickplant.gateway.app import create_app
-from tickplant.gateway.http import HttpProtocol
+from tickplant.gateway.http import protocol_of as protocol_of_reads
 from tickplant.gateway.ingest.routes import INGEST_PATH
 from tickplant.gateway.reader import create_reader_app
 from tickplant.gateway.stream.server import protocol_of
@@ -251,7 +251,7 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     server, frame = settings.server, settings.ingest.frame_mb_max << 20
     return uvicorn.Config(
         app,
-        http=HttpProtocol,
+        http=protocol_of_reads(getattr(app, "quick", ())),
         # A proxy may leave the prefix on, and this is looked at before it is taken off.
         ws=protocol_of({INGEST_PATH: frame, server.path_prefix + INGEST_PATH: frame}),
         lifespan="on",

@@ -10,12 +10,21 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
-from tickplant.gateway.doors import Door, Gate, ShortWay, endpoints_of, route_of, shadow_routes
+from tickplant.gateway.doors import (
+    Door,
+    Gate,
+    ShortWay,
+    endpoints_of,
+    quick_paths,
+    route_of,
+    shadow_routes,
+)
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.guides import guide_routes
 from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.keys.install import guard, make_access
+from tickplant.gateway.layers import Application
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.prefix import Prefix
 from tickplant.gateway.readers import Readers
@@ -74,7 +83,7 @@ BODIES_AT_ONCE = 8
 """Largest bodies that fit into memory together; beyond, producers are told to retry."""
 
 
-def create_app(plant: Plant) -> FastAPI:
+def create_app(plant: Plant) -> Application:
     """Return the application that serves a plant, which the caller starts and stops.
 
     One application belongs to one event loop.
@@ -90,7 +99,7 @@ def create_app(plant: Plant) -> FastAPI:
         readers.close()
         parser.close()
 
-    app = FastAPI(
+    app = Application(
         title="Tickplant",
         version=VERSION,
         openapi_url=None,
@@ -133,6 +142,7 @@ def create_app(plant: Plant) -> FastAPI:
     )
     hot = (*write.DOORS, *candles.DOORS, *latest.DOORS, *ticks.DOORS)
     app.add_middleware(ShortWay, endpoints=endpoints_of(hot, gate))
+    app.quick = quick_paths(hot, prefix)
     guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
     if plant.tracer is not None:

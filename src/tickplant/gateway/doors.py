@@ -7,9 +7,8 @@ response models costs more than most of our answers; its declaration feeds the O
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
@@ -21,12 +20,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tickplant.gateway.keys.grants import READ, WRITE
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest.bodies import BodyRoom
-from tickplant.gateway.rest.params import Params, read_query
+from tickplant.gateway.rest.params import Params, query_reader, read_query
 from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
 from tickplant.model.at_once import WouldWait, at_once
 from tickplant.model.errors import TickplantError
-from tickplant.observe.tracing import measured
+from tickplant.observe.tracing import current, measured
 from tickplant.plant.plant import Plant
 
 MARK = "tickplant.mark"
@@ -50,8 +49,7 @@ class Gate:
     parser: BodyParser
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request to read, as its handler sees it, on a thread of the readers'."""
 
     plant: Plant
@@ -192,6 +190,16 @@ class ShortWay:
         return endpoint
 
 
+def quick_paths(doors: Iterable[Door], prefix: str) -> frozenset[str]:
+    """Return where doors are whose answers memory may have: paths up to their last slash.
+
+    A proxy may leave the prefix on, and it is looked for before it is taken off.
+    """
+    found = {door.path.rpartition("/") for door in doors if door.quick is not None}
+    heads = {before for before, _, last in found if last.startswith("{")}
+    return frozenset(heads | {prefix + before for before in heads})
+
+
 def endpoints_of(doors: Iterable[Door], gate: Gate) -> list[tuple[Door, Endpoint]]:
     """Return doors with what serves each."""
     return [(door, _endpoint(door, gate)) for door in doors]
@@ -216,30 +224,37 @@ def _reading(
     read = door.read
     assert read is not None
 
+    parse = query_reader(door.params)
+
     def answer(call: Call) -> Response:
         before()
-        return measured("read", lambda: read(call))
+        return read(call) if current() is None else measured("read", lambda: read(call))
 
     async def endpoint(request: Request) -> Response:
         scope = request.scope
         scope[MARK].route = door.path
         raw_query = scope["query_string"].decode("latin-1")
-        call = Call(
-            plant=plant,
-            door=door,
-            path=request.path_params,
-            query=measured("parse", lambda: read_query(door.params, raw_query)),
-            raw_query=raw_query,
-            path_asked=scope["path"],
-            accept=request.headers.get("accept", ""),
-        )
-        if door.quick is not None and door.quick(call.query):
+        query = measured("parse", lambda: parse(raw_query)) if raw_query else parse("")
+        asked = request.path_params, query, raw_query, scope["path"], _accepted(scope["headers"])
+        call = Call(plant, door, *asked)
+        if door.quick is not None and door.quick(query):
             # Two threads that hand one answer to each other wait for Python's lock each time.
-            with suppress(WouldWait), at_once():
-                return answer(call)
+            try:
+                with at_once():
+                    return answer(call)
+            except WouldWait:
+                pass
         return await readers.run(lambda: answer(call))
 
     return endpoint
+
+
+def _accepted(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return what `Accept` says, the first one; a request has few headers."""
+    for name, value in headers:
+        if name == b"accept":
+            return value.decode("latin-1")
+    return ""
 
 
 def _serving(door: Door, gate: Gate) -> Endpoint:

@@ -32,6 +32,8 @@ _LOG = logging.getLogger(__name__)
 _ACCESS = logging.getLogger(ACCESS)
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}\Z")
 
+FULL = "tickplant.full"
+"""Key of the scope of a request that comes when there are so many connections as may be."""
 
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -40,6 +42,8 @@ _SECURITY = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 """What every answer says to a browser, where the answer has not its own word on it, as pages do."""
+
+_SECURITY_NAMES = frozenset(name for name, _ in _SECURITY)
 
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 
@@ -78,21 +82,22 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                took = f"{(time.perf_counter() - began) * 1e3:.3f}".encode()
                 headers = message.get("headers", ())
-                own = {name for name, _ in headers}
                 message["headers"] = [
                     *headers,
                     (b"x-request-id", request_id),
-                    (b"x-response-time-ms", took),
-                    *(pair for pair in _SECURITY if pair[0] not in own),
+                    (b"x-response-time-ms", b"%.3f" % ((time.perf_counter() - began) * 1e3)),
+                    *_security_beside(headers),
                 ]
             elif silent and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self._app(scope, receive, send_marked)
+            if FULL in scope:
+                await _full(scope)(scope, receive, send_marked)
+            else:
+                await self._app(scope, receive, send_marked)
         except ClientDisconnect:
             pass  # whoever sent it went away; there is nobody to answer
         except asyncio.CancelledError:
@@ -154,6 +159,20 @@ def _log_access(scope: Scope, status: int, took_s: float) -> None:
     client = (scope.get("client") or ("",))[0]
     more = {"status": status, "took_ms": round(took_s * 1e3, 3), "client": client}
     _ACCESS.info("%s %s", method, asked, extra=more)
+
+
+def _security_beside(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """Return what an answer with these headers has yet to say to a browser."""
+    own = dict(headers)
+    if _SECURITY_NAMES.isdisjoint(own):
+        return _SECURITY
+    return [pair for pair in _SECURITY if pair[0] not in own]
+
+
+def _full(scope: Scope) -> Response:
+    detail = f"there are {scope[FULL]} connections, and no more may be (server.connections_max)"
+    headers = {"Retry-After": "1", "Connection": "close"}
+    return http_problem(503, detail, scope["path"], headers)
 
 
 def _failed(path: str, request_id: bytes) -> Response:

@@ -15,9 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tickplant.gateway.doors import MARK, Door, ShortWay, reading_endpoints, reading_route
+from tickplant.gateway.doors import (
+    MARK,
+    Door,
+    ShortWay,
+    quick_paths,
+    reading_endpoints,
+    reading_route,
+)
 from tickplant.gateway.envelope import Envelope, on_http_error
 from tickplant.gateway.keys.install import guard, make_access
+from tickplant.gateway.layers import OwnLayers
 from tickplant.gateway.prefix import Prefix
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest import (
@@ -44,7 +52,7 @@ DOORS: tuple[Door, ...] = tuple(
 )
 
 
-def create_reader_app(follower: Follower) -> Starlette:
+def create_reader_app(follower: Follower) -> OwnLayers:
     """Return the application that answers from a follower, which the caller starts and stops."""
     readers = Readers(threads=1)
 
@@ -66,13 +74,14 @@ def create_reader_app(follower: Follower) -> Starlette:
         pages=["/ready"],
         reads=["/metrics"],
     )
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = OwnLayers(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
     hot = (*candles.DOORS, *latest.DOORS, *ticks.DOORS)
     short = reading_endpoints(hot, plant, readers, follower.catch_up)
     app.add_middleware(ShortWay, endpoints=short)
+    app.quick = quick_paths(hot, follower.settings.server.path_prefix)
     guard(app, access)
     app.add_middleware(Envelope, metrics=follower.metrics, access=follower.settings.log.access)
     if prefix := follower.settings.server.path_prefix:

@@ -8,8 +8,6 @@ know beforehand whether memory has all of it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -30,14 +28,22 @@ class _Thread(threading.local):
 _THREAD = _Thread()
 
 
-@contextmanager
-def at_once() -> Iterator[None]:
-    """Let nothing wait on this thread; not to be nested."""
-    _THREAD.hurried = True
-    try:
-        yield
-    finally:
+class _AtOnce:
+    """A context without a state of its own, since each hot read enters it."""
+
+    def __enter__(self) -> None:
+        _THREAD.hurried = True
+
+    def __exit__(self, *_: object) -> None:
         _THREAD.hurried = False
+
+
+_AT_ONCE = _AtOnce()
+
+
+def at_once() -> _AtOnce:
+    """Let nothing wait on this thread within the context; not to be nested."""
+    return _AT_ONCE
 
 
 def about_to_wait() -> None:

@@ -150,6 +150,12 @@ class LiveBooks:
 
     # -- any thread --------------------------------------------------------------------------------
 
+    def time_of(self, number: int) -> int | None:
+        """Return up to which event time the book of an instrument is known, None for none."""
+        with self._lock:
+            held = self._held.get(number)
+        return None if held is None else held.ts_event
+
     def times(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return up to which event time the books of instruments are known.
 

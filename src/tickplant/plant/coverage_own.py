@@ -158,8 +158,12 @@ class OwnCoverage:
         """Return where the session's spans of an instrument begin and end; None: unknown here."""
         if instrument >= self._first.size:
             return None
-        columns = (self._first, self._last, self._early_first, self._early_last)
-        return tuple(column.item(instrument) for column in columns)
+        return (
+            self._first.item(instrument),
+            self._last.item(instrument),
+            self._early_first.item(instrument),
+            self._early_last.item(instrument),
+        )
 
     def knows(self, instrument: int) -> bool:
         """Say whether anything was ever covered of an instrument."""

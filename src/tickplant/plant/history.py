@@ -299,14 +299,15 @@ class History:
         """
         if self.served is None:
             return None
-        rows = [self.served.last_rows[table].mark(instrument) for table in MARKET_TABLES]
-        if None in rows:
-            return None
-        archived = [self.store.generation(table) for table in MARKET_TABLES]
-        booked = None
+        marks: list[Hashable] = []
+        for table in MARKET_TABLES:
+            mark = self.served.last_rows[table].mark(instrument)
+            if mark is None:
+                return None
+            marks += mark, self.store.generation(table)
         if book and self.books is not None:
-            booked = self.books.times(np.array([instrument], np.int64)).item()
-        return (*rows, *archived, self._book().stamp(instrument), booked)
+            marks.append(self.books.time_of(instrument))
+        return (*marks, self._book().stamp(instrument))
 
     def watermark(self, instrument: int, as_of: AsOf = NOW) -> int:
         """Return how far the event time of an instrument has surely come.

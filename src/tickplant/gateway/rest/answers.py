@@ -37,6 +37,21 @@ class Page:
     next_token: str | None = None
 
 
+class FreshJson(Response):
+    """A JSON text that is another one at the next request; its headers are not made each time."""
+
+    _HEAD = (
+        (b"cache-control", b"no-store"),
+        (b"content-type", MEDIA_TYPES[JSON].encode()),
+    )
+
+    def __init__(self, body: bytes) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [*self._HEAD, (b"content-length", b"%d" % len(body))]
+
+
 def answer_rows(call: Call, page: Page) -> Response:
     """Return a page in the format that the call asks for."""
     return measured("render", lambda: _rendered(call, page))

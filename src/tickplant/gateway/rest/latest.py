@@ -9,11 +9,10 @@ import msgspec
 import pyarrow as pa
 from starlette.responses import Response
 
-from tickplant.formats.encode import JSON, MEDIA_TYPES
 from tickplant.formats.latest import age_of, public_latest
 from tickplant.formats.rows import TIMESTAMP, public_records
 from tickplant.gateway.doors import Call, Door
-from tickplant.gateway.rest.answers import Page, answer_rows
+from tickplant.gateway.rest.answers import FreshJson, Page, answer_rows
 from tickplant.gateway.rest.params import FORMAT, Param, said_in_query
 from tickplant.model.errors import InvalidParameter, UserError
 from tickplant.model.instruments import Instrument, Registry
@@ -49,8 +48,7 @@ def read_one(call: Call) -> Response:
         last = _Last.of(call.plant, instrument)
         if mark is not None:
             history.kept.put(name, mark, last, len(last.before) + len(last.behind))
-    body = last.text(call.plant.clock())
-    return Response(body, 200, {"Cache-Control": "no-store"}, MEDIA_TYPES[JSON])
+    return FreshJson(last.text(call.plant.clock()))
 
 
 class _Last(NamedTuple):

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,9 @@ TIME_SCHEMA: Mapping[str, Any] = {
     r"([Zz]|[+ -]\d\d:?\d\d))\s*$",
 }
 """A time in a query or a path: RFC 3339 with a zone, or integer nanoseconds, from 1678 to 2262."""
+
+_QUERIES_KEPT = 256
+_QUERY_KEPT_CHARS = 256
 
 _WHOLE = re.compile(r"\d{1,9}\Z", re.ASCII)
 
@@ -77,6 +81,19 @@ def read_query(params: Params, query: str) -> dict[str, Any]:
         if param.name in given:
             values[param.name] = param.parse(given[param.name])
     return values
+
+
+def query_reader(params: Params) -> Callable[[str], dict[str, Any]]:
+    """Return `read_query` of these parameters, which remembers queries that come again.
+
+    What a value means depends on its text alone. A query that is refused is looked at each time.
+    """
+    kept = lru_cache(_QUERIES_KEPT)(lambda query: read_query(params, query))
+
+    def read(query: str) -> dict[str, Any]:
+        return dict(kept(query) if len(query) <= _QUERY_KEPT_CHARS else read_query(params, query))
+
+    return read
 
 
 def _unknown(name: str, known: list[str]) -> UserError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -86,7 +85,7 @@ def read_trades(call: Call) -> Response:
 def read_candles(call: Call) -> Response:
     """Answer candles as `/v1/candles/{symbol}` does."""
     instrument = wanted(call)
-    return candles.read_candles(replace(call, path={"symbol": instrument.name}))
+    return candles.read_candles(call._replace(path={"symbol": instrument.name}))
 
 
 def read_ingestion(call: Call) -> Response:

@@ -1,0 +1,43 @@
+"""Applications whose layers are ours alone.
+
+    server ─► prefix ─► envelope ─► traces ─► origins ─► keys ─► short way ─► errors ─► router
+
+The frameworks would put layers of theirs around the first of ours: a last resort, which the
+envelope is already, telemetry that reads the environment on each request, a limit of bodies that
+nobody set. Together they cost as much as an answer that is given again.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class OwnLayers(Starlette):
+    """A Starlette application without the layers that the framework puts around those added."""
+
+    quick: frozenset[str] = frozenset()
+    """Paths up to their last slash, of which answers to reads may be begun at once."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, one WebSocket, or the beginning and the end."""
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the layers that were added, around errors as answers and the router."""
+        # Routes of FastAPI, such as the stream's, look for what the second of these puts there.
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app = ExceptionMiddleware(app, handlers=self.exception_handlers)
+        for added, args, kwargs in reversed(self.user_middleware):
+            app = added(app, *args, **kwargs)
+        return app
+
+
+class Application(OwnLayers, FastAPI):
+    """The application of a plant: FastAPI's routes within layers of ours."""
