@@ -4,7 +4,7 @@ members that differ little   symbol and venue, side, flags   ── each value e
 numbers, times, texts        price, ts_event, id             ── a column of encoded values
 all the same                 a venue without conditions      ── a part of what stands between
                                                                    │
-                                            one join of all ◄──────┘──► `Packed`
+                                            one join of all ◄──────┘──► events
 
 For some columns there is no quick way, such as texts that have to be escaped: `Odd` is raised, and
 the caller encodes these rows one by one.
@@ -21,7 +21,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.formats.packed import Packed
 from tickplant.model.time_texts import LENGTH_MAX, time_chars
 from tickplant.model.times import format_time
 
@@ -43,8 +42,6 @@ class Odd(Exception):
 
 class Pen(Protocol):
     """How a wire format writes an object with named members."""
-
-    separator: bytes
 
     def members(self, values: Mapping[str, Any]) -> bytes:
         """Return members as they stand in an object."""
@@ -76,7 +73,7 @@ class Pen(Protocol):
 
 
 class Draft:
-    """The members of some events, one column after the other; `packed` makes the events."""
+    """The members of some events, one column after the other; `events` makes them."""
 
     def __init__(self, pen: Pen, rows: int) -> None:
         self._pen = pen
@@ -134,13 +131,15 @@ class Draft:
         values = [{name: value} for value in found.dictionary.to_pylist()]
         self.chosen(values, found.indices.to_numpy())
 
-    def packed(self) -> Packed:
-        """Return the events."""
+    def events(self) -> list[bytes]:
+        """Return the encoded events, in the order of the rows."""
         pieces = _melted(self._pen.whole(self._members, self._count))
+        if len(pieces) == 1 and isinstance(pieces[0], bytes):
+            return [pieces[0]] * self._rows
         given = [pa.scalar(one, pa.binary()) if isinstance(one, bytes) else one for one in pieces]
-        if not any(isinstance(one, pa.Array) for one in given):
-            return Packed(pa.repeat(pa.scalar(b"".join(_bytes(pieces)), pa.binary()), self._rows))
-        return Packed(pc.binary_join_element_wise(*given, _NOTHING))
+        joined = pc.binary_join_element_wise(*given, _NOTHING)
+        events: list[bytes] = joined.to_numpy(zero_copy_only=False).tolist()
+        return events
 
     def _value(self, name: str, column: pa.Array, encode: Any) -> None:
         if column.null_count == len(column):
@@ -168,10 +167,6 @@ def _melted(pieces: Sequence[Piece]) -> list[Piece]:
         else:
             found.append(piece)
     return found
-
-
-def _bytes(pieces: Sequence[Piece]) -> list[bytes]:
-    return [piece for piece in pieces if isinstance(piece, bytes)]
 
 
 def _binary(edges: NDArray[np.int32], data: NDArray[np.uint8] | bytes) -> pa.Array:
@@ -211,8 +206,6 @@ def _chars(ns: Ints) -> tuple[NDArray[np.uint8], Ints]:
 class JsonPen:
     """JSON as `msgspec` writes it."""
 
-    separator = b","
-
     def members(self, values: Mapping[str, Any]) -> bytes:
         """See `Pen`."""
         return msgspec.json.encode(values)[1:-1]
@@ -250,13 +243,11 @@ class JsonPen:
         found: list[Piece] = [b"{"]
         for place, pieces in enumerate(members):
             found += [b"," if place else b"", *pieces]
-        return [*found, b"}", self.separator]
+        return [*found, b"}"]
 
 
 class MsgpackPen:
     """MessagePack; numbers in their widest form, since all of a column are made at once."""
-
-    separator = b""
 
     def members(self, values: Mapping[str, Any]) -> bytes:
         """See `Pen`."""

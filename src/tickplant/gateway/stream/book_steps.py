@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.books.steps import step_starts
-from tickplant.formats.packed import Packed
 from tickplant.gateway.stream.protocol import BookEvent, Codec
 from tickplant.model.events import BID, BookAction
 from tickplant.model.instruments import Registry
@@ -32,9 +31,11 @@ def last_rows_of_steps(rows: pa.RecordBatch) -> Steps:
     return lasts
 
 
-def encode_steps(rows: pa.RecordBatch, lasts: Steps, codec: Codec, registry: Registry) -> Packed:
+def encode_steps(
+    rows: pa.RecordBatch, lasts: Steps, codec: Codec, registry: Registry
+) -> list[bytes]:
     """Return some of the steps of rows, each by its last row, as encoded events."""
-    return codec.pack([codec.encode(event) for event in _events(rows, lasts, registry)])
+    return [codec.encode(event) for event in _events(rows, lasts, registry)]
 
 
 def _events(rows: pa.RecordBatch, lasts: Steps, registry: Registry) -> Iterator[BookEvent]:

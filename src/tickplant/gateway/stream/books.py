@@ -18,7 +18,7 @@ from tickplant.books.steps import step_starts
 from tickplant.formats.books import listed_levels
 from tickplant.gateway.stream.book_steps import Steps, encode_steps, last_rows_of_steps
 from tickplant.gateway.stream.frames import Frame
-from tickplant.gateway.stream.protocol import BookEvent, Events
+from tickplant.gateway.stream.protocol import BookEvent
 from tickplant.gateway.stream.replay import CHUNK_ROWS, Chunk, Reader, Source
 from tickplant.gateway.stream.subscription import Subscription, Wanted
 from tickplant.model.events import BOOK
@@ -143,7 +143,7 @@ class StepReader:
                 return Chunk(self._encoded(rows.slice(0, last)), self._after, done=False)
             limit *= 2
 
-    def _encoded(self, rows: pa.Table) -> Events:
+    def _encoded(self, rows: pa.Table) -> list[bytes]:
         if not rows.num_rows:
             return []
         batch = rows.combine_chunks().to_batches()[0]

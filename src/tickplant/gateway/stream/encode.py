@@ -12,7 +12,6 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from tickplant.formats.drafts import Odd
-from tickplant.formats.packed import Packed
 from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
 from tickplant.gateway.stream.book_steps import encode_steps, last_rows_of_steps
 from tickplant.gateway.stream.drafts import draft_rows
@@ -41,7 +40,9 @@ ASKED_APART = 2
 """So often some rows of an entry are encoded by themselves; who comes then has all of them done."""
 
 
-def encode_entry(entry: Published, rows: Rows | None, codec: Codec, registry: Registry) -> Packed:
+def encode_entry(
+    entry: Published, rows: Rows | None, codec: Codec, registry: Registry
+) -> list[bytes]:
     """Return the encoded events of some rows of an entry, or of all (None), in their order."""
     wanted = _all_rows(entry) if rows is None else rows
     encoded = encode_wanted(entry, wanted, codec, registry)
@@ -95,10 +96,10 @@ def encode_together(entries: Sequence[Published], codec: Codec, registry: Regist
             merged.split(group)
 
 
-def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> Packed:
+def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> list[bytes]:
     """Return rows of an entry as events."""
     if entry.rows is None:
-        return codec.pack([codec.encode(entry.message)])
+        return [codec.encode(entry.message)]
     if entry.channel == BOOK:
         return encode_steps(entry.rows, rows, codec, registry)
     chosen = entry.rows if len(rows) == entry.count else entry.rows.take(pa.array(rows))
@@ -111,35 +112,36 @@ def encode_rows(
     codec: Codec,
     registry: Registry,
     key: CandleKey | None = None,
-) -> Packed:
+) -> list[bytes]:
     """Return each row as an encoded event of its channel; `key` is for candles."""
     if rows.num_rows >= MANY:
         return _by_columns(channel, rows, codec, registry, key)
-    return codec.pack(_one_by_one(channel, rows, codec, registry, key))
+    return _one_by_one(channel, rows, codec, registry, key)
 
 
 def _by_columns(
     channel: str, rows: pa.RecordBatch, codec: Codec, registry: Registry, key: CandleKey | None
-) -> Packed:
+) -> list[bytes]:
     """Encode rows together; what there is no quick way for, one by one."""
     if channel == TRADES and (amends := rows.column("ref_seq").to_numpy() != 0).any():
         return _apart(amends, rows, codec, registry)
     try:
-        return draft_rows(channel, rows, codec, registry, key).packed()
+        return draft_rows(channel, rows, codec, registry, key).events()
     except Odd:
-        return codec.pack(_one_by_one(channel, rows, codec, registry, key))
+        return _one_by_one(channel, rows, codec, registry, key)
 
 
 def _apart(
     amends: NDArray[np.bool_], rows: pa.RecordBatch, codec: Codec, registry: Registry
-) -> Packed:
+) -> list[bytes]:
     """Encode amendments, which have a member more, and the other trades."""
     parts = [np.flatnonzero(~amends), np.flatnonzero(amends)]
     plain, amended = (rows.take(pa.array(part)) for part in parts)
-    made = [codec.pack(_one_by_one(TRADES, amended, codec, registry, None))]
-    if plain.num_rows:
-        made.insert(0, encode_rows(TRADES, plain, codec, registry))
-    return Packed.concat(made).take(np.argsort(np.concatenate(parts)))
+    made = np.empty(rows.num_rows, np.object_)
+    made[parts[0]] = encode_rows(TRADES, plain, codec, registry)
+    made[parts[1]] = _one_by_one(TRADES, amended, codec, registry, None)
+    events: list[bytes] = made.tolist()
+    return events
 
 
 def _one_by_one(

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.gateway.stream.frames import Frame, Outlet
-from tickplant.gateway.stream.protocol import Events
 from tickplant.gateway.stream.subscription import TURN_ROWS, Subscription, Wanted
 from tickplant.observe.streamed import StreamCounts
 from tickplant.plant.hub import Cursor, Hub, Lagged
@@ -68,7 +67,7 @@ class Fanout:
         self._read: tuple[Taken | Lagged, Cursor] | None = None
         self._merged: list[tuple[Published, Taken]] = []
         self._wanted: dict[Hashable, Wanted] = {}
-        self._events: dict[Hashable, Events] = {}
+        self._events: dict[Hashable, list[bytes]] = {}
 
     def attend(self, more: int) -> None:
         """Count a session that began or, with -1, ended; the last one ends the task."""
@@ -226,7 +225,7 @@ class Fanout:
         cursor.move_to(after)
         return taken
 
-    def _events_of(self, lead: Subscription) -> Events:
+    def _events_of(self, lead: Subscription) -> list[bytes]:
         """Return the events of a turn; groups that differ only in their `id` share them."""
         key = lead.wish_key
         events = self._events.get(key)

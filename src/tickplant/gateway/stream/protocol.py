@@ -16,14 +16,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tickplant.formats.drafts import JsonPen, MsgpackPen, Pen
-from tickplant.formats.packed import Packed
 from tickplant.gateway.stream.frames import Frame
 from tickplant.model.errors import shorten
 
 Id = int | str
-
-Events = Sequence[bytes] | Packed
-"""Encoded events, each by itself or in one piece."""
 
 MSGPACK = "msgpack"
 EVENTS_BYTES_MAX = 256 * 1024
@@ -194,8 +190,8 @@ class CandleEvent(msgspec.Struct, gc=False):
 class Codec:
     """A wire format. `encode` makes the bytes of one value, `pen` those of many by columns.
 
-    `open` makes what stands before the events of a frame, given its head and their number; `close`
-    is what stands behind them.
+    `open` makes what stands before the events of a frame, given its head and their number;
+    `separator` stands between them, `close` behind them.
     """
 
     name: str
@@ -203,6 +199,7 @@ class Codec:
     decode: Callable[[bytes], Any]
     pen: Pen
     open: Callable[[dict[str, Any], int], bytes]
+    separator: bytes
     close: bytes
     text: bool
 
@@ -222,34 +219,23 @@ class Codec:
             "error", id=fault.id, code=fault.code, message=fault.message, **fault.extra
         )
 
-    def pack(self, events: Sequence[bytes]) -> Packed:
-        """Return encoded events in one piece."""
-        return Packed.of(events, self.pen.separator)
-
-    def together(self, parts: Sequence[Events]) -> Events:
-        """Return the events of some, one after the other."""
-        some = [part for part in parts if len(part)]
-        if len(some) < 2:
-            return some[0] if some else []
-        return Packed.concat([p if isinstance(p, Packed) else self.pack(p) for p in some])
-
-    def data(self, id: Id, channel: str, events: Events, seq: int | None = None) -> list[Frame]:
+    def data(
+        self, id: Id, channel: str, events: Sequence[bytes], seq: int | None = None
+    ) -> list[Frame]:
         """Return data frames of encoded events, in order, none of them too large.
 
         The last one says up to which number the subscription is complete, where that is known.
         """
-        left = len(events)
-        if not left:
+        if not events:
             return []
-        packed = events if isinstance(events, Packed) else self.pack(events)
-        separator = len(self.pen.separator)
-        frames: list[Frame] = []
-        for count, piece in packed.pieces(EVENTS_BYTES_MAX):
-            left -= count
-            head = self.open(_head(id, channel, None if left else seq), count)
-            body = piece[: len(piece) - separator]
-            frames.append(Frame((head, body, self.close), text=self.text))
-        return frames
+        body = self.separator.join(events)
+        if len(body) <= EVENTS_BYTES_MAX or len(events) == 1:
+            return [self._data(_head(id, channel, seq), body, len(events))]
+        half = len(events) // 2
+        return [*self.data(id, channel, events[:half]), *self.data(id, channel, events[half:], seq)]
+
+    def _data(self, head: dict[str, Any], body: bytes, count: int) -> Frame:
+        return Frame((self.open(head, count), body, self.close), text=self.text)
 
 
 def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
@@ -268,12 +254,12 @@ def _open_msgpack(head: dict[str, Any], count: int) -> bytes:
 
 
 JSON = Codec(
-    "json", msgspec.json.Encoder().encode, msgspec.json.decode, JsonPen(), _open_json, b"]}",
+    "json", msgspec.json.Encoder().encode, msgspec.json.decode, JsonPen(), _open_json, b",", b"]}",
     text=True,
 )  # fmt: skip
 PACKED = Codec(
     MSGPACK, msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, MsgpackPen(), _open_msgpack,
-    b"", text=False,
+    b"", b"", text=False,
 )  # fmt: skip
 
 

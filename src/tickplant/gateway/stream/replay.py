@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickplant.gateway.stream.encode import encode_rows
-from tickplant.gateway.stream.protocol import Codec, Events
+from tickplant.gateway.stream.protocol import Codec
 from tickplant.model.events import QUOTES, STATS, Flag
 from tickplant.model.instruments import Instrument
 from tickplant.plant.history import History
@@ -29,7 +29,7 @@ CHUNK_ROWS = 20_000
 class Chunk(NamedTuple):
     """Encoded events, complete up to `seq`. `missed` counts events that are not among them."""
 
-    events: Events
+    events: list[bytes]
     seq: int
     done: bool
     missed: int = 0
@@ -51,7 +51,9 @@ class Source:
     codec: Codec
     numbers: tuple[int, ...] | None = None
 
-    def encode_table(self, channel: str, rows: pa.Table, key: CandleKey | None = None) -> Events:
+    def encode_table(
+        self, channel: str, rows: pa.Table, key: CandleKey | None = None
+    ) -> list[bytes]:
         """Return rows of a table as encoded events; `key` is for candles."""
         if not rows.num_rows:
             return []

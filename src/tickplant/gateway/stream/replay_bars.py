@@ -14,7 +14,6 @@ from tickplant.candles.basis import table_of
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import merge
 from tickplant.gateway.stream.defaults import DefaultBases
-from tickplant.gateway.stream.protocol import Codec, Events
 from tickplant.gateway.stream.replay import Chunk, Source, stored_chunks
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.model.instruments import Instrument
@@ -45,13 +44,13 @@ class CandleQuery:
 
     def encode(
         self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
-    ) -> Events:
+    ) -> list[bytes]:
         """Return bars that follow each other, as they stood at `upto`, as events."""
         return _encode_bars(source, self, instrument, basis, table)
 
     def encode_changed(
         self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
-    ) -> Events:
+    ) -> list[bytes]:
         """Return bars that changed until `upto`, rising, as events."""
         return self.encode(source, instrument, basis, table, upto)
 
@@ -84,12 +83,12 @@ class BarReader:
 
     def next(self) -> Chunk:
         """Return about `BARS_TURN` bars."""
-        events, done = _turn(self._pages, self._source.codec)
+        events, done = _turn(self._pages)
         return Chunk(events, self._upto, done)
 
     def _read(
         self, instruments: Sequence[Instrument], start: int | None, limit: int | None
-    ) -> Iterator[Events]:
+    ) -> Iterator[list[bytes]]:
         for instrument in instruments:
             at, index = start, None
             while True:
@@ -132,7 +131,7 @@ class ChangedBarReader:
         self._upto = upto
         self._events = 0
         self._touched: dict[int, _Touched] = {}
-        self._pages: Iterator[Events] | None = None
+        self._pages: Iterator[list[bytes]] | None = None
         self._changes: CoverageChanges
 
     def next(self) -> Chunk:
@@ -141,7 +140,7 @@ class ChangedBarReader:
             self._changes = self._source.history.coverage_changes(self._after, self._upto)
             self._find_touched()
             self._pages = self._read()
-        events, done = _turn(self._pages, self._source.codec)
+        events, done = _turn(self._pages)
         self._events -= len(events)
         return Chunk(events, self._upto, done, missed=max(self._events, 0) if done else 0)
 
@@ -178,7 +177,7 @@ class ChangedBarReader:
             for start, seq in zip(starts, seqs[new].tolist(), strict=True):
                 touched[start] = max(seq, touched.get(start, 0))
 
-    def _read(self) -> Iterator[Events]:
+    def _read(self) -> Iterator[list[bytes]]:
         for number in sorted(self._touched):
             instrument, touched = self._instruments[number], self._touched.pop(number)
             basis = self._basis(number)
@@ -290,21 +289,19 @@ def _next_place(bars: pa.Table) -> tuple[int, int | None]:
     return (last["day"], last["index"] + 1) if "index" in last else (last["end"], None)
 
 
-def _turn(pages: Iterator[Events], codec: Codec) -> tuple[Events, bool]:
+def _turn(pages: Iterator[list[bytes]]) -> tuple[list[bytes], bool]:
     """Return the events of the next pages, and whether these were the last ones."""
-    taken: list[Events] = []
-    count = 0
+    events: list[bytes] = []
     for page in pages:
-        taken.append(page)
-        count += len(page)
-        if count >= BARS_TURN:
-            return codec.together(taken), False
-    return codec.together(taken), True
+        events += page
+        if len(events) >= BARS_TURN:
+            return events, False
+    return events, True
 
 
 def _encode_bars(
     source: Source, query: CandleQuery, instrument: Instrument, basis: str, table: pa.Table
-) -> Events:
+) -> list[bytes]:
     numbers = pa.array(np.full(table.num_rows, instrument.number, dtype=np.int32))
     whole = table.add_column(0, UPDATE_SCHEMA.field("instrument"), numbers)
     return source.encode_table(CANDLES, whole, query.key(basis))

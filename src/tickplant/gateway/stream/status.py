@@ -13,7 +13,6 @@ from typing import Any
 
 from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
-from tickplant.gateway.stream.protocol import Events
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.times import format_time
 from tickplant.plant.published import Published
@@ -52,7 +51,7 @@ class StatusSubscription(Subscription):
         self._told = event
         return [*self._data([self._codec.encode(event)]), *frames]
 
-    def _events(self, taken: list[Published]) -> Events:
+    def _events(self, taken: list[Published]) -> list[bytes]:
         """Keep the notices, which are messages of their own."""
         mine = [entry for entry in taken if entry.topic in self._topics]
         # A judgement of a feed has no number of its own; one that comes twice is the same again.

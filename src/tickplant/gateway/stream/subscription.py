@@ -27,7 +27,7 @@ from tickplant.gateway.stream.defaults import DefaultBases
 from tickplant.gateway.stream.encode import encode_entry, encode_together, encode_wanted
 from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
-from tickplant.gateway.stream.protocol import Codec, Events, Id
+from tickplant.gateway.stream.protocol import Codec, Id
 from tickplant.gateway.stream.replay import (
     Chunk,
     LatestReader,
@@ -191,12 +191,13 @@ class Subscription:
         """Encode rows of an entry for whoever asks for them next."""
         encode_wanted(entry, rows, self._codec, self._plant.registry)
 
-    def encoded(self, wanted: Wanted) -> Events:
+    def encoded(self, wanted: Wanted) -> list[bytes]:
         """Return the events of what is wanted of some entries."""
         codec, registry = self._codec, self._plant.registry
-        return codec.together([encode_entry(*one, codec, registry) for one in wanted])
+        parts = [encode_entry(*one, codec, registry) for one in wanted]
+        return parts[0] if len(parts) == 1 else [event for part in parts for event in part]
 
-    def frames_of(self, events: Events, seq: int) -> list[Frame]:
+    def frames_of(self, events: list[bytes], seq: int) -> list[Frame]:
         """Return the frames of events, complete up to `seq`, for all who have this `id`."""
         return self._codec.data(self.id, self.channel, events, seq)
 
@@ -239,7 +240,7 @@ class Subscription:
         """Return whether the client has everything up to the number of a chunk, once it has it."""
         return chunk.done or self.query is None
 
-    def _data(self, events: Events, seq: int | None = None) -> list[Frame]:
+    def _data(self, events: list[bytes], seq: int | None = None) -> list[Frame]:
         """Return the frames of encoded events, and count them."""
         frames = self._codec.data(self.id, self.channel, events, seq)
         if frames:
@@ -311,7 +312,7 @@ class Subscription:
         assert self.cursor is not None
         self.seq = self.reached_by(taken, self.cursor.seq, self.seq)
 
-    def _events(self, taken: list[Published]) -> Events:
+    def _events(self, taken: list[Published]) -> list[bytes]:
         """Return the events of these entries that it wants."""
         wanted = self.wanted(taken)
         encode_together([entry for entry, _ in wanted], self._codec, self._plant.registry)
