@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tickplant.feeds.supervisor import habits, vigil
 from tickplant.feeds.venues.contract import Stream
 from tickplant.feeds.venues.kraken.client import make
 from tickplant.feeds.venues.options import VenueOptions
@@ -62,3 +63,32 @@ def test_skipped_trades_are_brought_in_and_a_wrong_book_is_made_anew(scene: Venu
     venue.send(*(trade(BTC, 100 + n) for n in range(3)), book(DOGE, ("bid", bid, "5")))
     scene.until(lambda: all_there(scene) and {g["status"] for g in scene.gaps()} == {"repaired"})
     assert [gap["cause"] for gap in scene.gaps()] == ["sequence"]
+
+
+def test_subscriptions_that_the_venue_forgets_are_found_by_their_rhythm(
+    scene: VenueScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(habits, "BEATS_MIN", 10)
+    monkeypatch.setattr(habits, "REFRESH_BEATS", 2)
+    monkeypatch.setattr(habits, "SILENT_MIN", 3)
+    monkeypatch.setattr(habits, "ODDS_MAX", -5.0)
+    monkeypatch.setattr(habits, "LONGER", 2)
+    monkeypatch.setattr(vigil, "LISTED_NS", 0)
+    monkeypatch.setattr(vigil, "MARGIN_NS", 50_000_000)
+    venue, known = scene.fake, scene.feed.vigil.habits.known
+    bid = venue.op("truth")["books"][BTC]["bids"][0][0]
+
+    def go_on() -> bool:
+        n = len(scene.trades(DOGE))
+        venue.send(trade(BTC, 100), trade(DOGE, 100), book(BTC, ("bid", bid, str(n + 1))))
+        return True
+
+    scene.until(lambda: go_on() and known().sum() == len(STREAMS))
+    for channel in ("trades", "book"):
+        venue.op("forget", symbol=BTC, channel=channel)
+    scene.until(lambda: go_on() and scene.gaps())
+    scene.until(lambda: all_there(scene) and {g["status"] for g in scene.gaps()} == {"repaired"})
+    [gap] = scene.gaps()
+    assert gap["cause"] == "stall"
+    assert gap["instrument"] == scene.plant.registry.find(BTC, "KRAKEN").number
+    assert len(venue.op("seen")["links"]) == 1

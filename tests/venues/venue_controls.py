@@ -14,6 +14,7 @@ number of a connection, counted from 1; left out means every one.
     raw         frame | base64, link?            a frame as it is, past truth and dialect
     stall       link?, keep?                     send nothing; keep holds it back until resume
     resume      link?                            · cut link?, code? (without code: abort)
+    forget      symbol, channel, link?           lose a subscription, without a word
     skip, duplicate, reorder, corrupt_checksum   n?, symbol?, channel?, link?: the next n messages
     calm                                         forget those faults that have not struck yet
     refuse      what: connect | subscribe        times?, status?, symbol?, channel?, reason?
@@ -138,6 +139,10 @@ class Controls:
     def _op_stall(self, spoken: Spoken) -> None:
         for link in self._links(spoken):
             self._server.delivery.stalled[link.number] = bool(spoken.get("keep"))
+
+    def _op_forget(self, spoken: Spoken) -> None:
+        for link in self._links(spoken):
+            link.streams.remove((spoken["symbol"], spoken["channel"]))
 
     def _op_resume(self, spoken: Spoken) -> None:
         for link in self._links(spoken):

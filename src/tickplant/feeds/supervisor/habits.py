@@ -147,7 +147,7 @@ class Habits:
     def _refresh(self) -> None:
         assert self._hour is not None
         self._until_refresh = REFRESH_BEATS
-        known = self._beats[self._hour] >= BEATS_MIN
+        known = self.known()
         share = np.where(known, self._share(self._hour), self._quietest)
         self._quiet = np.log1p(-np.minimum(share, 0.999))
         self._longest_now = np.where(known, self._longest[self._hour], self._longest_ever)
@@ -159,6 +159,11 @@ class Habits:
         return share
 
     # -- what is thought of it ---------------------------------------------------------------------
+
+    def known(self) -> Bools:
+        """Return of which streams this hour is known well."""
+        known: Bools = self._beats[self._hour or 0] >= BEATS_MIN
+        return known
 
     def odd(self) -> Bools:
         """Return which streams are silent as they never were, longer each time it is found out."""
