@@ -401,6 +401,7 @@ class Folder:
         end: Any = None,
         status: str | None = None,
         limit: int | None = None,
+        order: str = "asc",
         as_of: Any = None,
     ) -> Rows:
         """Return what is known to be missing, by id: the gap ledger.
@@ -411,6 +412,8 @@ class Folder:
         """
         if status is not None and status not in STATUSES:
             raise InvalidParameter("status", status, ", ".join(STATUSES))
+        if order not in ORDERS:
+            raise InvalidParameter("order", order, ", ".join(ORDERS))
         low, high = _range(start, end)
         registry = self._history.registry
         rows = self._history.gaps(
@@ -420,6 +423,7 @@ class Folder:
             end=high,
             status=status,
             limit=_limit(limit),
+            descending=order == "desc",
             as_of=self._as_of(as_of),
         )
         return Rows(public_gaps(rows, self._catalog.feed_name, registry.number))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import tickplant
@@ -18,6 +19,7 @@ from tickplant.client import Client
 from tickplant.feeds.contract import FeedState
 from tickplant.gateway.app import create_app
 from tickplant.gateway.rest.models import FeedModel
+from tickplant.model.errors import InvalidParameter
 from tickplant.model.times import format_time
 from tickplant.plant.feed_notes import Alive, Begun, Finished, Hole, Note, Repair
 from tickplant.plant.plant import Plant
@@ -97,6 +99,31 @@ def test_gaps_are_in_a_folder(folder: Path) -> None:
         ]  # fmt: skip
         assert shown(opened.gaps(as_of=whole["changed"])) == WANTED[:2]
         assert restart["id"] > whole["changed"]
+
+
+def test_the_latest_gaps_come_first_where_that_is_asked_for(
+    folder: Path, client: Client, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with tickplant.open(folder) as opened:
+        rising = [dict(gap) for gap in opened.gaps()]
+        falling = rising[::-1]
+        assert [dict(gap) for gap in opened.gaps(order="desc")] == falling
+        assert [dict(gap) for gap in opened.gaps(order="desc", limit=1)] == falling[:1]
+        with pytest.raises(InvalidParameter, match="asc, desc"):
+            opened.gaps(order="down")
+    assert [dict(gap) for gap in client.gaps(order="desc")] == falling
+    command = run(capfdbinary, "gaps", "--url", client.url, "--order", "desc", "--json").json()
+    assert command["gaps"] == falling
+    for order, wanted in (("asc", rising), ("desc", falling)):
+        asked = {"order": order, "limit": 1}
+        paged = []
+        while True:
+            page = httpx.get(f"{client.url}/v1/gaps", params=asked).json()
+            paged += page["gaps"]
+            if page["next_page_token"] is None:
+                break
+            asked["page_token"] = page["next_page_token"]
+        assert paged == wanted
 
 
 def test_gaps_are_a_table_of_sql(folder: Path) -> None:

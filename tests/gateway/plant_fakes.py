@@ -140,12 +140,13 @@ class FakeHistory:
         status: str | None = None,
         limit: int | None = None,
         after: int = 0,
+        descending: bool = False,
         as_of: AsOf = NOW,
     ) -> pa.Table:
         found = [
             gap
-            for gap in self.plant.gaps
-            if gap["id"] > after
+            for gap in (reversed(self.plant.gaps) if descending else self.plant.gaps)
+            if (not after or (gap["id"] < after if descending else gap["id"] > after))
             and feed in (None, gap["feed"])
             and (instrument is None or gap["instrument"] in (0, instrument))
             and (end is None or gap["start"] < end)

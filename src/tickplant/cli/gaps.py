@@ -57,7 +57,15 @@ def gaps(
     limit: Annotated[
         str | None,
         typer.Option(
-            metavar="N", show_default=False, help="Most gaps, the oldest first. Default: all."
+            metavar="N", show_default=False, help="Most gaps, the first in order. Default: all."
+        ),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORDER",
+            show_default=False,
+            help="When they were noticed: asc, the oldest first (the default), or desc.",
         ),
     ] = None,
     as_of: AsOf = None,
@@ -80,6 +88,7 @@ def gaps(
         "end": end,
         "status": status,
         "limit": parse_count("--limit", limit),
+        "order": order,
         "as_of": as_of,
     }
     with open_source(common) as source:

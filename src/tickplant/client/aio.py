@@ -342,6 +342,7 @@ class AsyncClient:
         end: Any = None,
         status: str | None = None,
         limit: int | None = None,
+        order: str = "asc",
         as_of: Any = None,
     ) -> Rows:
         """Return what is known to be missing, by id: the gap ledger.
@@ -358,6 +359,7 @@ class AsyncClient:
                 start=start,
                 end=end,
                 status=status,
+                order=order,
                 as_of=as_of,
             )
         )

@@ -340,6 +340,7 @@ class Client:
         end: Any = None,
         status: str | None = None,
         limit: int | None = None,
+        order: str = "asc",
         as_of: Any = None,
     ) -> Rows:
         """Return what is known to be missing, by id: the gap ledger.
@@ -356,6 +357,7 @@ class Client:
                 start=start,
                 end=end,
                 status=status,
+                order=order,
                 as_of=as_of,
             )
         )

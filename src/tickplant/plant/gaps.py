@@ -73,7 +73,10 @@ def open_gaps(book: CoverageBook, feed: int, registry: Registry) -> list[OpenGap
 
 @dataclass(frozen=True, slots=True)
 class GapQuery:
-    """Which entries: of a feed, that touch an instrument or a span, with a status; by id."""
+    """Which entries: of a feed, that touch an instrument or a span, with a status; by id.
+
+    `after` is the id that the page before ended with, 0 for none.
+    """
 
     feed: int | None = None
     instrument: int | None = None
@@ -82,6 +85,7 @@ class GapQuery:
     status: str | None = None
     after: int = 0
     limit: int | None = None
+    descending: bool = False
 
 
 def select_gaps(book: CoverageBook, query: GapQuery) -> pa.Table:
@@ -89,7 +93,8 @@ def select_gaps(book: CoverageBook, query: GapQuery) -> pa.Table:
     with book.lock:
         ledger = book.ledger
         rows = ledger.rows.copy()
-        here = np.flatnonzero(_wanted(rows, book, query))[: query.limit]
+        here = np.flatnonzero(_wanted(rows, book, query))
+        here = (here[::-1] if query.descending else here)[: query.limit]
         gaps = ledger.gaps(here)
     columns = {name: [getattr(gap, name) for gap in gaps] for name in GAP_SCHEMA.names}
     return pa.table(columns, schema=GAP_SCHEMA)
@@ -98,8 +103,12 @@ def select_gaps(book: CoverageBook, query: GapQuery) -> pa.Table:
 def _wanted(rows: NDArray[np.void], book: CoverageBook, query: GapQuery) -> NDArray[np.bool_]:
     low = INT64_MIN if query.start is None else query.start
     high = INT64_MAX if query.end is None else query.end
-    wanted: NDArray[np.bool_] = (rows["id"] > query.after) & (rows["start"] < high)
-    wanted &= (rows["end"] > low) | (rows["end"] == OPEN_END)
+    wanted: NDArray[np.bool_] = (rows["start"] < high) & (
+        (rows["end"] > low) | (rows["end"] == OPEN_END)
+    )
+    if query.after:
+        ids = rows["id"]
+        wanted &= ids < query.after if query.descending else ids > query.after
     if query.feed is not None:
         wanted &= rows["feed"] == query.feed
     if query.status is not None:

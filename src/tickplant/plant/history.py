@@ -275,19 +275,20 @@ class History:
         status: str | None = None,
         limit: int | None = None,
         after: int = 0,
+        descending: bool = False,
         as_of: AsOf = NOW,
     ) -> pa.Table:
         """Return entries of the gap ledger by id, in `gaps.GAP_SCHEMA`.
 
         Of the feed of this number, those that touch an instrument (the whole feed's that serves it
         included) or the span `[start, end)`, with this status; at most `limit`, those behind the
-        id `after`.
+        id `after`, in the order asked for.
         """
         if as_of == NOW:
             book = self._book()
         else:
             book = read_book(self.store, self.seq_last, as_of, events=False)
-        query = GapQuery(feed, instrument, start, end, status, after, limit)
+        query = GapQuery(feed, instrument, start, end, status, after, limit, descending)
         return select_gaps(book, query)
 
     def mark(self, instrument: int, *, book: bool = False) -> Hashable | None:

@@ -11,6 +11,7 @@ from tickplant.gateway.rest.answers import Page, answer_rows
 from tickplant.gateway.rest.pages import decode_token, encode_token, fingerprint
 from tickplant.gateway.rest.params import (
     AS_OF,
+    ORDERS,
     PAGED,
     check_range,
     choice,
@@ -41,6 +42,7 @@ def read_gaps(call: Call) -> Response:
         status=query["status"],
         limit=query["limit"] + 1,
         after=0 if token is None else token.place[0],
+        descending=query["order"] == "desc",
         as_of=as_of,
     )
     kept = rows.slice(0, query["limit"])
@@ -53,7 +55,7 @@ def read_gaps(call: Call) -> Response:
             head={},
             structs=lambda: list(plain_rows(found)),
             table=lambda: found,
-            # Ids rise, and new gaps come behind: pages need no snapshot to hold together.
+            # New gaps have higher ids than all others: pages need no snapshot to hold together.
             next_token=encode_token(mark, (kept["id"][-1].as_py(), 0), as_of) if more else None,
         ),
     )
@@ -75,6 +77,7 @@ SYMBOL = text(
 START = moment("start", "Only gaps that reach beyond this time, or last.")
 END = moment("end", "Only gaps that begin before this time.")
 STATUS = choice("status", STATUSES, None, "Only gaps with this status.")
+BY_ID = choice("order", ORDERS, ORDERS[0], "By id, which is when it was noticed: rising or falling.")
 
 DOORS = (
     Door(
@@ -85,7 +88,7 @@ DOORS = (
         doc="The gap ledger by id: every span of event time in which a feed did not deliver, or "
         "cannot be known to have delivered, with its cause and what became of it.",
         model="GapsPage",
-        params=(FEED, SYMBOL, START, END, STATUS, *PAGED, AS_OF),
+        params=(FEED, SYMBOL, START, END, STATUS, BY_ID, *PAGED, AS_OF),
         rows=True,
         refusals=(400, 404, 406),
         read=read_gaps,
