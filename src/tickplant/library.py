@@ -65,7 +65,7 @@ def open_data(path: str | Path, *, config: str | Path | None = None) -> Folder:
     """
     folder = Path(path)
     if not (folder / JOURNAL).is_dir() and not (folder / ARCHIVE).is_dir():
-        raise NotFound(f"data: {folder} holds no data of a plant")
+        raise NotFound(f"data: the folder {folder} holds no data of a plant")
     rules = None if config is None else load(file=Path(config)).conditions
     return Folder(folder, trade_rules=rules)
 

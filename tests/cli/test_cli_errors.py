@@ -61,6 +61,9 @@ BAD = [
     (["sql", "DROP TABLE trades"], ["DROP", "read-only"]),
     (["sql", "SELEC 1"], ["sql", "SELEC"]),
     (["sql", ""], ["sql", "empty"]),
+    (["sql", "SELECT 1", "--url", "http://x"], ["--url", "--data", "no route", "export"]),
+    (["tail", "--from", "yesterday"], ["--from", "yesterday", "RFC 3339"]),
+    (["candles", ""], ["symbol"]),
     (["sql"], ["QUERY"]),
     (["candel"], ["candel", "candles"]),
 ]
@@ -100,6 +103,8 @@ def test_a_folder_without_data_says_so(
         ran = run(capfdbinary, *argv, "--data", tmp_path / "nothing")
         assert ran.code == 2
         assert "holds no data" in ran.err
+        assert "--data names another" in ran.err or argv == ["replay"]
+    assert run(capfdbinary, "import", "gone.csv", "--data", tmp_path / "nothing").code == 2
     assert not (tmp_path / "nothing").exists()
 
 
@@ -109,7 +114,18 @@ def test_a_plant_that_does_not_answer_is_a_passing_fault(
     for argv in (["candles", "X"], ["tail"], ["import", "x.csv"], ["export", "trades", "X"]):
         ran = run(capfdbinary, *argv, "--url", "http://127.0.0.1:1")
         assert ran.code == 1
-        assert "does not answer" in ran.err
+        assert "http://127.0.0.1:1" in ran.err.replace("ws:", "http:")
+        assert "does not answer: [Errno 111] Connection refused\n" in ran.err
+
+
+def test_what_is_no_address_is_the_users_fault(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    for argv in (["candles", "X"], ["tail"], ["gaps"], ["import", "x.csv"], ["bench", "load"]):
+        for url in ("127.0.0.1:8000", "ftp://x"):
+            ran = run(capfdbinary, *argv, "--url", url)
+            assert (ran.code, "Traceback" in ran.err) == (2, False)
+            assert f"url: {url} is not allowed; allowed is http://HOST:PORT" in ran.err
+    empty = run(capfdbinary, "candles", "", "--url", "http://127.0.0.1:1")
+    assert (empty.code, "symbol: an empty value is not allowed" in empty.err) == (2, True)
 
 
 def test_settings_come_from_file_environment_and_flags_in_that_order(

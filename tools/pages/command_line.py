@@ -47,7 +47,7 @@ def _summary(command: Any) -> str:
 
 def _command(name: str, command: Any) -> str:
     arguments = [one for one in command.params if not _is_option(one)]
-    options = [one for one in command.params if _is_option(one)]
+    options = [one for one in command.params if _is_option(one) and not one.hidden]
     usage = " ".join([f"tickplant {name} [OPTIONS]", *map(_usage, arguments)])
     parts = [f"## tickplant {name}\n\n{flow(_plain(command.help))}\n\n```console\n{usage}\n```\n"]
     if arguments:

@@ -110,11 +110,15 @@ def import_(
 
     from tickplant.feeds.filecovers import parse_covers  # noqa: PLC0415 - heavy
     from tickplant.feeds.files import Covers, import_files  # noqa: PLC0415 - heavy
+    from tickplant.feeds.filesources import open_source  # noqa: PLC0415 - heavy
 
     common.check_one_source()
     mapping = dict(_split_column(text) for text in column or ())
     now = time.time_ns()
     span = None if covers is None else parse_covers(covers, now)
+    if common.url is None and not common.folder().exists():
+        for file in files:  # no folder is made for what cannot be read
+            open_source(file).close()
     with _open_sink(common) as opened, _progress(common) as progress:
         sink, declare, default_venue = opened
         totals = import_files(

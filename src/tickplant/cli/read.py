@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from tickplant.formats.result import Rows
 
+_SQL_PLACES = (
+    "--data with the plant's folder, which may be in use: the API has no route for SQL. From "
+    "another machine, `tickplant export TABLE SYMBOL --url URL --out FILE.parquet` brings the rows"
+)
 TABLES = ("trades", "quotes", "stats", "book", "candles", "quarantine")
 
 Start = Annotated[
@@ -282,17 +286,23 @@ def sql(
     text: Annotated[str, typer.Argument(metavar="QUERY", help="One statement that reads.")],
     form: Format = None,
     out: Out = None,
+    url: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> int:
     """Ask in SQL (DuckDB's) over trades, quotes, stats, book, candles_1m, instruments and more.
 
     Nothing can be changed. Times are UTC. It works while a plant runs on the folder and sees what
     was durable when the query began. Trades show as they stand, corrections and cancels applied.
+
+    The API has no route for SQL, so it takes a folder and no --url. Of a plant on another machine,
+    `tickplant export --url` brings the rows as a Parquet file.
     """
     from tickplant.cli.output import JSON, NDJSON, choose_format  # noqa: PLC0415 - heavy
-    from tickplant.library import open_data  # noqa: PLC0415 - heavy
+    from tickplant.cli.sources import open_folder  # noqa: PLC0415 - heavy
 
+    if url is not None:
+        raise InvalidParameter("--url", url, _SQL_PLACES, where="option")
     chosen = choose_format(form, out, as_json=common.json, default="table")
-    with open_data(common.folder(), config=common.config_file()) as folder:
+    with open_folder(common) as folder:
         reader = folder.sql_batches(text)
         if "explain_value" in reader.schema.names and chosen not in (JSON, NDJSON):
             print("\n".join(reader.read_all()["explain_value"].to_pylist()))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tickplant.cli.common import Common
 from tickplant.client import Client
-from tickplant.model.errors import InvalidParameter
+from tickplant.model.errors import InvalidParameter, NotFound
 
 CHUNK_ROWS = 100_000
 
@@ -57,6 +57,14 @@ def open_source(common: Common) -> Any:
     common.check_one_source()
     if common.url is not None:
         return Remote(common.url, key=common.plant_key())
+    return open_folder(common)
+
+
+def open_folder(common: Common) -> Any:
+    """Return the folder that the common options name; says where else one could look."""
     from tickplant.library import open_data  # noqa: PLC0415 - heavy
 
-    return open_data(common.folder(), config=common.config_file())
+    try:
+        return open_data(common.folder(), config=common.config_file())
+    except NotFound as fault:
+        raise NotFound(f"{fault}; --data names another, `tickplant serve` makes one") from None

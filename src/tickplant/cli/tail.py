@@ -169,7 +169,12 @@ def find_url(common: Common) -> str:
 
 
 def _begin(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
+    from tickplant.model.times import parse_time  # noqa: PLC0415 - heavy
+
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    parse_time(text, "--from", where="option")
+    return text
 
 
 def _say_reconnected(seq: int | None) -> None:

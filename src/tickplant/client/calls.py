@@ -295,6 +295,8 @@ def _text(value: Any) -> Any:
 
 
 def _name(symbol: str) -> str:
+    if not symbol.strip():
+        raise InvalidParameter("symbol", symbol, "SYMBOL or VENUE:SYMBOL")
     return quote(symbol, safe=":")
 
 

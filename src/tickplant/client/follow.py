@@ -16,7 +16,7 @@ import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from tickplant.client.problems import stream_error
-from tickplant.model.errors import TickplantError
+from tickplant.model.errors import InvalidParameter, TickplantError
 from tickplant.model.times import parse_time
 
 SUBPROTOCOL = "msgpack"
@@ -207,9 +207,17 @@ def check_ended(fault: ConnectionClosed, what: str = "stream") -> None:
     check_close(received.code if received else None, received.reason if received else "", what)
 
 
+def check_url(url: str) -> str:
+    """Return the address of a plant without the slash at its end.
+
+    Raises `InvalidParameter` where it is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InvalidParameter("url", url, "http://HOST:PORT or https://HOST:PORT")
+    return url.rstrip("/")
+
+
 def stream_url(url: str, path: str = PATH) -> str:
     """Return the address of a socket of the plant at `url`."""
-    scheme, colon, rest = url.rstrip("/").partition("://")
-    if not colon or scheme not in ("http", "https"):
-        raise ValueError(f"url: {url!r} is not allowed; allowed is http://HOST:PORT")
+    scheme, _, rest = check_url(url).partition("://")
     return f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}"

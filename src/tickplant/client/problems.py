@@ -26,6 +26,11 @@ class Unreachable(PassingError):
     title = "Unreachable"
 
 
+def no_answer(url: object, fault: BaseException) -> Unreachable:
+    """Return the error of a connection that failed, in the words of what failed."""
+    return Unreachable(f"{url} does not answer: {str(fault) or type(fault).__name__}")
+
+
 def error_of(status: int, body: bytes, headers: Mapping[str, str]) -> TickplantError:
     """Return the error that an answer with this status is."""
     try:

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from tickplant.client.follow import Backoff, check_ended
 from tickplant.client.outbox import SUBPROTOCOL, Outbox, say
-from tickplant.client.problems import Unreachable
+from tickplant.client.problems import Unreachable, no_answer
 from tickplant.client.rows import Receipt
 from tickplant.model.errors import UserError
 
@@ -67,7 +67,7 @@ class Ingest:
             self.close()
             if isinstance(fault, ConnectionClosed):
                 check_ended(fault, SOCKET)
-            raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
+            raise no_answer(self._url, fault) from fault
         self._work(lambda: self._outbox.ready)
         return self
 

@@ -21,11 +21,12 @@ from tickplant.client.follow import (
     Event,
     Follower,
     check_ended,
+    check_url,
     stream_url,
 )
 from tickplant.client.outbox import PATH as INGEST_PATH
 from tickplant.client.outbox import Outbox
-from tickplant.client.problems import Unreachable
+from tickplant.client.problems import no_answer
 from tickplant.client.push import Ingest
 from tickplant.client.rows import Receipt
 from tickplant.formats.result import Rows
@@ -49,7 +50,7 @@ class Client:
         timeout_s: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = check_url(url)
         self._headers = {**key_headers(key), **(headers or {})}
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=self._headers)
 
@@ -82,7 +83,7 @@ class Client:
                 content=request.content,
             )
         except httpx.TransportError as fault:
-            raise Unreachable(f"{self.url} does not answer: {fault!r}") from fault
+            raise no_answer(self.url, fault) from fault
         return calls.Answer(found.status_code, found.headers, found.content)
 
     def instruments(
@@ -539,7 +540,7 @@ class Stream:
             if first and isinstance(fault, ConnectionClosed):
                 check_ended(fault)
             if first:
-                raise Unreachable(f"{self._url} does not answer: {fault!r}") from fault
+                raise no_answer(self._url, fault) from fault
             raise
         if not first and self._on_reconnect is not None:
             self._on_reconnect(self._follower.seq)

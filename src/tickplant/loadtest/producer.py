@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 
 from tickplant.client.follow import check_ended
 from tickplant.client.outbox import SUBPROTOCOL, Outbox
-from tickplant.client.problems import Unreachable
+from tickplant.client.problems import Unreachable, no_answer
 from tickplant.client.rows import Receipt
 from tickplant.loadtest.ticks import Sums
 from tickplant.model.events import TRADES
@@ -154,7 +154,7 @@ async def deliver(
             ping_interval=None,  # a plant that is late is what is looked for; `stall_s` ends it
         )
     except (TimeoutError, OSError, InvalidHandshake) as fault:
-        raise Unreachable(f"{url} does not answer: {fault!r}") from fault
+        raise no_answer(url, fault) from fault
     run = _Run(socket, Outbox(), stall_s)
     try:
         await run.greet()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 
-from tickplant.client.problems import Unreachable, error_of
+from tickplant.client.problems import error_of, no_answer
 
 CPU = "process_cpu_seconds_total"
 MEMORY = "process_resident_memory_bytes"
@@ -35,7 +35,7 @@ async def look(http: httpx.AsyncClient) -> Sample:
     try:
         answer = await http.get("/metrics")
     except httpx.TransportError as fault:
-        raise Unreachable(f"{http.base_url} does not answer: {fault!r}") from fault
+        raise no_answer(http.base_url, fault) from fault
     if answer.status_code != 200:
         raise error_of(answer.status_code, answer.content, answer.headers)
     return Sample(time.perf_counter(), read_sums(answer.text))
