@@ -77,7 +77,9 @@ SYMBOL = text(
 START = moment("start", "Only gaps that reach beyond this time, or last.")
 END = moment("end", "Only gaps that begin before this time.")
 STATUS = choice("status", STATUSES, None, "Only gaps with this status.")
-BY_ID = choice("order", ORDERS, ORDERS[0], "By id, which is when it was noticed: rising or falling.")
+BY_ID = choice(
+    "order", ORDERS, ORDERS[0], "By id, which is when it was noticed: rising or falling."
+)
 
 DOORS = (
     Door(
