@@ -56,7 +56,7 @@ def beat_ns(made: Made, randomness: random.Random) -> float:
             if place % 3 == 0 or (place % 3 == 1 and randomness.random() < 0.1):
                 entry.last_event = now
         began = time.thread_time_ns()
-        made.vigil.beat(now, {0})
+        made.vigil.beat(now, set())
         spent += time.thread_time_ns() - began
     return spent / BEATS
 

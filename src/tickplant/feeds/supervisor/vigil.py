@@ -98,19 +98,21 @@ class Vigil:
         """Count a beat every so often, until cancelled."""
         while True:
             await self._sleep(BEAT_NS / NS_PER_S)
-            self.beat(self._clock(), {n for n, line in lines.items() if _is_awake(line)})
+            self.beat(self._clock(), {n for n, line in lines.items() if not _is_awake(line)})
 
-    def beat(self, now: int, awake: set[int]) -> None:
-        """Count a beat; `awake` are the lines that would have handed over what there is."""
+    def beat(self, now: int, busy: set[int]) -> None:
+        """Count a beat; `busy` are the lines that may have something left to hand over."""
         if self._changes != self._board.changes:
             self._arrange()
         size, entries = self.habits.size, self._entries
         last = np.fromiter((entry.last_event or 0 for entry in entries), np.int64, size)
         up = np.fromiter((entry.state == "live" for entry in entries), np.bool_, size)
-        on = np.isin(self._lines(), list(awake))
         heard = (last != self._last) & up
         self._last = last
-        self.habits.beat(now, heard, up & on & ~heard, ~up)
+        silent = up & ~heard
+        if busy:
+            silent &= ~np.isin(self._lines(), list(busy))
+        self.habits.beat(now, heard, silent, ~up)
         if self.habits.odd().any():
             self._news.set()
 
