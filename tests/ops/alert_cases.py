@@ -153,6 +153,16 @@ CASES: dict[str, Case] = {
             gauge("tickplant_feed_streams", 5, 5, f'{FEED},state="quiet"'),
         ),
     ),
+    "FeedBreakerOpen": Case(
+        300,
+        (
+            gauge("tickplant_feed_breaker", 0, 1, f'{FEED},state="closed"'),
+            # Once a minute one request tries, and fails.
+            Turns(f'tickplant_feed_breaker{{{PLANT},{FEED},state="half_open"}}', 1, 0),
+            Turns(f'tickplant_feed_breaker{{{PLANT},{FEED},state="open"}}', 0, 0),
+            gauge("tickplant_feed_breaker", 1, 1, 'feed="other",state="closed"'),
+        ),
+    ),
     "SlowSubscribersDisconnected": Case(
         0, (counter("tickplant_stream_disconnects_total", 1, 0, 'reason="slow"'),)
     ),
