@@ -323,7 +323,7 @@ def _build_feed(
 
 def open_feed_desk(plant: Plant, runner: FeedRunner) -> None:
     """Let the plant's doors show and change the feeds of this runner."""
-    from tickplant.feeds.supervisor.desk import FeedDesk  # noqa: PLC0415 - HTTP, WebSockets
+    from tickplant.feeds.supervisor.desk import FeedDesk  # noqa: PLC0415 - most need none
 
     plant.venue_feeds = FeedDesk(runner, plant.clock, plant.feeds)
 

@@ -57,7 +57,7 @@ def test_the_entry_point_runs() -> None:
 def test_help_and_version_import_nothing_heavy(argv: str) -> None:
     text = (
         "import sys; from tickplant.cli import main; main(" + argv + "); "
-        "print('HEAVY', sorted({'numpy', 'pyarrow', 'duckdb', 'uvicorn', 'httpx', 'fastapi', "
+        "print('HEAVY', sorted({'numpy', 'pyarrow', 'duckdb', 'uvicorn', 'httpx', 'starlette', "
         "'structlog'} "
         "& set(sys.modules)))"
     )

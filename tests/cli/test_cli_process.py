@@ -1,7 +1,9 @@
-"""Freed memory is kept for a second, unless somebody has said otherwise."""
+"""What a process that serves keeps out of the way: pages given back, pandas, the collector."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 from tickplant.cli.process import KEEP_MS, NAME, keep_freed_memory
 
@@ -21,3 +23,39 @@ def test_it_is_said_before_arrow_is_there() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=25
     )
     assert ran.stdout.strip() == "False"
+
+
+STARTED = """
+import gc, importlib, json, os, signal, sys
+from tickplant.cli import main, serve
+
+announcer = serve._announcer
+
+def announce(*given):
+    def ready(url):
+        import pyarrow as pa
+        heavy = "pandas polars fastapi duckdb httpx opentelemetry".split()
+        pa.array(["a"]), pa.array([1.5]).to_numpy()
+        heavy += ["tickplant.gateway.described", "tickplant.gateway.openapi"]
+        loaded = [name for name in heavy if name in sys.modules]
+        there = importlib.util.find_spec("pandas") is not None
+        print(json.dumps([loaded, there, gc.isenabled(), gc.get_freeze_count() > 10_000]))
+        os.kill(os.getpid(), signal.SIGTERM)
+    return ready
+
+serve._announcer = announce
+sys.exit(main(["serve", "--feed", "none", "--port", "0", "--data", sys.argv[1]]))
+"""
+
+
+def test_a_plant_starts_without_what_it_may_never_need(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", STARTED, str(tmp_path / "data")],
+        capture_output=True, text=True, check=False, timeout=25,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    loaded, there, collects, frozen = json.loads(ran.stdout)
+    assert loaded == []
+    assert there  # whoever else wants pandas finds it
+    assert collects
+    assert frozen

@@ -10,7 +10,7 @@ import typer
 from tickplant.cli.common import Common, command
 from tickplant.version import VERSION
 
-LIBRARIES = ("numpy", "pyarrow", "duckdb", "msgspec", "fastapi", "uvicorn", "websockets")
+LIBRARIES = ("numpy", "pyarrow", "duckdb", "msgspec", "starlette", "uvicorn", "websockets")
 
 
 def register(app: typer.Typer) -> None:

@@ -106,7 +106,6 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 
 DATA_OR_URL = ("data", "url", "key", "config", "set", "json")
 FOLDER = ("data", "config", "set", "json")
-URL_ONLY = ("url", "key", "json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
@@ -24,7 +24,7 @@ from tickplant.gateway.guides import guide_routes
 from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.keys.install import guard, make_access
-from tickplant.gateway.layers import Application
+from tickplant.gateway.layers import OwnLayers
 from tickplant.gateway.origins import OriginGuard, read_origins
 from tickplant.gateway.prefix import Prefix
 from tickplant.gateway.readers import Readers
@@ -55,7 +55,6 @@ from tickplant.gateway.stream.routes import stream_route, streams_of
 from tickplant.gateway.traced import Traced
 from tickplant.model.errors import TickplantError
 from tickplant.plant.plant import Plant
-from tickplant.version import VERSION
 
 DOORS: tuple[Door, ...] = (
     *instruments.DOORS,
@@ -83,7 +82,7 @@ BODIES_AT_ONCE = 8
 """Largest bodies that fit into memory together; beyond, producers are told to retry."""
 
 
-def create_app(plant: Plant) -> Application:
+def create_app(plant: Plant) -> OwnLayers:
     """Return the application that serves a plant, which the caller starts and stops.
 
     One application belongs to one event loop.
@@ -91,7 +90,7 @@ def create_app(plant: Plant) -> Application:
     readers, parser = Readers(), BodyParser()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with access.watching():
             yield
         await ingest.close()
@@ -99,15 +98,8 @@ def create_app(plant: Plant) -> Application:
         readers.close()
         parser.close()
 
-    app = Application(
-        title="Tickplant",
-        version=VERSION,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=lifespan,
-    )
+    app = OwnLayers(lifespan=lifespan)
+    app.router.redirect_slashes = False
     settings = plant.settings
     prefix = settings.server.path_prefix
     largest_mb = max(settings.server.body_mb_max, settings.ingest.frame_mb_max)

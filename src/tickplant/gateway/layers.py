@@ -2,15 +2,13 @@
 
     server ─► prefix ─► envelope ─► traces ─► origins ─► keys ─► short way ─► errors ─► router
 
-The frameworks would put layers of theirs around the first of ours: a last resort, which the
+The framework would put layers of its own around the first of ours: a last resort, which the
 envelope is already, telemetry that reads the environment on each request, a limit of bodies that
 nobody set. Together they cost as much as an answer that is given again.
 """
 
 from __future__ import annotations
 
-from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,13 +29,7 @@ class OwnLayers(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the layers that were added, around errors as answers and the router."""
-        # Routes of FastAPI, such as the stream's, look for what the second of these puts there.
-        app: ASGIApp = AsyncExitStackMiddleware(self.router)
-        app = ExceptionMiddleware(app, handlers=self.exception_handlers)
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers=self.exception_handlers)
         for added, args, kwargs in reversed(self.user_middleware):
             app = added(app, *args, **kwargs)
         return app
-
-
-class Application(OwnLayers, FastAPI):
-    """The application of a plant: FastAPI's routes within layers of ours."""

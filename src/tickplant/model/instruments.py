@@ -11,7 +11,6 @@ import msgspec
 from tickplant.model.errors import AmbiguousSymbol, UnknownSymbol
 
 SYMBOL_MAX = 64
-VENUE_MAX = 32
 _SYMBOL = re.compile(r"[^\s:,*?/\\\x00-\x1f\x7f]{1,64}\Z")
 _VENUE = re.compile(r"[A-Z0-9_.\-]{1,32}\Z")
 

@@ -25,7 +25,6 @@ from tickplant.store.manifest import FileEntry
 from tickplant.store.writer import INDEX_KEY, TIMES, FileIndex, read_tail
 
 FILES_CACHED_MAX = 512
-READERS_IDLE_MAX = 4
 
 
 class ArchiveFile:

@@ -7,15 +7,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from tickplant.feeds.contract import Clock
+from tickplant.feeds.contract import Clock, Feed
 from tickplant.feeds.runner import FeedRunner
-from tickplant.feeds.supervisor.feed import VenueFeed
+from tickplant.feeds.venues.contract import Stream
 from tickplant.model.errors import Conflict, InvalidParameter, NotFound, shorten
 
 SYMBOLS_MAX = 5_000
 """Most symbols of one request."""
+
+
+@runtime_checkable
+class Subscribed(Feed, Protocol):
+    """A feed whose symbols are chosen: what is asked of a `VenueFeed`.
+
+    Not by its class, which brings the libraries of HTTP and WebSockets: most plants have none.
+    """
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """The channels that it was configured with."""
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """What it is subscribed to."""
+
+    def check(self, symbols: Sequence[str], channels: Sequence[str]) -> Sequence[Stream]:
+        """Return the streams of these symbols. Raises `InvalidParameter`."""
+
+    async def add(self, streams: Sequence[Stream]) -> object:
+        """Subscribe to more."""
+
+    async def remove(self, streams: Sequence[Stream]) -> object:
+        """Unsubscribe from some."""
+
+    def shown_streams(self, now: int) -> list[dict[str, Any]]:
+        """Return its streams as `/v1/feeds/{id}` shows them."""
 
 
 class FeedDesk:
@@ -37,7 +65,7 @@ class FeedDesk:
                 f"feed: {shorten(name)} is not known; known are {', '.join(known) or 'none'}"
             )
         feed = self._runner.find(name)
-        own = feed.shown_streams(self._clock()) if isinstance(feed, VenueFeed) else None
+        own = feed.shown_streams(self._clock()) if isinstance(feed, Subscribed) else None
         return {**known[name], "subscriptions": own}
 
     async def subscribe(
@@ -68,10 +96,10 @@ class FeedDesk:
             await feed.remove(chosen)
         return self.show(name)
 
-    def _venue_feed(self, name: str) -> VenueFeed:
+    def _venue_feed(self, name: str) -> Subscribed:
         self.show(name)
         feed = self._runner.find(name)
-        if not isinstance(feed, VenueFeed):
+        if not isinstance(feed, Subscribed):
             raise Conflict(f"feed: {name} is no feed of a venue; its symbols are not chosen here")
         return feed
 
