@@ -42,7 +42,7 @@ def open_browser(program: str, folder: Path) -> Iterator[Browser]:
     )  # fmt: skip
     try:
         port, path = _read_port(folder / "DevToolsActivePort", process)
-        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, ping_interval=None) as control:
+        with _open_socket(f"ws://127.0.0.1:{port}{path}") as control:
             yield Browser(f"127.0.0.1:{port}", _Wire(control))
     finally:
         process.kill()  # its profile goes with it, so there is nothing to put in order
@@ -63,12 +63,15 @@ class Browser:
             "Target.createTarget", url="about:blank", browserContextId=context,
             width=width, height=height,
         )["targetId"]  # fmt: skip
-        with connect(
-            f"ws://{self._base}/devtools/page/{target}", max_size=None, ping_interval=None
-        ) as socket:
+        with _open_socket(f"ws://{self._base}/devtools/page/{target}") as socket:
             yield Tab(_Wire(socket), width, height, media)
         self._wire.call("Target.closeTarget", targetId=target)
         self._wire.call("Target.disposeBrowserContext", browserContextId=context)
+
+
+def _open_socket(url: str) -> ClientConnection:
+    # Nobody reads the events that wait at the end, so a polite farewell behind them never comes.
+    return connect(url, max_size=None, ping_interval=None, close_timeout=0.1)
 
 
 def _read_port(file: Path, process: subprocess.Popen[bytes]) -> tuple[str, str]:

@@ -387,10 +387,43 @@ def test_pages_fit_a_phone(world: World) -> None:
             ("", "#watch tr"),
             ("dashboard", "#connection.live"),
             ("ws-test", "#connection.live"),
+            ("docs", "#swagger-ui .opblock"),
+            ("docs/snippets", ".snippet"),
+            ("docs/stream", "#sockets section"),
         ):
             tab.go(f"{world.desk.url}/{path}")
             tab.until(f"document.querySelector({ready!r})")
             assert tab.run("[document.documentElement.scrollWidth, innerWidth]") == [390, 390], path
+            current = "document.querySelector('header [aria-current=page]').textContent"
+            assert tab.run(current) == {"": "Market", "dashboard": "Ingestion"}.get(
+                path, "Sockets" if path == "ws-test" else "API"
+            )
+        # Of the last one: what is a name in the document stands as one, and links keep apart.
+        assert "`" not in tab.run("document.querySelector('main').textContent")
+        assert tab.run("document.querySelectorAll('main p code').length") > 10
+        gaps = tab.run("""(() => { const at = [...document.querySelectorAll('.parts a')]
+            .map((node) => node.getBoundingClientRect());
+            return at.slice(1).map((box, i) => box.left - at[i].right); })()""")
+        assert len(gaps) == 2
+        assert min(gaps) >= 12
+        assert_clean(tab, world.desk)
+
+
+def test_counters_of_the_sockets_page_say_what_its_lists_show(world: World) -> None:
+    with world.browser.tab() as tab:
+        tab.go(f"{world.desk.url}/ws-test")
+        tab.until("document.querySelector('#connection.live')")
+        tab.run("""{ globalThis.apart = 0; new MutationObserver(() => {
+            if (document.getElementById('tape').rows.length
+                !== Number(document.getElementById('ticks').textContent)) apart += 1;
+        }).observe(document.querySelector('main'), { subtree: true, childList: true }); }""")
+        for place in range(3):
+            world.desk.trade(118.25 + place / 2)
+        tab.until("document.getElementById('tape').rows.length === 3")
+        assert tab.text("ticks") == "3"
+        prices = "[...document.querySelectorAll('#tape tr')].map((row) => row.cells[2].textContent)"
+        assert tab.run(prices) == ["119.25", "118.75", "118.25"]
+        assert tab.run("apart") == 0
         assert_clean(tab, world.desk)
 
 
