@@ -81,8 +81,9 @@ docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 install-tools: ## Install what tests of alerts, loads, proxies and the page use (promtool, k6, nginx, Chromium).
 	@bash ops/install-tools.sh
 
-docs: $(VENV)/.dev.stamp ## Write the generated pages of docs/reference, the alert rules and the dashboards.
-	$(call say,docs: writing the pages that are generated from the code)
+docs: $(VENV)/.dev.stamp ## Write what is generated: docs/reference, alert rules, dashboards, the plain client.
+	$(call say,docs: writing what is generated from the code)
+	@$(BIN)/python tools/sync_client.py
 	@$(BIN)/python tools/reference.py
 	@$(BIN)/python tools/alerts.py
 	@$(BIN)/python tools/dashboards.py

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tickplant.client.follow import Follower, stream_url
-from tickplant.client.sync import Stream
+from tickplant.client.stream import Stream
 
 TIMEOUT_S = 5.0
 CANCELLED = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tools import sync_client
 
 from cli_kit import BASE, SECOND, fill
 from plant_kit import WAIT_S, Clock, open_plant, submit
@@ -263,3 +264,7 @@ def test_a_refused_row_is_an_object_where_rows_are_iterated(both: Both) -> None:
         (row,) = rows
         assert row["row"] == {"symbol": "EURUSD", "price": -1.0, "ts_event": BASE} | row["row"]
         assert isinstance(rows.arrow()["row"][0].as_py(), str)
+
+
+def test_the_plain_client_is_the_one_for_event_loops_without_its_waiting() -> None:
+    assert sync_client.WRITTEN.read_text("utf-8") == sync_client.made(), "run `make docs`"

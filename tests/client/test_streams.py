@@ -225,5 +225,5 @@ def test_the_backoff_grows_to_its_cap_and_is_reset() -> None:
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x"])
 def test_only_http_addresses_have_a_stream(url: str) -> None:
     assert stream_url("https://x/") == "wss://x/v1/stream"
-    with pytest.raises(InvalidParameter, match="url: .* allowed is http://HOST:PORT"):
+    with pytest.raises(InvalidParameter, match=r"url: .* allowed is http://HOST:PORT"):
         stream_url(url)

@@ -19,6 +19,7 @@ from tickplant.client.problems import stream_error
 from tickplant.model.errors import InvalidParameter, TickplantError
 from tickplant.model.times import parse_time
 
+FRAME_BYTES_MAX = 16 * 1024 * 1024
 SUBPROTOCOL = "msgpack"
 PATH = "/v1/stream"
 ID = 1
