@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m bench [b1] [b4] … [--rounds 5] [--scale 1.0] [--no-peers]`."""
+"""Run benchmarks: `python -m bench [b1] [b4] [f4] … [--rounds 5] [--scale 1.0] [--no-peers]`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from bench import (
     b7_candles,
     b8_late,
     b10_http,
+    f4_abuse,
 )
 from bench.harness import Comparison, report
 
-KNOWN = ("b1", "b3", "b4", "b5", "b6", "b7", "b8", "b10")
+KNOWN = ("b1", "b3", "b4", "b5", "b6", "b7", "b8", "b10", "f4")
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
         )
     if "b6" in which:
         found += b6_slow.run(
-            seconds=max(10 * options.scale, 5),
+            seconds=max(8 * options.scale, 4),
             rounds=options.rounds,
             peers=not options.no_peers,
         )
@@ -66,6 +67,8 @@ def main() -> None:
         )
     if "b10" in which:
         found += b10_http.run(requests=max(int(2_000 * options.scale), 64), rounds=options.rounds)
+    if "f4" in which:
+        found += f4_abuse.run(seconds=max(8 * options.scale, 1), rounds=options.rounds)
     report(found, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{'-'.join(which)}")
 
 

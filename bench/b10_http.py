@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -65,7 +65,7 @@ class Served(NamedTuple):
     pid: int
 
 
-def fill(url: str) -> None:
+def fill(url: str, headers: Mapping[str, str] = {}) -> None:
     """Give a plant trades of each instrument, some of every minute."""
     random = np.random.default_rng(10)
     names = np.array(symbols(INSTRUMENTS))
@@ -80,9 +80,8 @@ def fill(url: str) -> None:
         size=random.integers(1, 500, rows) / 4,
         side=random.integers(1, 3, rows).astype(np.int8),
     )
-    answer = httpx.post(
-        f"{url}/v1/trades", content=arrow_body(batch), headers={"Content-Type": ARROW}, timeout=60
-    )
+    told = {"Content-Type": ARROW, **headers}
+    answer = httpx.post(f"{url}/v1/trades", content=arrow_body(batch), headers=told, timeout=60)
     answer.raise_for_status()
 
 
