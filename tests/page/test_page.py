@@ -160,6 +160,17 @@ def test_search_finds_an_instrument_and_shows_it(tab: Tab) -> None:
     assert tab.run("location.hash").startswith("#symbol=ORIGIN%3APAIR")
 
 
+def test_search_shows_first_what_begins_with_the_text(tab: Tab, world: World) -> None:
+    submit(world.desk.plant, symbol=["AAUSD", "USDAA", "USD"], price=[1.0] * 3,
+           ts_event=[world.desk.clock.now] * 3)  # fmt: skip
+    tab.press("/")
+    tab.type("usd")
+    tab.until("document.querySelectorAll('#found [role=option]').length === 3")
+    names = "[...document.querySelectorAll('#found [role=option]')].map((li) => li.firstChild.data)"
+    assert tab.run(names) == ["USD", "USDAA", "AAUSD"]
+    tab.press("Escape")
+
+
 def test_search_says_when_nothing_is_called_so(tab: Tab) -> None:
     tab.press("/")
     tab.type("NOSUCH")

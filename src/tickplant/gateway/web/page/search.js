@@ -4,7 +4,10 @@ import { get } from "./api.js";
 import { choose } from "./choice.js";
 import { $, make } from "./dom.js";
 
-const PAUSE_MS = 90, SHOWN = 12;
+const PAUSE_MS = 90, SHOWN = 12, ASKED = 100;
+
+// Whether one is called as was typed, or begins with it: those one looks for first.
+const begins = ({ symbol }, text) => Number(symbol.startsWith(text.toUpperCase())) + Number(symbol === text.toUpperCase());
 
 export class Search {
   constructor() {
@@ -28,8 +31,10 @@ export class Search {
     this.asked = new AbortController();
     try {
       const q = this.field.value.trim();
-      const page = await get("v1/instruments", { q, limit: SHOWN }, this.asked.signal);
-      if (document.activeElement === this.field) this.#show(page.instruments, Boolean(page.next_page_token));
+      const page = await get("v1/instruments", { q, limit: ASKED }, this.asked.signal);
+      const found = page.instruments.toSorted((a, b) => begins(b, q) - begins(a, q));
+      const isMore = found.length > SHOWN || Boolean(page.next_page_token);
+      if (document.activeElement === this.field) this.#show(found.slice(0, SHOWN), isMore);
     } catch {
       // Typed on, or the plant is away.
     }
