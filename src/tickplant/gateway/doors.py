@@ -234,7 +234,7 @@ def _reading(
         scope = request.scope
         scope[MARK].route = door.path
         raw_query = scope["query_string"].decode("latin-1")
-        query = measured("parse", lambda: parse(raw_query)) if raw_query else parse("")
+        query = measured("parse", lambda: parse(raw_query))
         asked = request.path_params, query, raw_query, scope["path"], _accepted(scope["headers"])
         call = Call(plant, door, *asked)
         if door.quick is not None and door.quick(query):
