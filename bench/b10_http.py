@@ -178,7 +178,10 @@ def run(*, requests: int = 2_000, rounds: int = 5, rate: int = 200) -> list[Comp
         fill(url)
         peer = stack.enter_context(plain_peer(url))
         limit = generator_limit(requests)
-        found += [_held_against(plant, peer, hot, requests, rounds, limit) for hot in HOT]
+        for hot in HOT:
+            # Processor time is told in hundredths of a second, and a short answer takes little.
+            many = requests if hot.rows else 5 * requests
+            found.append(_held_against(plant, peer, hot, many, rounds, limit))
         with ticking(url, rate):
             found.append(_held_against(plant, peer, HOT[1], requests, rounds, limit, rate))
     return found

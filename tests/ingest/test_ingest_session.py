@@ -26,6 +26,7 @@ class SlowPlant:
         self.settings = Settings(ingest=IngestSettings(window=window))
         self.hub = Hub(1_000)
         self.run = 1
+        self.tracer = None
         self.refusals: list[Exception] = []
         self.taken: list[Future[Receipt]] = []
         self.prices: list[list[float]] = []

@@ -20,8 +20,10 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from websockets.sync.client import connect
 
 from log_kit import lines_of
+from stream_fakes import Served
 from supervisor_kit import Scene, play, streams_of
 from tickplant.compose import OpenPlant, World
 from tickplant.config import TracingSettings, load
@@ -91,6 +93,48 @@ async def test_rows_are_traced_from_the_request_to_the_receipt(tmp_path: Path) -
     ends = [spans[name].end_time for name in ("decode", "validate", "log append", "ack")]
     assert ends == sorted(ends)
     assert all(span.start_time <= span.end_time for span in spans.values())
+
+
+JSON = "application/json"
+PLANTS = INGEST - {"decode", "render"}
+
+
+def test_a_message_of_a_producer_is_traced_to_its_acknowledgement(tmp_path: Path) -> None:
+    memory = Memory()
+    with traced(tmp_path, memory) as plant:
+        served = Served(create_app(plant))
+        with connect(f"ws://127.0.0.1:{served.port}/v1/ingest", open_timeout=20) as socket:
+            assert json.loads(socket.recv(20))["op"] == "hello"
+            for seq in (1, 2):
+                rows = [ROW | {"id": str(seq)}]
+                message = {"op": "rows", "seq": seq, "table": "trades", "rows": rows}
+                socket.send(json.dumps(message))
+                assert json.loads(socket.recv(20))["op"] == "ack"
+        served.stop()
+    assert memory.tree() == {"": {"WS /v1/ingest"}, "WS /v1/ingest": PLANTS}
+    names = [span.name for span in memory.get_finished_spans()]
+    assert names.count("WS /v1/ingest") == names.count("ack") == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "more"),
+    [
+        ("/write", b"trades,symbol=A price=1.0", set()),
+        ("/ticks/", b'{"symbol": "A", "price": 1.0, "time": "2023-11-14T00:00:00Z"}', {"render"}),
+        ("/ticks/bulk", b'[{"symbol": "A", "price": 1.0, "time": "2023-11-14T00:00:00Z"}]',
+         {"render"}),
+    ],
+)  # fmt: skip
+async def test_other_systems_doors_are_traced_too(
+    tmp_path: Path, path: str, body: bytes, more: set[str]
+) -> None:
+    memory = Memory()
+    with traced(tmp_path, memory) as plant:
+        async with client_of(plant) as client:
+            answer = await client.post(path, content=body, headers={"Content-Type": JSON})
+            assert answer.is_success, answer.text
+            await asyncio.to_thread(plant.drain)
+    assert memory.tree()[f"POST {path}"] == PLANTS | {"decode"} | more
 
 
 async def test_a_query_is_traced_and_its_log_lines_name_the_trace(tmp_path: Path) -> None:

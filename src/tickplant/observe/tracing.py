@@ -109,6 +109,21 @@ class Trace:
         _CURRENT.reset(token)
         self.end()
 
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """Let what is done in here belong to it; whoever began it ends it."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+
+    def end_acked(self, clock: Clock) -> None:
+        """End it, with how long the receipt took to reach who waited for it, if one was given."""
+        if self.acked_at is not None:
+            self.note("ack", self.acked_at, clock())
+        self.end()
+
     def end(self) -> None:
         """End it now."""
         self._span.end()

@@ -31,6 +31,7 @@ from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import InvalidBody, PassingError, UserError, shorten
 from tickplant.model.events import QUOTES, TRADES
 from tickplant.model.rejects import Reject
+from tickplant.observe.tracing import note_ack, piece
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
 from tickplant.version import VERSION
@@ -115,10 +116,11 @@ async def _write(request: Request, gate: Gate, precision: str) -> None:
     rules = rules_of(plant.settings.influx)
     with gate.bodies.hold() as take:
         body = await read_body(request, plant.settings.server.body_mb_max << 20, take)
-        if len(body) > THREAD_BYTES:
-            found = await asyncio.to_thread(parse_influx, body, rules, precision)
-        else:
-            found = parse_influx(body, rules, precision)
+        with piece("decode"):
+            if len(body) > THREAD_BYTES:
+                found = await asyncio.to_thread(parse_influx, body, rules, precision)
+            else:
+                found = parse_influx(body, rules, precision)
         del body
         receipts, faults = await _store(plant, found, precision)
     _check(receipts, faults)
@@ -137,6 +139,7 @@ async def _store(
             receipts.append(await outcome(future))
         except InvalidBody as fault:  # strict, and a bad row among them
             faults.append(fault)
+    note_ack(plant.clock)
     return receipts, faults
 
 

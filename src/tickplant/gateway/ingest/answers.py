@@ -9,15 +9,17 @@ from typing import Any
 from tickplant.gateway.ingest.protocol import BadMessage, Codec, Frame
 from tickplant.gateway.waiting import outcome
 from tickplant.model.errors import InvalidBody, PassingError, TickplantError
+from tickplant.observe.tracing import Trace
 from tickplant.plant.submission import Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Rows that were handed in under a number of the producer's."""
+    """Rows that were handed in under a number of the producer's; `trace` ends once answered."""
 
     seq: int
     receipt: Future[Receipt]
+    trace: Trace | None = None
 
 
 async def acknowledge(pending: Pending, codec: Codec) -> Frame:

@@ -48,6 +48,7 @@ from tickplant.gateway.ingest.protocol import (
 from tickplant.gateway.rest.bodies import THREAD_BYTES, BodyRoom
 from tickplant.model.errors import Overloaded, PassingError, Stopping
 from tickplant.model.times import format_time
+from tickplant.observe.tracing import Tracer
 from tickplant.plant.hub import Hub
 from tickplant.plant.submission import PUSH_FEED, Receipt, Submission
 
@@ -60,6 +61,9 @@ RETRY_S = 0.05
 """How soon the plant is asked again that had no room: nothing was taken, so nothing doubles."""
 
 CLOSE_S_MAX = 5.0
+_TRACE = "WS /v1/ingest"
+"""Name of the trace of a message with rows."""
+
 REASON_BYTES_MAX = 120
 
 
@@ -68,6 +72,7 @@ class IngestPlant(FeedPlant, Protocol):
 
     settings: Settings
     hub: Hub
+    tracer: Tracer | None
 
     @property
     def run(self) -> int:
@@ -307,7 +312,20 @@ class Session:
 
     async def _take_rows(self, message: Rows) -> Pending:
         self._sent_rows = True
-        submission = self._submission(message)
+        submission, tracer = self._submission(message), self._plant.tracer
+        trace = None if tracer is None else tracer.begin(_TRACE)
+        if trace is None:
+            return Pending(message.seq, await self._submit(submission))
+        try:
+            with trace.within():
+                return Pending(message.seq, await self._submit(submission), trace)
+        except BaseException as fault:
+            trace.fail(fault)
+            trace.end()
+            raise
+
+    async def _submit(self, submission: Submission) -> Future[Receipt]:
+        """Hand rows in, as soon as there is room."""
         while True:
             try:
                 future = self._plant.submit(submission)
@@ -318,7 +336,7 @@ class Session:
                 await asyncio.sleep(RETRY_S)
         if self._feed is not None:
             self._feed.note_rows(submission.rows)
-        return Pending(message.seq, future)
+        return future
 
     def _submission(self, message: Rows) -> Submission:
         parsed = message.parsed
@@ -347,6 +365,8 @@ class Session:
             frame = (
                 await acknowledge(answer, self._codec) if isinstance(answer, Pending) else answer
             )
+            if isinstance(answer, Pending) and answer.trace is not None:
+                answer.trace.end_acked(self._plant.clock)
             if frame:
                 await self._send(frame)
             self._body_room.give_back(due.size)

@@ -32,6 +32,7 @@ from tickplant.model.errors import (
 from tickplant.model.events import TRADES, Flag
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_time, parse_time
+from tickplant.observe.tracing import note_ack, piece
 from tickplant.plant.plant import Plant
 from tickplant.plant.submission import Receipt, Submission
 
@@ -46,11 +47,14 @@ Tick = dict[str, Any]
 
 async def post_tick(request: Request, gate: Gate, query: Mapping[str, Any]) -> Response:
     """Create a tick: 201, or 409 where one of its symbol and time stands."""
-    tick = _tick(decode_json(request, await read_body(request, _BODY_BYTES_MAX)), 0, gate.plant)
+    body = await read_body(request, _BODY_BYTES_MAX)
+    with piece("decode"):
+        tick = _tick(decode_json(request, body), 0, gate.plant)
     known = gate.plant.registry.find(_symbol(tick), gate.plant.settings.push.venue)
     if known is not None and await _standing(gate, known, tick["ts_event"], tick["ts_event"] + 1):
         raise _exists(tick)  # of whatever producer
     receipt = await outcome(gate.plant.submit(await _submission(gate, [tick])))
+    note_ack(gate.plant.clock)
     if receipt.rejected:
         reject = receipt.rejected[0]
         said = f"{reject.reason}: {reject.detail}"
@@ -62,18 +66,25 @@ async def post_tick(request: Request, gate: Gate, query: Mapping[str, Any]) -> R
 
 async def post_bulk(request: Request, gate: Gate, query: Mapping[str, Any]) -> Response:
     """Create many ticks; those that stand already are counted, not doubled."""
-    given = decode_json(request, await read_body(request, _BODY_BYTES_MAX))
-    listed = given.get("ticks") if isinstance(given, dict) else given
-    if not isinstance(listed, list) or not 0 < len(listed) <= BULK_MAX:
-        said = f"a list of 1 to {BULK_MAX} ticks, or an object with such a list under ticks"
-        raise InvalidBody(f"body: must be {said}", [Complaint(("body",), said)])
-    ticks = [_tick(one, place, gate.plant) for place, one in enumerate(listed)]
+    body = await read_body(request, _BODY_BYTES_MAX)
+    with piece("decode"):
+        ticks = _ticks(decode_json(request, body), gate.plant)
     receipt: Receipt = await outcome(gate.plant.submit(await _submission(gate, ticks)))
+    note_ack(gate.plant.clock)
     rejected = [
         {"index": one.index, "reason": one.reason, "detail": one.detail} for one in receipt.rejected
     ]
     created = {"created": receipt.accepted, "duplicates": receipt.duplicates}
     return answer_json({**created, "rejected": rejected}, 201)
+
+
+def _ticks(given: Any, plant: Plant) -> list[Tick]:
+    """Return the ticks of a body. Raises `InvalidBody`."""
+    listed = given.get("ticks") if isinstance(given, dict) else given
+    if not isinstance(listed, list) or not 0 < len(listed) <= BULK_MAX:
+        said = f"a list of 1 to {BULK_MAX} ticks, or an object with such a list under ticks"
+        raise InvalidBody(f"body: must be {said}", [Complaint(("body",), said)])
+    return [_tick(one, place, plant) for place, one in enumerate(listed)]
 
 
 def read_ticks(call: Call) -> Response:
