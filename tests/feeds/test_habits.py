@@ -136,21 +136,23 @@ ALIVE = VitalSigns(1.0, None, 5.0)
 NAMES = ("A-USD", "B-USD", "C-USD")
 
 
-async def known(scene: Scene, *symbols: str) -> None:
+async def known(scene: Scene, *symbols: str, streams: int = 0) -> None:
     """Have everything trade for a while, and its habits known as those of who is never silent."""
     made = scene.server.connections
-    await scene.until(lambda: 1 in made and len(made[1].streams) == len(symbols))
-    await trade(scene, 3, *symbols)
+    await scene.until(lambda: 1 in made and len(made[1].streams) == (streams or len(symbols)))
+    await trade(scene, 3, *symbols, quotes=streams > 0)
     habits, now = scene.feed.vigil.habits, scene.loop.clock()
     none = np.zeros(habits.size, np.bool_)
     for _ in range(BEATS_MIN):
         habits.beat(now, ~none, none, none)
 
 
-async def trade(scene: Scene, seconds: int, *symbols: str) -> None:
+async def trade(scene: Scene, seconds: int, *symbols: str, quotes: bool = False) -> None:
     for n in range(seconds):
         for symbol in symbols:
             scene.server.trade(symbol, 1.0 + n / 1000)
+            if quotes:
+                scene.server.quote(symbol, 1.0 + n / 1000)
         await asyncio.sleep(1)
 
 
@@ -192,15 +194,30 @@ def test_a_subscription_that_the_venue_has_lost_is_a_gap_and_asked_for_again(
 
 def test_who_is_quiet_leaves_no_trace_and_is_asked_for_ever_more_rarely(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
-        await known(scene, "A-USD")
+        await known(scene, "A-USD", streams=2)
+        await trade(scene, 5, "A-USD")  # its quotes have ended before
         await asyncio.sleep(4 * SILENT_MIN + 5)
         assert scene.gaps() == []
         assert scene.shown("A-USD", "trades")["state"] == "quiet"
-        assert scene.server.requests.count("/trades/A-USD") == 2  # after 1 and 4 minutes
+        asked = scene.server.requests.count("/trades/A-USD")
+        assert asked == 4  # for each after a minute, and after four
         await trade(scene, 2, "A-USD")
         assert scene.shown("A-USD", "trades")["state"] == "live"
 
-    play(tmp_path, streams_of("A-USD", channels=["trades"]), act, vital_signs=ALIVE)
+    play(tmp_path, streams_of("A-USD"), act, vital_signs=ALIVE)
+
+
+def test_quotes_that_end_while_trades_go_on_are_dead(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await known(scene, "A-USD", streams=2)
+        await trade(scene, SILENT_MIN + 5, "A-USD")
+        [gap] = scene.gaps()
+        assert gap["cause"] == "stall"
+        sent = scene.server.connections[1].sent
+        asked = {"op": "sub", "streams": [["A-USD", "quotes"]]}
+        assert sent[-2:] == [asked | {"op": "unsub"}, asked]
+
+    play(tmp_path, streams_of("A-USD"), act, vital_signs=ALIVE)
 
 
 def test_without_a_history_who_is_silent_alone_is_dead_and_a_market_that_closes_is_not(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tickplant.feeds.supervisor import habits, vigil
+from tickplant.feeds.supervisor import habits, missed
 from tickplant.feeds.venues.contract import Stream
 from tickplant.feeds.venues.kraken.client import make
 from tickplant.feeds.venues.options import VenueOptions
@@ -73,8 +73,8 @@ def test_subscriptions_that_the_venue_forgets_are_found_by_their_rhythm(
     monkeypatch.setattr(habits, "SILENT_MIN", 3)
     monkeypatch.setattr(habits, "ODDS_MAX", -5.0)
     monkeypatch.setattr(habits, "LONGER", 2)
-    monkeypatch.setattr(vigil, "LISTED_NS", 0)
-    monkeypatch.setattr(vigil, "MARGIN_NS", 50_000_000)
+    monkeypatch.setattr(missed, "LISTED_NS", 0)
+    monkeypatch.setattr(missed, "MARGIN_NS", 50_000_000)
     venue, known = scene.fake, scene.feed.vigil.habits.known
     bid = venue.op("truth")["books"][BTC]["bids"][0][0]
 

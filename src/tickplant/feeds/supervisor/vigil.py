@@ -1,8 +1,8 @@
 """Watches for streams that fall silent alone, on a connection that lives, and finds out why.
 
     once a beat: board ─► habits ─► streams that are silent as they never were
-       trades, and a history of them ─► asked: there are some ─► dead, there are none ─► quiet
-       no history, or no trades ──────► dead, unless others fell silent with it
+       the venue has a history of trades ─► asked: some since ─► dead; none ─► quiet
+       it has none ──────────────────────► dead, unless others fell silent, too
 
 A connection's signs of life say nothing of a subscription that the venue has lost. What is quiet by
 nature must leave no trace in the ledger: so the venue is asked first where it can be. Where many on
@@ -13,49 +13,28 @@ then, and if there is nothing to ask, nothing is said.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.feeds.contract import Clock, Sleep
+from tickplant.feeds.supervisor import missed
 from tickplant.feeds.supervisor.board import Board, StreamEntry
 from tickplant.feeds.supervisor.habits import Bools, Habits
 from tickplant.feeds.supervisor.line import Line
 from tickplant.feeds.supervisor.link import Link
 from tickplant.feeds.supervisor.pulse import Offset
 from tickplant.feeds.supervisor.rhythm import BEAT_NS
-from tickplant.feeds.venues.contract import (
-    Http,
-    OutOfReach,
-    Stream,
-    Venue,
-    VenueFault,
-    VenueHistory,
-)
+from tickplant.feeds.venues.contract import Http, Stream, Venue
 from tickplant.model.times import NS_PER_S
-
-_LOG = logging.getLogger(__name__)
-
-MARGIN_NS = 2 * NS_PER_S
-"""How much later than the last event another one must be that has not come: clocks are known only
-so well, and frames are under way for different times."""
-
-LISTED_NS = 5 * NS_PER_S
-"""How late a venue may list what it has sent, and how late it may send what it lists."""
 
 TOGETHER = 5
 """A symbol is silent alone where not more than every so many of the others are, too."""
 
 REST_NS = 60 * NS_PER_S
 """How long it takes until a silence of many is asked for again that was found to be quiet."""
-
-Answer = Literal["missed", "quiet", "failed"]
 
 Dead = Callable[[Link, Sequence[Stream], int, str], Awaitable[None]]
 """Is told of streams that are dead, since when (the venue's time), and why."""
@@ -77,7 +56,7 @@ class Vigil:
     def __init__(
         self, venue: Venue, board: Board, offset: Offset, *, clock: Clock, sleep: Sleep
     ) -> None:
-        self._venue = venue
+        self._missed = missed.Missed(venue, offset, clock=clock)
         self._board = board
         self._offset = offset
         self._clock = clock
@@ -197,7 +176,8 @@ class Vigil:
             return
         since = {place: self._entries[place].since for place in streams}
         start = min(self._start(place) for place in streams)
-        answer = await self._ask(suspect, min(since.values()), http)
+        heard = self._asked_from(streams, since)
+        answer = None if http is None else await self._missed.since(suspect.symbol, heard, http)
         if answer == "failed" or (answer != "missed" and not suspect.alone):
             self._rests[suspect.line] = self._clock() + REST_NS
         # What has come meanwhile is no news of ours, and what was changed is another subscription.
@@ -217,6 +197,15 @@ class Vigil:
                 self.habits.renew(place)
             await dead(link, [streams[place] for place in still], start, why)
 
+    def _asked_from(self, streams: Mapping[int, Stream], since: Mapping[int, int]) -> int:
+        """Return from when on trades would show that streams are dead.
+
+        Silent trades are by any trade since. Of other streams trades only show that the instrument
+        is not quiet: those of the later half of the silence do.
+        """
+        trades = [since[place] for place, stream in streams.items() if stream.channel == "trades"]
+        return trades[0] if trades else (min(since.values()) + self._clock()) // 2
+
     def _still_odd(self, suspect: Suspect) -> dict[int, Stream]:
         """Return the streams of a suspect by their places; some time may have passed."""
         odd, found = self.habits.odd(), {}
@@ -230,50 +219,14 @@ class Vigil:
         """Return up to when everything of a stream is surely there, the venue's time."""
         entry, venue_time = self._entries[place], self._offset.venue_time
         heard, confirmed = venue_time(entry.last_event or 0), venue_time(entry.confirmed_at or 0)
-        return max(heard - MARGIN_NS, confirmed)
+        return max(heard - missed.MARGIN_NS, confirmed)
 
-    def _reason(self, places: Sequence[int], answer: Answer | None) -> str:
+    def _reason(self, places: Sequence[int], answer: missed.Answer | None) -> str:
         place = max(places, key=lambda place: int(self.habits.silent[place]))
         silent_s = int(self.habits.silent[place]) * BEAT_NS // NS_PER_S
         longest_s = self.habits.longest(place) * BEAT_NS // NS_PER_S
         known = "others went on" if answer is None else "the venue's history has trades since"
         return f"silent for {silent_s} s, at most {longest_s} s at this hour before; {known}"
-
-    # -- what the venue knows ----------------------------------------------------------------------
-
-    async def _ask(self, suspect: Suspect, since: int, http: Http | None) -> Answer | None:
-        """Return what the venue's history says of the time since then; None where it has none."""
-        history, place = self._venue.history, self._places.get(Stream(suspect.symbol, "trades"))
-        if history is None or http is None or place not in suspect.places:
-            return None
-        start = self._offset.venue_time(since) + MARGIN_NS
-        end = self._offset.venue_time(self._clock()) - LISTED_NS
-        reach = history.trades_since(self._clock())
-        if reach is not None and reach > start:
-            return None
-        try:
-            return (
-                "missed"
-                if await _has_trades(history, http, suspect.symbol, start, end)
-                else "quiet"
-            )
-        except OutOfReach:
-            return None
-        except VenueFault as fault:
-            _LOG.warning(
-                "%s: why %s is silent is not known: %s", self._venue.name, suspect.symbol, fault
-            )
-            return "failed"
-
-
-async def _has_trades(history: VenueHistory, http: Http, symbol: str, start: int, end: int) -> bool:
-    found = cast("AsyncGenerator[pa.RecordBatch]", history.trades(http, symbol, start, end))
-    async with aclosing(found) as pages:
-        async for page in pages:
-            ts = page.column("ts_event").to_numpy()
-            if ((ts >= start) & (ts < end)).any():
-                return True
-    return False
 
 
 def _is_awake(line: Line) -> bool:
