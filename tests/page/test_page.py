@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def tab(shared: Tab, world: World) -> Iterator[Tab]:
 def assert_clean(tab: Tab, desk: Desk) -> None:
     """No error on the console, and nothing asked of another host."""
     assert tab.faults == []
-    hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in tab.asked if "://" in url}
+    hosts = {found[1] for url in tab.asked if (found := re.match(r"\w+://([^/]*)", url))}
     assert hosts == {desk.url.removeprefix("http://")}
 
 
@@ -391,25 +392,33 @@ def test_everything_has_a_name(tab: Tab) -> None:
     assert unnamed == []
 
 
-def test_pages_fit_a_phone(world: World) -> None:
+@contextmanager
+def phone(world: World) -> Iterator[Tab]:
     with world.browser.tab(390, 844, prefers_color_scheme="light") as tab:
         tab.resize(390, 844, phone=True)
-        for path, ready in (
-            ("", "#watch tr"),
-            ("dashboard", "#connection.live"),
-            ("ws-test", "#connection.live"),
-            ("docs", "#swagger-ui .opblock"),
-            ("docs/snippets", ".snippet"),
-            ("docs/stream", "#sockets section"),
-        ):
-            tab.go(f"{world.desk.url}/{path}")
-            tab.until(f"document.querySelector({ready!r})")
-            assert tab.run("[document.documentElement.scrollWidth, innerWidth]") == [390, 390], path
-            current = "document.querySelector('header [aria-current=page]').textContent"
-            assert tab.run(current) == {"": "Market", "dashboard": "Ingestion"}.get(
-                path, "Sockets" if path == "ws-test" else "API"
-            )
-        # Of the last one: what is a name in the document stands as one, and links keep apart.
+        yield tab
+        assert_clean(tab, world.desk)
+
+
+def visit(tab: Tab, url: str, ready: str, current: str) -> None:
+    """Open a page; it is as wide as the screen, and the header says where one is."""
+    tab.go(url)
+    tab.until(f"document.querySelector({ready!r})")
+    assert tab.run("[document.documentElement.scrollWidth, innerWidth]") == [390, 390], url
+    assert tab.run("document.querySelector('header [aria-current=page]').textContent") == current
+
+
+def test_pages_fit_a_phone(world: World) -> None:
+    with phone(world) as tab:
+        visit(tab, f"{world.desk.url}/", "#watch tr", "Market")
+        visit(tab, f"{world.desk.url}/dashboard", "#connection.live", "Ingestion")
+        visit(tab, f"{world.desk.url}/ws-test", "#connection.live", "Sockets")
+
+
+def test_the_documentation_fits_a_phone_and_names_stand_as_names(world: World) -> None:
+    with phone(world) as tab:
+        visit(tab, f"{world.desk.url}/docs/snippets", ".snippet", "API")
+        visit(tab, f"{world.desk.url}/docs/stream", "#sockets section", "API")
         assert "`" not in tab.run("document.querySelector('main').textContent")
         assert tab.run("document.querySelectorAll('main p code').length") > 10
         gaps = tab.run("""(() => { const at = [...document.querySelectorAll('.parts a')]
@@ -417,7 +426,17 @@ def test_pages_fit_a_phone(world: World) -> None:
             return at.slice(1).map((box, i) => box.left - at[i].right); })()""")
         assert len(gaps) == 2
         assert min(gaps) >= 12
-        assert_clean(tab, world.desk)
+
+
+def test_a_route_can_be_tried_as_its_documentation_opens_it(world: World) -> None:
+    with phone(world) as tab:
+        visit(tab, f"{world.desk.url}/docs", "#swagger-ui .opblock", "API")
+        first = "document.querySelector('[id$=\"-get_instruments\"] .opblock-summary-control')"
+        tab.run(f"{first}.click()")
+        tab.until("document.querySelector('.execute')")
+        tab.run("document.querySelector('.execute').click()")
+        status = "document.querySelector('.live-responses-table tbody .response-col_status')"
+        assert tab.until(f"{status}?.textContent.trim()").startswith("200")
 
 
 def test_counters_of_the_sockets_page_say_what_its_lists_show(world: World) -> None:

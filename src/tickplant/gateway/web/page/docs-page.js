@@ -20,7 +20,17 @@ function asVersion30(node) {
     Object.assign(made, { type: made.type.find((one) => one !== "null"), nullable: true });
   }
   if (Array.isArray(made.examples)) made.example = made.examples[0];
-  return made;
+  return isOptional(made) ? withoutExample(made) : made;
+}
+
+const isOptional = (node) => typeof node.in === "string" && node.schema && !node.required;
+
+// Swagger UI would send every example of a parameter that nobody has asked for.
+function withoutExample({ example, examples, ...parameter }) {
+  const { example: own, examples: owns, ...schema } = parameter.schema;
+  const shown = example ?? Object.values(examples ?? {})[0]?.value ?? own;
+  if (shown === undefined) return { ...parameter, schema };
+  return { ...parameter, schema, description: `${parameter.description ?? ""} Such as \`${shown}\`.`.trim() };
 }
 
 // What is tried out shows the key of this tab, unless another one was entered there.
