@@ -30,6 +30,7 @@ from tickplant.candles.interval import parse_interval
 from tickplant.feeds.venues.catalogue import make_venue
 from tickplant.feeds.venues.contract import Stream, Venue
 from tickplant.feeds.venues.options import VenueOptions
+from tickplant.model.events import Flag
 from venues.venue_kit import FakeVenue, VenueOpFailed, fake_venue, trade
 from venues.venue_plant import VenueScene, venue_plant
 
@@ -323,10 +324,25 @@ class Sequence:
     def is_explained(self, gap: dict[str, Any]) -> bool:
         return any(
             gap["cause"] in window.causes
-            and gap["start"] >= window.start - BEFORE_NS
+            and gap["start"] >= min(window.start - BEFORE_NS, self.last_live(gap, window.start))
             and gap["end"] <= window.end
             for window in self.windows
         )
+
+    def last_live(self, gap: dict[str, Any], until: int) -> int:
+        """Return when the last trade was that came by itself before then, of those of a gap.
+
+        On a machine that is busy nothing may have come for long.
+        """
+        find, venue = self.scene.plant.registry.find, self.scene.feed.venue
+        times = [
+            row["ts_event"]
+            for symbol in self.symbols
+            if gap["instrument"] in (0, find(symbol, venue).number)
+            for row in self.scene.trades(symbol)
+            if row["ts_event"] <= until and not row["flags"] & Flag.BACKFILLED
+        ]
+        return max(times, default=until) - MS
 
     def check_bars(self) -> None:
         """Check that bars say partial or gap just where the ledger has an unrepaired gap."""
