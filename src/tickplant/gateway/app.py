@@ -14,8 +14,8 @@ from tickplant.gateway.doors import (
     Door,
     Gate,
     ShortWay,
-    endpoints_of,
     quick_paths,
+    responders_of,
     route_of,
     shadow_routes,
 )
@@ -133,7 +133,7 @@ def create_app(plant: Plant) -> OwnLayers:
         reads=[STATS_PATH],
     )
     hot = (*write.DOORS, *candles.DOORS, *latest.DOORS, *ticks.DOORS)
-    app.add_middleware(ShortWay, endpoints=endpoints_of(hot, gate))
+    app.add_middleware(ShortWay, responders=responders_of(hot, gate))
     app.quick = quick_paths(hot, prefix)
     guard(app, access)
     app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))

@@ -29,7 +29,16 @@ from tickplant.observe.tracing import current, measured
 from tickplant.plant.plant import Plant
 
 MARK = "tickplant.mark"
+WHOLE = "tickplant.whole"
+"""Key of the scope that says that the server takes a body with the head, under `BODY`."""
+
+BODY = "tickplant.body"
 Endpoint = Callable[[Request], Awaitable[Response]]
+Responder = Callable[[Scope, Receive], Response | Awaitable[Response]]
+"""What answers a request, at once where it need not wait."""
+
+
+_NO_PARAMS: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -105,14 +114,14 @@ class Door:
 
 def route_of(door: Door, gate: Gate) -> Route:
     """Return the Starlette route that serves a door."""
-    return _route(door, _endpoint(door, gate))
+    return _route(door, _endpoint_of(_responder(door, gate)))
 
 
 def reading_route(
     door: Door, plant: Plant, readers: Readers, before: Callable[[], object]
 ) -> Route:
     """Return the route of a door that reads; `before` is called before each read."""
-    return _route(door, _reading(door, plant, readers, before))
+    return _route(door, _endpoint_of(_reading(door, plant, readers, before)))
 
 
 def _route(door: Door, endpoint: Endpoint) -> Route:
@@ -148,46 +157,61 @@ class ShortWay:
 
     They are doors that producers and readers hammer, with a path that is fixed or ends in one
     parameter. What a door answers is the same either way; only the layers of the frameworks that
-    have nothing to do with it are left out. `endpoints` are those of the doors.
+    have nothing to do with it are left out.
     """
 
-    def __init__(self, app: ASGIApp, endpoints: Iterable[tuple[Door, Endpoint]]) -> None:
+    def __init__(self, app: ASGIApp, responders: Iterable[tuple[Door, Responder]]) -> None:
         self._app = app
-        self._fixed: dict[tuple[str, str], Endpoint] = {}
-        self._named: dict[tuple[str, str], tuple[Endpoint, str]] = {}
-        for door, endpoint in endpoints:
+        self._fixed: dict[tuple[str, str], Responder] = {}
+        self._named: dict[tuple[str, str], tuple[Responder, str]] = {}
+        for door, responder in responders:
             before, _, last = door.path.rpartition("/")
             for method in (door.method, "HEAD") if door.method == "GET" else (door.method,):
                 if last.startswith("{"):
-                    self._named[method, before] = endpoint, last[1:-1]
+                    self._named[method, before] = responder, last[1:-1]
                 else:
-                    self._fixed[method, door.path] = endpoint
+                    self._fixed[method, door.path] = responder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        endpoint = self._find(scope) if scope["type"] == "http" else None
-        if endpoint is None:
+        responder = self._find(scope) if scope["type"] == "http" else None
+        if responder is None:
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive, send)
         try:
-            response = await endpoint(request)
+            found = responder(scope, receive)
+            response = found if isinstance(found, Response) else await found
         except TickplantError as fault:
-            response = await on_error(request, fault)
-        await response(scope, receive, send)
+            response = await on_error(Request(scope, receive), fault)
+        if WHOLE in scope and _is_plain(response):
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": response.status_code,
+                    "headers": response.raw_headers,
+                    BODY: response.body,
+                }
+            )
+        else:
+            await response(scope, receive, send)
 
-    def _find(self, scope: Scope) -> Endpoint | None:
+    def _find(self, scope: Scope) -> Responder | None:
         method, path = scope["method"], get_route_path(scope)
-        endpoint = self._fixed.get((method, path))
-        if endpoint is not None:
-            return endpoint
+        responder = self._fixed.get((method, path))
+        if responder is not None:
+            return responder
         before, _, last = path.rpartition("/")
         named = self._named.get((method, before))
         if named is None or not last:
             return None
-        endpoint, name = named
+        responder, name = named
         scope["path_params"] = {name: last}
-        return endpoint
+        return responder
+
+
+def _is_plain(response: Response) -> bool:
+    """Say whether an answer is its status, its headers and its body, and nothing besides."""
+    return type(response).__call__ is Response.__call__ and response.background is None
 
 
 def quick_paths(doors: Iterable[Door], prefix: str) -> frozenset[str]:
@@ -200,27 +224,35 @@ def quick_paths(doors: Iterable[Door], prefix: str) -> frozenset[str]:
     return frozenset(heads | {prefix + before for before in heads})
 
 
-def endpoints_of(doors: Iterable[Door], gate: Gate) -> list[tuple[Door, Endpoint]]:
-    """Return doors with what serves each."""
-    return [(door, _endpoint(door, gate)) for door in doors]
+def responders_of(doors: Iterable[Door], gate: Gate) -> list[tuple[Door, Responder]]:
+    """Return doors with what answers each."""
+    return [(door, _responder(door, gate)) for door in doors]
 
 
-def reading_endpoints(
+def reading_responders(
     doors: Iterable[Door], plant: Plant, readers: Readers, before: Callable[[], object]
-) -> list[tuple[Door, Endpoint]]:
-    """Return doors that read with what serves each; `before` is called before each read."""
+) -> list[tuple[Door, Responder]]:
+    """Return doors that read with what answers each; `before` is called before each read."""
     return [(door, _reading(door, plant, readers, before)) for door in doors]
 
 
-def _endpoint(door: Door, gate: Gate) -> Endpoint:
+def _responder(door: Door, gate: Gate) -> Responder:
     if door.read is not None:
         return _reading(door, gate.plant, gate.readers)
     return _serving(door, gate)
 
 
+def _endpoint_of(responder: Responder) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        found = responder(request.scope, request.receive)
+        return found if isinstance(found, Response) else await found
+
+    return endpoint
+
+
 def _reading(
     door: Door, plant: Plant, readers: Readers, before: Callable[[], object] = lambda: None
-) -> Endpoint:
+) -> Responder:
     read = door.read
     assert read is not None
 
@@ -230,13 +262,12 @@ def _reading(
         before()
         return read(call) if current() is None else measured("read", lambda: read(call))
 
-    async def endpoint(request: Request) -> Response:
-        scope = request.scope
+    def respond(scope: Scope, receive: Receive) -> Response | Awaitable[Response]:
         scope[MARK].route = door.path
         raw_query = scope["query_string"].decode("latin-1")
         query = measured("parse", lambda: parse(raw_query))
-        asked = request.path_params, query, raw_query, scope["path"], _accepted(scope["headers"])
-        call = Call(plant, door, *asked)
+        path, accept = scope.get("path_params", _NO_PARAMS), _accepted(scope["headers"])
+        call = Call(plant, door, path, query, raw_query, scope["path"], accept)
         if door.quick is not None and door.quick(query):
             # Two threads that hand one answer to each other wait for Python's lock each time.
             try:
@@ -244,9 +275,9 @@ def _reading(
                     return answer(call)
             except WouldWait:
                 pass
-        return await readers.run(lambda: answer(call))
+        return readers.run(lambda: answer(call))
 
-    return endpoint
+    return respond
 
 
 def _accepted(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -257,13 +288,13 @@ def _accepted(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return ""
 
 
-def _serving(door: Door, gate: Gate) -> Endpoint:
+def _serving(door: Door, gate: Gate) -> Responder:
     serve = door.serve
     assert serve is not None
 
-    async def endpoint(request: Request) -> Response:
-        request.scope[MARK].route = door.path
-        query = read_query(door.params, request.scope["query_string"].decode("latin-1"))
-        return await serve(request, gate, query)
+    async def respond(scope: Scope, receive: Receive) -> Response:
+        scope[MARK].route = door.path
+        query = read_query(door.params, scope["query_string"].decode("latin-1"))
+        return await serve(Request(scope, receive), gate, query)
 
-    return endpoint
+    return respond

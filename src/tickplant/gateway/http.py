@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from tickplant.gateway.doors import BODY, WHOLE
 from tickplant.gateway.envelope import FULL
 from tickplant.gateway.rest.problems import http_problem
 
@@ -64,6 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.scope[FULL] = self.limit_concurrency  # type: ignore[literal-required]
         cycle.__class__ = AnswerCycle
         scope = cycle.scope
+        scope[WHOLE] = True  # type: ignore[literal-required]
         if scope["method"] in _READS and scope["path"].rpartition("/")[0] in self.quick:
             context = copy_context()
             self.loop.call_soon(self._begin, cycle.run_asgi(app), context, context=context)
@@ -130,6 +132,9 @@ class AnswerCycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Take one message of the application."""
+        if BODY in message:
+            await self._send_both(message)
+            return
         head = self._head
         if head is None:
             if not self.response_started and _is_measured(message.get("headers", ())):
@@ -142,6 +147,13 @@ class AnswerCycle(RequestResponseCycle):
             if message["type"] == "http.response.body":
                 await super().send(head)
         await super().send(message)
+
+    async def _send_both(self, head: Any) -> None:
+        """Take a head that has its body with it, as the short way gives it."""
+        body: Any = {"type": "http.response.body", "body": head[BODY]}
+        if not self._send_whole(head, body):
+            await super().send(head)
+            await super().send(body)
 
     def _send_whole(self, head: Any, message: Any) -> bool:
         """Write an answer in one go, and say whether that could be done."""

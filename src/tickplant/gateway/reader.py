@@ -20,7 +20,7 @@ from tickplant.gateway.doors import (
     Door,
     ShortWay,
     quick_paths,
-    reading_endpoints,
+    reading_responders,
     reading_route,
 )
 from tickplant.gateway.envelope import Envelope, on_http_error
@@ -79,8 +79,8 @@ def create_reader_app(follower: Follower) -> OwnLayers:
     app.add_exception_handler(TickplantError, on_error)
     app.add_exception_handler(HTTPException, on_http_error)
     hot = (*candles.DOORS, *latest.DOORS, *ticks.DOORS)
-    short = reading_endpoints(hot, plant, readers, follower.catch_up)
-    app.add_middleware(ShortWay, endpoints=short)
+    short = reading_responders(hot, plant, readers, follower.catch_up)
+    app.add_middleware(ShortWay, responders=short)
     app.quick = quick_paths(hot, follower.settings.server.path_prefix)
     guard(app, access)
     app.add_middleware(Envelope, metrics=follower.metrics, access=follower.settings.log.access)

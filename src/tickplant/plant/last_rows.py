@@ -180,17 +180,19 @@ class LastRows:
 
     def _index_noted(self) -> _Index:
         """Return the index of what was noted, brought up to it; under the lock."""
-        if self._index is None:
-            self._index = _Index()
-        self._index.add(self._noted)
-        return self._index
+        index = self._index
+        if index is None:
+            index = self._index = _Index()
+        if index.batches is not self._noted:
+            index.add(self._noted)
+        return index
 
 
 class _Index:
     """Where among noted batches the last row of each instrument is; made when somebody asks."""
 
     def __init__(self) -> None:
-        self._batches: tuple[pa.RecordBatch, ...] = ()
+        self.batches: tuple[pa.RecordBatch, ...] = ()
         self._ts = np.empty(0, np.int64)
         self._batch = np.empty(0, np.int64)
         self._row = np.empty(0, np.int64)
@@ -198,9 +200,9 @@ class _Index:
 
     def add(self, noted: tuple[pa.RecordBatch, ...]) -> None:
         """Take the batches behind those that were taken before."""
-        for place in range(len(self._batches), len(noted)):
+        for place in range(len(self.batches), len(noted)):
             self._add(place, noted[place])
-        self._batches = noted
+        self.batches = noted
 
     def _add(self, place: int, rows: pa.RecordBatch) -> None:
         numbers, ts = rows.column("instrument").to_numpy(), rows.column("ts_event").to_numpy()
@@ -224,7 +226,7 @@ class _Index:
         """Return the last row of an instrument and its time, None where it has none."""
         if number >= len(self._ts) or self._batch[number] < 0:
             return None
-        rows = self._batches[self._batch.item(number)]
+        rows = self.batches[self._batch.item(number)]
         return rows.slice(self._row.item(number), 1), self._ts.item(number)
 
     def rows_of(self, numbers: Ints) -> list[tuple[pa.RecordBatch, Ints]]:
@@ -233,7 +235,7 @@ class _Index:
         batch, row = self._batch[numbers], self._row[numbers]
         return [
             (rows, row[batch == place])
-            for place, rows in enumerate(self._batches)
+            for place, rows in enumerate(self.batches)
             if (batch == place).any()
         ]
 
