@@ -188,9 +188,7 @@ def _parse_as_of(given: str) -> str:
 START = moment("start", "First time, included. RFC 3339 with a zone, or integer nanoseconds.")
 END = moment("end", "Time after the last, not included.")
 ORDERS = ("asc", "desc")
-ORDER = choice(
-    "order", ORDERS, "asc", "By event time, then sequence number: rising or falling."
-)
+ORDER = choice("order", ORDERS, "asc", "By event time, then sequence number: rising or falling.")
 LIMIT = Param(
     "limit",
     _parse_limit,
