@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import b1_ingest, b3_feeds, b4_plant, b6_slow, b7_candles, b8_late, b10_http
+from bench import b1_ingest, b3_feeds, b4_plant, b6_slow, b7_candles, b8_late, b10_http, f4_abuse
 from bench.harness import print_table
 
 if __name__ == "__main__":
@@ -14,5 +14,6 @@ if __name__ == "__main__":
         *b7_candles.run(symbols=5, days=2, ticks=500, rounds=1),
         *b8_late.run(rows=9_000, instruments=5, seconds=1, rate=6_000, rounds=1, peers=False),
         *b10_http.run(requests=64, rounds=1),
+        *f4_abuse.smoke(),
     ):
         print_table(comparison)
