@@ -91,7 +91,8 @@ def test_a_folder_has_one_plant(tmp_path: Path) -> None:
     with serve("serve", "--data", tmp_path / "data", "--feed", "none") as first:
         done = spawn("serve", "--data", tmp_path / "data", "--port", "0")
         assert done.returncode == 2
-        assert f"in use by process {first.process.pid}; use --url {first.url}" in done.stderr
+        owner = f"in use by process {first.process.pid}, whose plant answers at {first.url};"
+        assert owner in done.stderr
 
 
 def test_sigterm_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
