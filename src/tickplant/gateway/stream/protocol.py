@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tickplant.formats.drafts import JsonPen, MsgpackPen, Pen
+from tickplant.formats.drafts import Pen
+from tickplant.formats.pens import JsonPen, MsgpackPen
 from tickplant.gateway.stream.frames import Frame
 from tickplant.model.errors import shorten
 
