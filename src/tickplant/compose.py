@@ -39,6 +39,8 @@ from tickplant.plant.plant import Plant
 from tickplant.plant.records import check_kinds
 from tickplant.plant.recovery import fill_holes, load_catalog, replay, restore, take_names
 from tickplant.store.disk import Disk as StoreDisk
+from tickplant.store.manifest import ARCHIVE
+from tickplant.store.manifest import load as load_manifest
 from tickplant.store.tiered import TieredStore
 
 if TYPE_CHECKING:
@@ -175,6 +177,8 @@ def open_follower(settings: Settings, clock: Clock = time.time_ns) -> Follower:
         try:
             with without_collection():
                 follower.start()
+            if follower.seq_last <= follower.store.seq_archived:
+                _check_newest(Path(settings.data), follower.store)
         except JournalTrimmed:  # rows were archived, and trimmed from the journal, in between
             follower.stop()
             if attempt == OPEN_ATTEMPTS - 1:
@@ -230,8 +234,21 @@ def _read_folder(path: Path, trade_rules: TradeRules | None, *, whole: bool) -> 
     load_catalog(store, catalog)
     records = read_folder(path / JOURNAL, store.seq_archived + 1 if whole else None)
     recovered = replay(records, store, catalog)
+    if whole and recovered.seq_last <= store.seq_archived:
+        _check_newest(path, store)
     history = History(store, catalog.registry, lambda: recovered.seq_last, trade_rules=trade_rules)
     return OpenFolder(history, catalog)
+
+
+def _check_newest(path: Path, store: TieredStore) -> None:
+    """Raise `JournalTrimmed` where the manifest is not the newest.
+
+    A plant may have archived all rows since the manifest was read, and trimmed its journal wholly:
+    then no segment is left whose number would say so.
+    """
+    newest, _ = load_manifest(path / ARCHIVE)
+    if newest is not None and newest.seq_archived > store.seq_archived:
+        raise JournalTrimmed(f"{path / JOURNAL} was trimmed up to {newest.seq_archived}")
 
 
 def open_history(path: Path) -> History:
