@@ -101,7 +101,7 @@ export const ROUTES = {
   ),
   'GET /v1/gaps': read('/v1/gaps', 'has the ledger', listed('gaps')),
   'POST /prices/poll': send(
-    '/prices/poll', (w) => JSON.stringify({ symbols: ['TICK'], interval: 3600 + (w.number % 100000), provider: 'itself' }),
+    '/prices/poll', (w) => JSON.stringify({ symbols: ['TICK'], interval: 3600 + (w.number % 80000), provider: 'itself' }),
     'starts a job', has('job_id', 'status'), { status: 202, keep: (a) => ({ job: a.json('job_id') }) },
   ),
   'GET /prices/poll': read('/prices/poll', 'lists the jobs', (a) => a.json() !== null),

@@ -178,7 +178,7 @@ def open_follower(settings: Settings, clock: Clock = time.time_ns) -> Follower:
             with without_collection():
                 follower.start()
             if follower.seq_last <= follower.store.seq_archived:
-                _check_newest(Path(settings.data), follower.store)
+                _check_newest(Path(settings.data), follower.store.seq_archived)
         except JournalTrimmed:  # rows were archived, and trimmed from the journal, in between
             follower.stop()
             if attempt == OPEN_ATTEMPTS - 1:
@@ -235,19 +235,19 @@ def _read_folder(path: Path, trade_rules: TradeRules | None, *, whole: bool) -> 
     records = read_folder(path / JOURNAL, store.seq_archived + 1 if whole else None)
     recovered = replay(records, store, catalog)
     if whole and recovered.seq_last <= store.seq_archived:
-        _check_newest(path, store)
+        _check_newest(path, store.seq_archived)
     history = History(store, catalog.registry, lambda: recovered.seq_last, trade_rules=trade_rules)
     return OpenFolder(history, catalog)
 
 
-def _check_newest(path: Path, store: TieredStore) -> None:
-    """Raise `JournalTrimmed` where the manifest is not the newest.
+def _check_newest(path: Path, seq_archived: int) -> None:
+    """Raise `JournalTrimmed` where the archive has come further than the manifest that was read.
 
     A plant may have archived all rows since the manifest was read, and trimmed its journal wholly:
     then no segment is left whose number would say so.
     """
     newest, _ = load_manifest(path / ARCHIVE)
-    if newest is not None and newest.seq_archived > store.seq_archived:
+    if newest is not None and newest.seq_archived > seq_archived:
         raise JournalTrimmed(f"{path / JOURNAL} was trimmed up to {newest.seq_archived}")
 
 

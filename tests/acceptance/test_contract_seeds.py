@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from contract_kit import NOW, Json, Site, problem, site
 
+from tickplant.gateway.described import model_of
 from tickplant.gateway.rest import books
 from tickplant.gateway.seeds import DOORS
 from tickplant.model.times import format_time
@@ -374,4 +375,4 @@ def test_every_answer_is_as_the_document_says(plant: Site, name: str) -> None:
             query = {"symbol": name} if any(one.name == "symbol" for one in door.params) else None
             answer = plant.http.get(path, params=query)
             assert answer.status_code == 200, (path, answer.text)
-            door.model.model_validate(answer.json())
+            model_of(door.model).model_validate(answer.json())

@@ -91,7 +91,7 @@ def test_a_folder_has_one_plant(tmp_path: Path) -> None:
     with serve("serve", "--data", tmp_path / "data", "--feed", "none") as first:
         done = spawn("serve", "--data", tmp_path / "data", "--port", "0")
         assert done.returncode == 2
-        owner = f"in use by process {first.process.pid}, whose plant answers at {first.url};"
+        owner = f"in use by process {first.process.pid}; most commands take --url {first.url}"
         assert owner in done.stderr
 
 

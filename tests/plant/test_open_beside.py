@@ -21,7 +21,8 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a plant with rows that archives them once somebody else has read the manifest."""
     opened = TieredStore.open_read_only
     with open_plant(tmp_path) as plant:
-        submit(plant, symbol=["A"] * ROWS, ts_event=[NOW - n for n in range(ROWS)], price=[1.0] * ROWS)
+        times = [NOW - n for n in range(ROWS)]
+        submit(plant, symbol=["A"] * ROWS, ts_event=times, price=[1.0] * ROWS)
 
         def open_then_archive(*given: Any, **named: Any) -> TieredStore:
             store = opened(*given, **named)

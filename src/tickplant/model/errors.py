@@ -186,7 +186,7 @@ class FolderInUse(UserError):
 
     def __init__(self, path: str, pid: int | None, url: str | None) -> None:
         by = f" by process {pid}" if pid else ""
-        instead = f", whose plant answers at {url}; commands that read take --url" if url else ""
+        instead = f"; most commands take --url {url} instead" if url else ""
         super().__init__(f"data folder {path} is in use{by}{instead}")
         self.url = url
 
