@@ -180,8 +180,9 @@ def test_what_was_not_archived_comes_back_from_the_journal(tmp_path: Path) -> No
 def test_what_the_plants_thread_logs_names_the_requests(tmp_path: Path) -> None:
     with open_plant(tmp_path) as plant, lines_of("tickplant.plant.plant") as written:
         plant._acceptor.accept = lambda *given: 1 // 0  # type: ignore[method-assign,assignment]
-        busy = threading.Event()
-        plant._inbox.call(busy.wait, new_future())
+        held, busy = threading.Event(), threading.Event()
+        plant._inbox.call(lambda: (held.set(), busy.wait()), new_future())
+        assert held.wait(20)  # so that it takes what follows together
         flying = []
         for name in ("r-1", "r-2", "r-2"):
             token = bind(request=name)
