@@ -31,6 +31,7 @@ export async function loadStatus() {
 function paintRate(status) {
   const at = performance.now();
   if (before && before.run === status.run) {
+    if (at <= before.at) return; // two answers in one tick of the browser's clock make no rate
     rates.push(Math.max(((status.seq_last - before.seq) / (at - before.at)) * 1000, 0));
     rates.splice(0, rates.length - RATES);
     const recent = rates.slice(-RECENT);
