@@ -78,7 +78,8 @@ def test_requests_that_are_sent_ahead_are_answered_in_turn(served: Behind) -> No
 
 
 def test_a_head_says_how_long_and_sends_nothing(served: Behind) -> None:
-    sent = request("/v1/latest/S0", "HEAD") + request("/v1/latest/S0")
+    path = "/v1/trades/S0?limit=1"  # an answer without an age, which has more or fewer digits
+    sent = request(path, "HEAD") + request(path)
     (head, nothing), (answer, body) = answers(served, sent, "HEAD GET")
     assert nothing == b""
     assert int(head.headers["content-length"]) == int(answer.headers["content-length"]) == len(body)
