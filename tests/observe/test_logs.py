@@ -88,6 +88,16 @@ def test_a_terminal_gets_short_lines_without_control_characters() -> None:
     assert line[12:] == r" INFO    plant: a\x0aforged line \x1b[2J  feed=push"
 
 
+@pytest.mark.parametrize(("part", "shown"), [(0.0, "000"), (0.5, "500"), (0.25, "250")])
+def test_a_terminal_gets_the_time_with_as_many_digits_always(part: float, shown: str) -> None:
+    stream = Terminal()
+    set_up_logs(stream=stream)
+    given = {"name": "plant", "msg": "a", "levelno": logging.INFO, "levelname": "INFO"}
+    record = logging.makeLogRecord(given | {"created": 1_700_000_000 + part})
+    logging.getLogger("plant").handle(record)
+    assert stream.getvalue() == f"22:13:20.{shown} INFO    plant: a\n"
+
+
 @pytest.mark.parametrize("style", ["json", "human"])
 def test_extras_with_a_secret_name_are_masked(style: str) -> None:
     stream = io.StringIO()

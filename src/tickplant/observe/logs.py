@@ -243,6 +243,7 @@ def _for_people(logger: Any, method: str, event: Event) -> str:
     error = event.pop("error", None)
     rest = "".join(f"  {name}={value}" for name, value in event.items() if name not in _FIRST)
     said = shown(f"{event['message']}{rest}")
-    clock = event["ts"][11:23]
+    second, _, fraction = event["ts"][11:].removesuffix("Z").partition(".")
+    clock = f"{second}.{fraction:0<3}"
     line = f"{clock} {event['level'].upper():<7} {shown(event['logger'])}: {said}"
     return line if error is None else f"{line}\n{error}"
