@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -136,6 +137,28 @@ def test_candles_of_any_values(
     if "instrument" not in schema.names:
         schema = schema.insert(0, UPDATE_SCHEMA.field("instrument"))
     check("candles", rows_of(schema, count, random.Random(seed)), codec, key)
+
+
+@CODECS
+def test_readers_on_many_threads_name_instruments_that_come_meanwhile(codec: Codec) -> None:
+    names = registry()
+    rows = rows_of(SCHEMAS["stats"], 70, random.Random(1))
+    place = rows.schema.get_field_index("instrument")
+
+    def read(_: int) -> list[tuple[str, str]]:
+        numbers = list(range(1, len(names) + 1))
+        mixed = pa.array((numbers * 70)[:70], pa.int32())
+        asked = rows.set_column(place, rows.schema.field(place), mixed)
+        found = map(codec.decode, encode.encode_rows("stats", asked, codec, names))
+        wanted = [names.number(number).symbol for number in mixed.to_pylist()]
+        return list(zip((event["symbol"] for event in found), wanted, strict=True))
+
+    with ThreadPoolExecutor(8) as pool:
+        reading = [pool.submit(read, turn) for turn in range(200)]
+        for turn in range(60):
+            names.add(f"NEW{turn}", "SIM")
+        pairs = [pair for one in reading for pair in one.result(20)]
+    assert all(found == wanted for found, wanted in pairs)
 
 
 @CODECS

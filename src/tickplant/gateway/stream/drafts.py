@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -76,25 +77,31 @@ def _candles(draft: Draft, rows: pa.RecordBatch, key: CandleKey) -> None:
 
 
 class _Named:
-    """The members that name each instrument of a registry, encoded once."""
+    """The members that name each instrument of a registry, encoded once. Used on any thread."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._encoded: list[bytes] = []
         self._array = pa.nulls(0, pa.binary())
         self._changes = 0
 
     def of(self, numbers: NDArray[np.int64], registry: Registry, pen: Pen) -> pa.Array:
         """Return the members of these instruments; those that came since are added first."""
+        with self._lock:
+            if registry.changes != self._changes:
+                self._grow(registry, pen)
+            array = self._array
+        return array.take(pa.array(numbers - 1))
+
+    def _grow(self, registry: Registry, pen: Pen) -> None:
         changes, known = registry.changes, len(registry)
-        if changes != self._changes:
-            if changes - self._changes != known - len(self._encoded):
-                self._encoded.clear()  # one has another name now
-            self._changes = changes
-            for number in range(len(self._encoded) + 1, known + 1):
-                one = registry.number(number)
-                self._encoded.append(pen.members({"symbol": one.symbol, "venue": one.venue}))
-            self._array = pa.array(self._encoded, pa.binary())
-        return self._array.take(pa.array(numbers - 1))
+        if changes - self._changes != known - len(self._encoded):
+            self._encoded.clear()  # one has another name now
+        self._changes = changes
+        for number in range(len(self._encoded) + 1, known + 1):
+            one = registry.number(number)
+            self._encoded.append(pen.members({"symbol": one.symbol, "venue": one.venue}))
+        self._array = pa.array(self._encoded, pa.binary())
 
 
 _NAMED: WeakKeyDictionary[Registry, dict[str, _Named]] = WeakKeyDictionary()
