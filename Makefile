@@ -11,7 +11,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
-WORKERS ?= 3
+WORKERS ?= 4
 ARGS ?=
 ROUNDS ?= 100
 FAULTS ?= 1000
@@ -22,7 +22,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
 # Built once, where npm is; without it nothing is made, nothing fails, and the page is a plainer one.
 CHARTS := src/tickplant/gateway/web/built/lightweight-charts.mjs
+COMMA := ,
 say = @printf '==> %s\n' '$(1)'
+# Tests and benchmarks start hundreds of processes: each would compile every module anew where the
+# machine forbids to keep what was compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup run test crash faults abuse day truth check docs docs-test bench load bench-smoke install-tools format lock clean
 
@@ -68,11 +72,12 @@ check: $(VENV)/.dev.stamp ## Check format, lint, types and layers; smoke-test th
 	@$(BIN)/ruff format --check .
 	$(call say,check: lint)
 	@$(BIN)/ruff check .
-	$(call say,check: types)
-	@$(BIN)/mypy
 	$(call say,check: layers)
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory bench-smoke
+	$(call say,check: types$(COMMA) while the benchmarks are tried)
+	@$(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
+	$(MAKE) --no-print-directory bench-smoke; smoke=$$?; \
+	wait $$types; types=$$?; cat $(VENV)/mypy.log; exit $$((smoke + types))
 
 docs-test: $(VENV)/.dev.stamp ## Test that the documentation is true.
 	$(call say,docs-test: every command and setting and route that the documentation names)
@@ -133,6 +138,7 @@ $(VENV)/.run.stamp: requirements/run.lock pyproject.toml $(VENV)/bin/python
 	$(call say,setup: installing what the plant needs (requirements/run.lock))
 	@$(INSTALL) -r requirements/run.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev.stamp: requirements/dev.lock $(VENV)/.run.stamp

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 
@@ -14,3 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def crash_rounds(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--crash-rounds"))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look no more at what lives as long as the tests do."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()

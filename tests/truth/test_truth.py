@@ -8,7 +8,7 @@ import pytest
 from truth_run import play
 
 CASES = 10_240
-SIZES = {"symbols": 32, "ticks": 30, "grids": 4}
+SIZES = {"symbols": 16, "ticks": 30, "grids": 16}
 WORLDS = CASES // (SIZES["symbols"] * SIZES["grids"] * 2)
 FIRST_SEED = 1_000
 
