@@ -462,6 +462,11 @@ class PlantSettings:
     batch_rows_max: int = _setting(
         16_384, "Most rows that are accepted in one go; bounds how long a lone tick waits.", low=1
     )
+    compiled: bool = _setting(
+        True,
+        "Read frames of feeds by compiled code where the extra `tickplant[compiled]` is installed; "
+        "that takes 130 MiB of memory.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

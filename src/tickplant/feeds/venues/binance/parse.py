@@ -23,6 +23,7 @@ from tickplant.feeds.venues.binance import wire
 from tickplant.feeds.venues.columns import make_rows
 from tickplant.feeds.venues.contract import Frame
 from tickplant.feeds.venues.ladders import read_ladders
+from tickplant.feeds.venues.merged import merge_rows
 from tickplant.model.events import ASK, BID, BOOK, QUOTES, STATS, TRADES
 from tickplant.model.times import NS_PER_MS
 
@@ -144,6 +145,18 @@ def make_trades(
         "id": list(map(str, ids)),
     }
     return TradesRead(symbols, ids, ts, make_rows(TRADES, len(ids), columns))
+
+
+def merge_trades(one: TradesRead, other: TradesRead, order: NDArray[np.int64]) -> TradesRead:
+    """Return the trades of both in this order."""
+    places = order.tolist()
+    symbols, ids = one.symbols + other.symbols, one.ids + other.ids
+    return TradesRead(
+        [symbols[place] for place in places],
+        [ids[place] for place in places],
+        np.concatenate([one.ts, other.ts])[order],
+        merge_rows(one.rows, other.rows, order),
+    )
 
 
 def read_quotes(frames: Sequence[Frame], names: Mapping[str, str]) -> pa.RecordBatch | None:

@@ -1,7 +1,8 @@
 """One connection to Binance: subscriptions by number, and trades by their numbers.
 
-    frames ─► by kind, each with the bad ones taken out ─► rows, updates of books
-         └─► what is left: answers to SUBSCRIBE and UNSUBSCRIBE, the notice of a shutdown
+    frames ─► those that the compiled walk reads ─────────────────────────┐
+         └─► by kind, each with the bad ones taken out ───────────────────┴─► rows, books
+               └─► what is left: answers to SUBSCRIBE and UNSUBSCRIBE, the notice of a shutdown
 
 The numbers of aggregate trades of a symbol follow one another without a hole: one that is missing
 was not delivered.
@@ -16,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tickplant.feeds.venues.binance import parse, wire
+from tickplant.feeds.venues.binance import parse, shapes, wire
 from tickplant.feeds.venues.columns import sift
 from tickplant.feeds.venues.contract import (
     BadFrame,
@@ -31,7 +32,9 @@ from tickplant.feeds.venues.contract import (
     Said,
     Stream,
 )
+from tickplant.feeds.venues.merged import Split, merge_rows, merge_updates
 from tickplant.feeds.venues.numbers import TradeNumbers
+from tickplant.formats.compiled.reader import FrameReader
 from tickplant.model.events import BOOK, QUOTES, STATS, TRADES
 
 T = TypeVar("T")
@@ -53,6 +56,7 @@ class BinanceSession:
         self._url = url
         self._native = native
         self._names = parse.Names()
+        self._reader = FrameReader(shapes.SHAPES)
         self._learn(streams)
         self._ids = count(1)
         self._open: dict[int, _Request] = {}
@@ -77,23 +81,29 @@ class BinanceSession:
 
     def receive(self, frames: Sequence[Frame]) -> Received:
         """Return what frames came to."""
-        groups, bad = self._sorted(frames)
-        trades = self._read(parse.read_trades, groups[TRADES], bad)
-        found = {
-            TRADES: None if trades is None else trades.rows,
-            QUOTES: self._read(parse.read_quotes, groups[QUOTES], bad),
-            STATS: self._read(parse.read_stats, groups[STATS], bad),
-        }
-        books = self._read(parse.read_books, groups[BOOK], bad)
+        split = Split(self._reader, frames)
+        groups, bad = self._sorted(split.rest)
+        trades, good = self._read(parse.read_trades, groups[TRADES], bad)
+        trades = split.joined(TRADES, shapes.make_trades, trades, good, parse.merge_trades)
+        quotes, good = self._read(parse.read_quotes, groups[QUOTES], bad)
+        quotes = split.joined(
+            QUOTES, lambda rows: shapes.make_quotes(rows, frames), quotes, good, merge_rows
+        )
+        stats, _ = self._read(parse.read_stats, groups[STATS], bad)
+        books, good = self._read(parse.read_books, groups[BOOK], bad)
+        books = split.joined(BOOK, shapes.make_books, books, good, merge_updates)
         said = [one for frame in groups[parse.OTHER] for one in self._hear(frame.data)]
         if trades is not None:
             said += self.numbers.follow(trades.symbols, trades.ids, trades.ts.tolist())
+        found = {TRADES: trades and trades.rows, QUOTES: quotes, STATS: stats}
         return Received(
             {t: rows for t, rows in found.items() if rows is not None}, books, said, bad
         )
 
     def _learn(self, streams: Sequence[Stream]) -> None:
-        self._names.update((self._native(symbol), symbol) for symbol, _ in streams)
+        names = {self._native(symbol): symbol for symbol, _ in streams}
+        self._names.update(names)
+        self._reader.names.add(names)
 
     def _ask(self, method: str, streams: Sequence[Stream]) -> list[Outgoing]:
         asked = []
@@ -128,10 +138,11 @@ class BinanceSession:
         read: Callable[[Sequence[Frame], Mapping[str, str]], T],
         frames: Sequence[Frame],
         bad: list[BadFrame],
-    ) -> T:
-        found, _, unread = sift(frames, lambda these: read(these, self._names), _table_of)
+    ) -> tuple[T, Sequence[Frame]]:
+        """Return what good frames say, and these."""
+        found, good, unread = sift(frames, lambda these: read(these, self._names), _table_of)
         bad += unread
-        return found
+        return found, good
 
     def _hear(self, data: bytes) -> list[Said]:
         """Return what an answer or a notice says."""

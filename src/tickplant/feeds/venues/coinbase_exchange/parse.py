@@ -36,11 +36,15 @@ _PRODUCT = re.compile(rb'"product_id"\s*:\s*"([^"\\]{1,64})"')
 
 
 class Parsed(NamedTuple):
-    """What frames came to: the columns, and every message but updates of books."""
+    """What frames came to: the columns, and every message but updates of books.
+
+    `about_books` are the frames that are about books, one for each message in `books`.
+    """
 
     messages: Sequence[wire.AnyMessage]
     rows: dict[str, pa.RecordBatch]
     books: Updates | None
+    about_books: Sequence[Frame]
 
 
 def read(frames: Sequence[Frame]) -> Parsed:
@@ -53,14 +57,21 @@ def read(frames: Sequence[Frame]) -> Parsed:
         messages = [wire.decode(frame.data) for frame in frames]
     updates = [one for one in messages if type(one) is wire.Update]
     if len(updates) == len(messages):  # so it is with most frames
-        return Parsed((), {}, _updates(updates))
+        return Parsed((), {}, _updates(updates), frames)
     others = [one for one in messages if type(one) is not wire.Update]
     read_times([one.time for one in others if type(one) is wire.Heartbeat])
     rows = {TRADES: _trades(others), QUOTES: _quotes(others)}
     rows = {table: batch for table, batch in rows.items() if batch is not None}
-    if any(type(one) is wire.Snapshot for one in others):
-        return Parsed(others, rows, _books(messages, frames))
-    return Parsed(others, rows, _updates(updates))
+    found = [
+        (one, frame)
+        for one, frame in zip(messages, frames, strict=True)
+        if type(one) is wire.Update or type(one) is wire.Snapshot
+    ]
+    about_books = [frame for _, frame in found]
+    if len(found) == len(updates):
+        return Parsed(others, rows, _updates(updates), about_books)
+    books = _mixed([one for one, _ in found], [frame.ts_recv for frame in about_books])
+    return Parsed(others, rows, books, about_books)
 
 
 def _trades(messages: Sequence[wire.AnyMessage]) -> pa.RecordBatch | None:
@@ -111,16 +122,6 @@ def _updates(updates: Sequence[wire.Update]) -> Updates | None:
         [change.price for change in changes],
         [change.size for change in changes],
     )
-
-
-def _books(messages: Sequence[wire.AnyMessage], frames: Sequence[Frame]) -> Updates | None:
-    """Return what updates and snapshots come to."""
-    found = [
-        (one, frame.ts_recv)
-        for one, frame in zip(messages, frames, strict=True)
-        if type(one) is wire.Update or type(one) is wire.Snapshot
-    ]
-    return _mixed([one for one, _ in found], [received for _, received in found])
 
 
 def _mixed(

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import msgspec
 
-from tickplant.feeds.venues.coinbase_exchange import parse, wire
+from tickplant.feeds.venues.coinbase_exchange import parse, shapes, wire
 from tickplant.feeds.venues.columns import read_times, sift
 from tickplant.feeds.venues.contract import (
     BadFrame,
@@ -27,9 +27,11 @@ from tickplant.feeds.venues.contract import (
     Skipped,
     Stream,
 )
+from tickplant.feeds.venues.merged import Split, merge_updates
 from tickplant.feeds.venues.numbers import TradeNumbers
 from tickplant.feeds.venues.pending import Pending
-from tickplant.model.events import TRADES
+from tickplant.formats.compiled.reader import FrameReader
+from tickplant.model.events import BOOK, TRADES
 
 NATIVE_CHANNELS: dict[Channel, str] = {
     "trades": "matches",
@@ -56,6 +58,8 @@ class ExchangeSession:
         self._url = url
         self._native = native
         self._pending = Pending(streams)
+        self._reader = FrameReader(shapes.SHAPES)
+        self._name(streams)
         self.numbers = TradeNumbers()
         self._told: dict[str, int] = {}  # the last trade by the last heartbeat of a product
 
@@ -76,6 +80,7 @@ class ExchangeSession:
         return self._ask("unsubscribe", streams)
 
     def _ask(self, kind: str, streams: Sequence[Stream]) -> list[Outgoing]:
+        self._name(streams)
         asked = []
         for channel, native in NATIVE_CHANNELS.items():
             these = [stream for stream in streams if stream.channel == channel]
@@ -91,9 +96,14 @@ class ExchangeSession:
                     self._told.pop(stream.symbol, None)
         return asked
 
+    def _name(self, streams: Sequence[Stream]) -> None:
+        natives = [self._native(symbol) for symbol, _ in streams]
+        self._reader.names.add({native: native.upper() for native in natives})
+
     def receive(self, frames: Sequence[Frame]) -> Received:
         """Return what frames came to."""
-        parsed, _, bad = sift(frames, parse.read, parse.table_of)
+        split = Split(self._reader, frames)
+        parsed, _, bad = sift(split.rest, parse.read, parse.table_of)
         said: list[Said] = []
         if bad:
             self._doubt(bad, frames[-1].ts_recv, said)
@@ -112,7 +122,14 @@ class ExchangeSession:
                 said.append(self._pending.failed(_reason(message)))
         if beat is not None:
             said.append(Heartbeat(int(read_times([beat.time])[0]) - BATCHED_NS))
-        return Received(parsed.rows, parsed.books, said, bad)
+        books = split.joined(
+            BOOK,
+            lambda rows: shapes.make_books(rows, frames),
+            parsed.books,
+            parsed.about_books,
+            merge_updates,
+        )
+        return Received(parsed.rows, books, said, bad)
 
     def _match(self, match: wire.Match, ts: int, said: list[Said]) -> None:
         symbol = match.product_id.upper()

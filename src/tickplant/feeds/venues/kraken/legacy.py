@@ -39,9 +39,12 @@ from tickplant.feeds.venues.contract import (
     Said,
     Stream,
 )
+from tickplant.feeds.venues.kraken.legacy_shapes import make_books, shapes_of
 from tickplant.feeds.venues.kraken.names import canonical, canonical_of
 from tickplant.feeds.venues.kraken.parse import checked
 from tickplant.feeds.venues.ladders import Form, Levels, cut_plain
+from tickplant.feeds.venues.merged import Split, merge_updates
+from tickplant.formats.compiled.reader import FrameReader, Rows
 from tickplant.model.events import ASK, BID, BOOK, QUOTES, TRADES
 
 Texts = Annotated[list[str], Meta(min_length=3)]
@@ -138,18 +141,24 @@ class LegacyParser:
         self._depth = depth
         self._name = f"book-{depth}"
         self._decimals: dict[str, tuple[int, int]] = {}
+        self._reader = FrameReader(shapes_of(self._name))
 
     def receive(self, frames: Sequence[Frame]) -> Received:
         """Return what frames came to; see `contract.Session.receive`."""
-        found, _, bad = sift(frames, self._columns, _table_of)
+        split = Split(self._reader, frames)
+        found, good, bad = sift(split.rest, self._columns, _table_of)
         rows, books, events = found
+        about_books = [frame for frame in good if _is_book(frame)]
+        books = split.joined(
+            BOOK, lambda walked: self._walked(walked, frames), books, about_books, merge_updates
+        )
         return Received(rows, books, [said for event in events for said in _hear(event)], bad)
 
     def _columns(
         self, frames: Sequence[Frame]
     ) -> tuple[dict[str, pa.RecordBatch], Updates | None, list[Event]]:
         found = _Read()
-        is_book = [_BOOK in frame.data and frame.data[:1] == _LIST for frame in frames]
+        is_book = [_is_book(frame) for frame in frames]
         books = list(compress(frames, is_book))
         if len(books) != len(frames):
             for frame in compress(frames, map(not_, is_book)):
@@ -164,7 +173,8 @@ class LegacyParser:
     def _books(self, frames: list[Frame]) -> Updates | None:
         if not frames:
             return None
-        parts, symbols = _parts([_book(frame.data) for frame in frames], self._name)
+        parts, pairs = _parts([_book(frame.data) for frame in frames], self._name)
+        symbols = canonical_of(pairs)
         checksums = np.array([part.c for part in parts], np.int64)
         snapshot = checksums == NONE
         for place in np.flatnonzero(snapshot).tolist():
@@ -172,6 +182,9 @@ class LegacyParser:
         levels = _levels([ladder for part in parts for ladder in (part.a, part.b)])
         totals = levels.counts.reshape(-1, 2).sum(axis=1)
         self._note_decimals(symbols, levels, totals)
+        known = dict(zip(pairs, symbols, strict=True)).items()
+        # Frames of a pair whose decimals are not known yet are left to be read here.
+        self._reader.names.add({pair: one for pair, one in known if one in self._decimals})
         found = make_updates(
             symbols,
             _book_times(frames, totals, levels),
@@ -184,6 +197,11 @@ class LegacyParser:
         assert found is not None
         return checked(found, checksums, self._decimals.get, self._depth)
 
+    def _walked(self, rows: Rows, frames: Sequence[Frame]) -> Updates:
+        return checked(
+            make_books(rows, frames), rows.whole("checksum"), self._decimals.get, self._depth
+        )
+
     def _note_decimals(self, symbols: list[str], levels: Levels, totals: NDArray[np.int64]) -> None:
         """Learn the decimals of a pair from its first level: every number has all of them."""
         if self._decimals.keys() >= set(symbols):
@@ -194,6 +212,10 @@ class LegacyParser:
                 told = (levels.written(at).partition(".")[2] for at in (first, first + 1))
                 price, size = map(len, told)
                 self._decimals[symbol] = min(price, 30), min(size, 30)
+
+
+def _is_book(frame: Frame) -> bool:
+    return _BOOK in frame.data and frame.data[:1] == _LIST
 
 
 def _sort(frame: Frame, found: _Read) -> None:
@@ -234,7 +256,7 @@ def _sort_quote(quotes: _Quotes, pair: str, ts: str | int, prices: tuple[Any, ..
 
 
 def _parts(messages: list[BookMessage], name: str) -> tuple[list[Part], list[str]]:
-    """Return the part and the symbol of each message about a book of the channel `name`."""
+    """Return the part and the pair of each message about a book of the channel `name`."""
     parts = [one.part for one in messages]
     channels = [one.second for one in messages]
     pairs = [one.third for one in messages]
@@ -243,7 +265,7 @@ def _parts(messages: list[BookMessage], name: str) -> tuple[list[Part], list[str
         parts[place], channels[place], pairs[place] = _merged(one), one.third, cast(str, one.fourth)
     if channels.count(name) != len(channels):
         raise ValueError(f"not all channels are {name}")
-    return parts, canonical_of(pairs)
+    return parts, pairs
 
 
 def _merged(message: BookMessage) -> Part:
