@@ -19,7 +19,10 @@ CASES ?= 100000
 SEED ?= 1000000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Locks are complete, so pip resolves nothing and fetches nothing that is not named in them.
-INSTALL := $(PIP) install --quiet --no-deps --only-binary :all:
+INSTALL := $(PIP) install --quiet --no-deps --only-binary :all: --no-compile
+# Compiled at once on all cores, without what hardly anybody imports: the tests of packages, and the
+# hundred exchanges of ccxt, which are compiled when they are.
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(tests|ccxt)/' $(VENV)/lib src
 # Built once, where npm is; without it nothing is made, nothing fails, and the page is a plainer one.
 CHARTS := src/tickplant/gateway/web/built/lightweight-charts.mjs
 COMMA := ,
@@ -138,12 +141,13 @@ $(VENV)/.run.stamp: requirements/run.lock pyproject.toml $(VENV)/bin/python
 	$(call say,setup: installing what the plant needs (requirements/run.lock))
 	@$(INSTALL) -r requirements/run.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev.stamp: requirements/dev.lock $(VENV)/.run.stamp
 	$(call say,setup: installing what tests and checks need (requirements/dev.lock))
 	@$(INSTALL) -r requirements/dev.lock
+	@$(COMPILE)
 	@touch $@
 
 $(CHARTS): tools/charts/package.json tools/charts/build.py | $(VENV)/bin/python
