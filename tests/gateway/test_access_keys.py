@@ -22,9 +22,9 @@ from tickplant.compose import open_follower
 from tickplant.config import AuthSettings, LimitSettings, load
 from tickplant.gateway.app import DOORS
 from tickplant.gateway.keys import guard
+from tickplant.gateway.keys.access import Access
 from tickplant.gateway.keys.file import KeyFile
 from tickplant.gateway.keys.grants import Grant, make_key, split_key
-from tickplant.gateway.keys.guard import Access
 from tickplant.gateway.keys.install import make_access
 from tickplant.gateway.keys.offers import credential_of
 from tickplant.gateway.keys.rates import caller_of, make_rates
@@ -483,4 +483,4 @@ def test_a_limit_of_a_route_that_is_not_there_is_refused() -> None:
     (("::ffff:10.0.0.7", 1), "10.0.0.7"), (("unix", 0), "unix"), (None, ""),
 ])  # fmt: skip
 def test_an_address_stands_for_who_cannot_change_it(client: Any, who: str) -> None:
-    assert caller_of({"client": client}) == f"address:{who}"
+    assert caller_of(client) == f"address:{who}"

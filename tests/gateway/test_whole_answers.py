@@ -1,4 +1,4 @@
-"""Answers in one write, reads without a task, and refusals, over real connections."""
+"""Answers in one write, hot reads among others, and refusals, over real connections."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from served_kit import Behind, behind
 from tickplant.gateway.http import HttpProtocol, protocol_of
 from tickplant.gateway.rest import latest
 from tickplant.model.at_once import about_to_wait
+from wire_kit import Wire
 
 
 @pytest.fixture(scope="module")
@@ -136,32 +137,10 @@ def test_one_connection_too_many_is_refused_as_everything_is(tmp_path: Path) -> 
         held[0].close()
 
 
-class Wire(asyncio.Transport):
-    """A transport that keeps what was written, one entry a write."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
-        self.writes: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.writes.append(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
 def connect(app: Any) -> tuple[HttpProtocol, Wire]:
-    config = uvicorn.Config(app, http=protocol_of(["/hot"]), log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=protocol_of(None), log_config=None, access_log=False)
     config.load()
-    protocol = protocol_of(["/hot"])(config, ServerState(), {})
+    protocol = protocol_of(None)(config, ServerState(), {})
     wire = Wire()
     protocol.connection_made(wire)
     return protocol, wire
@@ -186,7 +165,6 @@ def body(text: bytes, *, more: bool = False) -> dict[str, Any]:
 LENGTH = (b"content-length", b"3")
 
 
-@pytest.mark.parametrize("path", ["/hot/x", "/cold"])
 @pytest.mark.parametrize(
     ("messages", "writes", "end"),
     [
@@ -201,14 +179,13 @@ LENGTH = (b"content-length", b"3")
     ],
 )
 async def test_what_is_whole_is_one_write_and_all_else_is_as_the_server_has_it(
-    path: str,
     messages: list[dict[str, Any]],
     writes: int,
     end: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     protocol, wire = connect(saying(*messages))
-    protocol.data_received(request(path))
+    protocol.data_received(request("/any"))
     for _ in range(5):
         await asyncio.sleep(0)
     assert b"".join(wire.writes).endswith(end)
@@ -219,7 +196,7 @@ async def test_what_is_whole_is_one_write_and_all_else_is_as_the_server_has_it(
 
 async def test_a_body_of_another_length_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     protocol, wire = connect(saying(start(LENGTH), body(b"abcd")))
-    protocol.data_received(request("/hot/x"))
+    protocol.data_received(request("/any"))
     for _ in range(5):
         await asyncio.sleep(0)
     assert wire.closed
@@ -247,7 +224,7 @@ async def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not
     protocol.loop = Loop()  # type: ignore[assignment]
     for at in (100.0, 103.0, 104.0):
         now[0] = at
-        protocol.data_received(request("/hot/x"))
+        protocol.data_received(request("/any"))
         await asyncio.sleep(0)
     assert [due for due, _ in calls] == [105.0]  # one timer for all
     now[0], look = calls.pop()

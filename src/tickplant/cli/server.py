@@ -251,7 +251,7 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     server, frame = settings.server, settings.ingest.frame_mb_max << 20
     return uvicorn.Config(
         app,
-        http=protocol_of_reads(getattr(app, "quick", ())),
+        http=protocol_of_reads(getattr(app, "hot", None)),
         # A proxy may leave the prefix on, and this is looked at before it is taken off.
         ws=protocol_of({INGEST_PATH: frame, server.path_prefix + INGEST_PATH: frame}),
         lifespan="on",

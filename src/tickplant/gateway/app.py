@@ -10,17 +10,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from tickplant.gateway import seeds
-from tickplant.gateway.doors import (
-    Door,
-    Gate,
-    ShortWay,
-    quick_paths,
-    responders_of,
-    route_of,
-    shadow_routes,
-)
-from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.doors import Door, Gate, responders_of, route_of, shadow_routes
+from tickplant.gateway.envelope import Envelope, RequestIds, on_http_error
 from tickplant.gateway.guides import guide_routes
+from tickplant.gateway.hot import HotReads
 from tickplant.gateway.influx import doors as influx
 from tickplant.gateway.ingest.routes import Ingest, ingest_route
 from tickplant.gateway.keys.install import guard, make_access
@@ -50,6 +43,7 @@ from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.parsing import BodyParser
 from tickplant.gateway.rest.problems import on_error
 from tickplant.gateway.seeds.sockets import STATS_PATH, SeedSockets
+from tickplant.gateway.short_way import ShortWay
 from tickplant.gateway.site import Document, page_routes
 from tickplant.gateway.stream.routes import stream_route, streams_of
 from tickplant.gateway.traced import Traced
@@ -132,14 +126,24 @@ def create_app(plant: Plant) -> OwnLayers:
         pages=[page.path for page in pages],
         reads=[STATS_PATH],
     )
-    hot = (*write.DOORS, *candles.DOORS, *latest.DOORS, *ticks.DOORS)
-    app.add_middleware(ShortWay, responders=responders_of(hot, gate))
-    app.quick = quick_paths(hot, prefix)
-    guard(app, access)
-    app.add_middleware(OriginGuard, allowed=read_origins(plant.settings.server.origins))
+    short = responders_of((*write.DOORS, *candles.DOORS, *latest.DOORS, *ticks.DOORS), gate)
+    app.add_middleware(ShortWay, responders=short)
+    guarded = guard(app, access)
+    origins, ids = read_origins(plant.settings.server.origins), RequestIds()
+    app.add_middleware(OriginGuard, allowed=origins)
     if plant.tracer is not None:
         app.add_middleware(Traced, tracer=plant.tracer)
-    app.add_middleware(Envelope, metrics=plant.metrics, access=settings.log.access)
+    app.add_middleware(Envelope, metrics=plant.metrics, access=settings.log.access, ids=ids)
+    app.hot = HotReads(
+        short,
+        metrics=plant.metrics,
+        ids=ids,
+        access=access if guarded else None,
+        origins=origins,
+        tracer=plant.tracer,
+        prefix=prefix,
+        log=settings.log.access,
+    )
     if prefix:
         app.add_middleware(Prefix, prefix=prefix)
     return app

@@ -10,33 +10,25 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, compile_path
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from tickplant.gateway.keys.grants import READ, WRITE
 from tickplant.gateway.readers import Readers
 from tickplant.gateway.rest.bodies import BodyRoom
 from tickplant.gateway.rest.params import Params, query_reader, read_query
 from tickplant.gateway.rest.parsing import BodyParser
-from tickplant.gateway.rest.problems import on_error
 from tickplant.model.at_once import WouldWait, at_once
-from tickplant.model.errors import TickplantError
 from tickplant.observe.tracing import current, measured
 from tickplant.plant.plant import Plant
 
 MARK = "tickplant.mark"
-WHOLE = "tickplant.whole"
-"""Key of the scope that says that the server takes a body with the head, under `BODY`."""
-
-BODY = "tickplant.body"
 Endpoint = Callable[[Request], Awaitable[Response]]
 Responder = Callable[[Scope, Receive], Response | Awaitable[Response]]
 """What answers a request, at once where it need not wait."""
-
 
 _NO_PARAMS: Mapping[str, str] = {}
 
@@ -121,7 +113,7 @@ def reading_route(
     door: Door, plant: Plant, readers: Readers, before: Callable[[], object]
 ) -> Route:
     """Return the route of a door that reads; `before` is called before each read."""
-    return _route(door, _endpoint_of(_reading(door, plant, readers, before)))
+    return _route(door, _endpoint_of(Reading(door, plant, readers, before)))
 
 
 def _route(door: Door, endpoint: Endpoint) -> Route:
@@ -152,78 +144,6 @@ async def refuse_method(request: Request) -> Response:
     raise HTTPException(405)
 
 
-class ShortWay:
-    """ASGI middleware: serves some doors at once, without the router and the layers before it.
-
-    They are doors that producers and readers hammer, with a path that is fixed or ends in one
-    parameter. What a door answers is the same either way; only the layers of the frameworks that
-    have nothing to do with it are left out.
-    """
-
-    def __init__(self, app: ASGIApp, responders: Iterable[tuple[Door, Responder]]) -> None:
-        self._app = app
-        self._fixed: dict[tuple[str, str], Responder] = {}
-        self._named: dict[tuple[str, str], tuple[Responder, str]] = {}
-        for door, responder in responders:
-            before, _, last = door.path.rpartition("/")
-            for method in (door.method, "HEAD") if door.method == "GET" else (door.method,):
-                if last.startswith("{"):
-                    self._named[method, before] = responder, last[1:-1]
-                else:
-                    self._fixed[method, door.path] = responder
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        responder = self._find(scope) if scope["type"] == "http" else None
-        if responder is None:
-            await self._app(scope, receive, send)
-            return
-        try:
-            found = responder(scope, receive)
-            response = found if isinstance(found, Response) else await found
-        except TickplantError as fault:
-            response = await on_error(Request(scope, receive), fault)
-        if WHOLE in scope and _is_plain(response):
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": response.status_code,
-                    "headers": response.raw_headers,
-                    BODY: response.body,
-                }
-            )
-        else:
-            await response(scope, receive, send)
-
-    def _find(self, scope: Scope) -> Responder | None:
-        method, path = scope["method"], get_route_path(scope)
-        responder = self._fixed.get((method, path))
-        if responder is not None:
-            return responder
-        before, _, last = path.rpartition("/")
-        named = self._named.get((method, before))
-        if named is None or not last:
-            return None
-        responder, name = named
-        scope["path_params"] = {name: last}
-        return responder
-
-
-def _is_plain(response: Response) -> bool:
-    """Say whether an answer is its status, its headers and its body, and nothing besides."""
-    return type(response).__call__ is Response.__call__ and response.background is None
-
-
-def quick_paths(doors: Iterable[Door], prefix: str) -> frozenset[str]:
-    """Return where doors are whose answers memory may have: paths up to their last slash.
-
-    A proxy may leave the prefix on, and it is looked for before it is taken off.
-    """
-    found = {door.path.rpartition("/") for door in doors if door.quick is not None}
-    heads = {before for before, _, last in found if last.startswith("{")}
-    return frozenset(heads | {prefix + before for before in heads})
-
-
 def responders_of(doors: Iterable[Door], gate: Gate) -> list[tuple[Door, Responder]]:
     """Return doors with what answers each."""
     return [(door, _responder(door, gate)) for door in doors]
@@ -233,12 +153,12 @@ def reading_responders(
     doors: Iterable[Door], plant: Plant, readers: Readers, before: Callable[[], object]
 ) -> list[tuple[Door, Responder]]:
     """Return doors that read with what answers each; `before` is called before each read."""
-    return [(door, _reading(door, plant, readers, before)) for door in doors]
+    return [(door, Reading(door, plant, readers, before)) for door in doors]
 
 
 def _responder(door: Door, gate: Gate) -> Responder:
     if door.read is not None:
-        return _reading(door, gate.plant, gate.readers)
+        return Reading(door, gate.plant, gate.readers)
     return _serving(door, gate)
 
 
@@ -250,37 +170,63 @@ def _endpoint_of(responder: Responder) -> Endpoint:
     return endpoint
 
 
-def _reading(
-    door: Door, plant: Plant, readers: Readers, before: Callable[[], object] = lambda: None
-) -> Responder:
-    read = door.read
-    assert read is not None
+class Reading:
+    """The responder of a door that reads; `before` is called before each read.
 
-    parse = query_reader(door.params)
+    The answer is made at once where memory has all of it, else in a thread.
+    """
 
-    def answer(call: Call) -> Response:
-        before()
-        return read(call) if current() is None else measured("read", lambda: read(call))
+    def __init__(
+        self,
+        door: Door,
+        plant: Plant,
+        readers: Readers,
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        assert door.read is not None
+        self.door = door
+        self._read = door.read
+        self._plant = plant
+        self._readers = readers
+        self._before = before
+        self._parse = query_reader(door.params)
 
-    def respond(scope: Scope, receive: Receive) -> Response | Awaitable[Response]:
-        scope[MARK].route = door.path
+    def __call__(self, scope: Scope, receive: Receive) -> Response | Awaitable[Response]:
+        """Answer a request."""
+        scope[MARK].route = self.door.path
         raw_query = scope["query_string"].decode("latin-1")
-        query = measured("parse", lambda: parse(raw_query))
-        path, accept = scope.get("path_params", _NO_PARAMS), _accepted(scope["headers"])
-        call = Call(plant, door, path, query, raw_query, scope["path"], accept)
-        if door.quick is not None and door.quick(query):
-            # Two threads that hand one answer to each other wait for Python's lock each time.
-            try:
-                with at_once():
-                    return answer(call)
-            except WouldWait:
-                pass
-        return readers.run(lambda: answer(call))
+        path, accept = scope.get("path_params", _NO_PARAMS), accepted(scope["headers"])
+        call = self.call_of(path, raw_query, scope["path"], accept)
+        try:
+            return self.at_once(call)
+        except WouldWait:
+            return self._readers.run(lambda: self._answer(call))
 
-    return respond
+    def call_of(
+        self, path: Mapping[str, str], raw_query: str, path_asked: str, accept: str
+    ) -> Call:
+        """Return what is asked for. Raises `TickplantError` for a query that is none."""
+        query = measured("parse", lambda: self._parse(raw_query))
+        return Call(self._plant, self.door, path, query, raw_query, path_asked, accept)
+
+    def at_once(self, call: Call) -> Response:
+        """Return the answer if memory has all of it, else raise `WouldWait`.
+
+        Two threads that hand one answer to each other wait for Python's lock each time.
+        """
+        if self.door.quick is None or not self.door.quick(call.query):
+            raise WouldWait
+        with at_once():
+            return self._answer(call)
+
+    def _answer(self, call: Call) -> Response:
+        self._before()
+        if current() is None:
+            return self._read(call)
+        return measured("read", lambda: self._read(call))
 
 
-def _accepted(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def accepted(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return what `Accept` says, the first one; a request has few headers."""
     for name, value in headers:
         if name == b"accept":

@@ -35,7 +35,7 @@ _GOOD_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}\Z")
 FULL = "tickplant.full"
 """Key of the scope of a request that comes when there are so many connections as may be."""
 
-_SECURITY = (
+SECURITY = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -43,7 +43,7 @@ _SECURITY = (
 )
 """What every answer says to a browser, where the answer has not its own word on it, as pages do."""
 
-_SECURITY_NAMES = frozenset(name for name, _ in _SECURITY)
+_SECURITY_NAMES = frozenset(name for name, _ in SECURITY)
 
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 
@@ -53,18 +53,48 @@ def method_label(method: str) -> str:
     return method if method in _METHODS else "other"
 
 
+class RequestIds:
+    """Names requests: as their clients do, where that is a decent name, else anew."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(4).hex()
+        self._counter = itertools.count(1)
+
+    def of(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the id of a request with these headers."""
+        return id_in(headers) or self.new()
+
+    def new(self) -> bytes:
+        """Return an id that no other request of this process has."""
+        return f"{self._prefix}-{next(self._counter):x}".encode()
+
+
+def id_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """Return the id that a client gave its request, None where that is no decent one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _GOOD_ID.match(value):
+            return bytes(value)
+    return None
+
+
 class Envelope:
     """ASGI middleware; one instance serves all requests of one event loop.
 
     With `access` every request that was answered is logged.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, access: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        *,
+        access: bool = False,
+        ids: RequestIds | None = None,
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._access = access
-        self._prefix = os.urandom(4).hex()
-        self._counter = itertools.count(1)
+        self._ids = ids or RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -72,7 +102,7 @@ class Envelope:
             await self._pass(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = self._request_id(scope)
+        request_id = self._ids.of(scope["headers"])
         token = bind(request=request_id.decode())
         status = 0
         mark = scope[MARK] = Mark()
@@ -87,7 +117,7 @@ class Envelope:
                     *headers,
                     (b"x-request-id", request_id),
                     (b"x-response-time-ms", b"%.3f" % ((time.perf_counter() - began) * 1e3)),
-                    *_security_beside(headers),
+                    *security_beside(headers),
                 ]
             elif silent and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
@@ -110,7 +140,7 @@ class Envelope:
             _LOG.exception("a request failed: %s %s", scope["method"], scope["path"])
             if status:
                 raise
-            await _failed(scope["path"], request_id)(scope, receive, send_marked)
+            await failed(scope["path"], request_id)(scope, receive, send_marked)
         finally:
             took_s = time.perf_counter() - began
             self._metrics.answered(method_label(scope["method"]), mark.route, status, took_s)
@@ -124,7 +154,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = self._request_id(scope)
+        request_id = self._ids.of(scope["headers"])
         token = bind(request=request_id.decode())
         accepted = False
 
@@ -143,30 +173,34 @@ class Envelope:
                 _log_access(scope, 101 if accepted else 403, time.perf_counter() - began)
             unbind(token)
 
-    def _request_id(self, scope: Scope) -> bytes:
-        """Return the client's own id where it is a decent one, else a new one."""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _GOOD_ID.match(value):
-                return bytes(value)
-        return f"{self._prefix}-{next(self._counter):x}".encode()
-
 
 def _log_access(scope: Scope, status: int, took_s: float) -> None:
-    """Write a request down; `status` 0 is one whose caller went away before the answer."""
-    query = scope["query_string"].decode("latin-1")
-    asked = f"{scope['path']}?{query}" if query else scope["path"]
     method = scope.get("method", "WEBSOCKET")
-    client = (scope.get("client") or ("",))[0]
-    more = {"status": status, "took_ms": round(took_s * 1e3, 3), "client": client}
+    log_access(method, scope["path"], scope["query_string"], scope.get("client"), status, took_s)
+
+
+def log_access(
+    method: str,
+    path: str,
+    query_string: bytes,
+    client: tuple[str, int] | None,
+    status: int,
+    took_s: float,
+) -> None:
+    """Write a request down; `status` 0 is one whose caller went away before the answer."""
+    query = query_string.decode("latin-1")
+    asked = f"{path}?{query}" if query else path
+    host = client[0] if client else ""
+    more = {"status": status, "took_ms": round(took_s * 1e3, 3), "client": host}
     _ACCESS.info("%s %s", method, asked, extra=more)
 
 
-def _security_beside(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+def security_beside(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
     """Return what an answer with these headers has yet to say to a browser."""
     own = dict(headers)
     if _SECURITY_NAMES.isdisjoint(own):
-        return _SECURITY
-    return [pair for pair in _SECURITY if pair[0] not in own]
+        return SECURITY
+    return [pair for pair in SECURITY if pair[0] not in own]
 
 
 def _full(scope: Scope) -> Response:
@@ -175,7 +209,8 @@ def _full(scope: Scope) -> Response:
     return http_problem(503, detail, scope["path"], headers)
 
 
-def _failed(path: str, request_id: bytes) -> Response:
+def failed(path: str, request_id: bytes) -> Response:
+    """Return the answer to a request that met a fault of ours."""
     return http_problem(
         500, f"a fault of ours; it is logged under request id {request_id.decode()}", path
     )

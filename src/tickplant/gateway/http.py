@@ -1,234 +1,217 @@
 """The HTTP side of the server, with some habits more.
 
-What is no HTTP is refused as a problem, as everything else is, and so is what comes when there are
-as many connections as may be. An answer that is there as a whole leaves in one write: uvicorn
-writes head and body one after the other, and of a short answer the second call of the kernel takes
-longer than most of what is done for it.
+    bytes ─► parser ─► a hot read? ─► the loop's next turn ─► answered at once, in one write
+                           │ no, or it would have to wait
+                           └─► uvicorn's cycle of a request, and a task
+
+Of a read that memory may have (`HotReads`) nothing is made but what the parser found: no scope, no
+cycle, no task, no event. A short one that comes again, from the same client or another, is not even
+parsed (`Turn`).
 
 Give what `protocol_of` returns to uvicorn as `http`.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Coroutine, Generator, Iterable
-from contextvars import Context, copy_context
-from functools import partial
+import asyncio
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.flow_control import service_unavailable
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+import httptools
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from tickplant.gateway.doors import BODY, WHOLE
-from tickplant.gateway.envelope import FULL
-from tickplant.gateway.rest.problems import http_problem
+from tickplant.gateway.connection import Connection
+from tickplant.gateway.forwarded import client_reader
+from tickplant.gateway.hot import Asked, Beyond, HotReads
+from tickplant.gateway.turn import Turn
+from tickplant.gateway.whole import END, JOINED_BYTES_MAX, LAST_END
 
-Header = tuple[bytes, bytes]
-
-_SAID = "the request is no HTTP that can be read, or its address or a header is longer than 64 KiB"
-_READS = frozenset({"GET", "HEAD"})
-_FRAMING = frozenset({b"connection", b"transfer-encoding"})
-_LENGTH = b"content-length"
-_CHANGING = frozenset({_LENGTH, b"date", b"x-request-id", b"x-response-time-ms"})
-_JOINED_BYTES_MAX = 16_384
-"""So much is copied in less time than the kernel takes for a second piece."""
-
-_LINES_MAX, _LINE_BYTES_MAX = 512, 512
-_LINES: dict[Header, bytes] = {}
-"""Lines of headers that most answers have; looked at once instead of each time."""
+_READS = {b"GET": "GET", b"HEAD": "HEAD"}
+_NOT_HOT = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol that refuses in the shape of all other refusals (RFC 9457)."""
+class HttpProtocol(Connection):
+    """A connection that answers hot reads, and leaves all else to the application."""
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what could not be parsed, and hang up."""
-        answer = http_problem(400, _SAID, "/", {"Connection": "close"})
-        head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + bytes(answer.body))
-        self.transport.close()
+    turn: ClassVar[Turn] = Turn(None)
 
-    quick: ClassVar[frozenset[str]] = frozenset()
-    """Paths up to their last slash, of which answers to reads are begun at once."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hot = self.turn.hot if self._is_plain_server() else None
+        self._client_of = client_reader(self.app)
+        self.url = b""
+        self._asked: list[Asked] = []
+        self._between = True  # of the next request nothing has come yet
+        self._keeps = False
+        self._begun = 0
+        self._newest: Asked | None = None
 
-    _idle_since: float | None = None
+    def _is_plain_server(self) -> bool:
+        """Say whether nothing lies between the server and the application that we pass by."""
+        app = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
+        return app is self.config.app and not (self.root_path or self.access_log)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if app is service_unavailable:  # uvicorn would refuse with a line of text
-            app = self.app
-            cycle.scope[FULL] = self.limit_concurrency  # type: ignore[literal-required]
-        cycle.__class__ = AnswerCycle
-        scope = cycle.scope
-        scope[WHOLE] = True  # type: ignore[literal-required]
-        if scope["method"] in _READS and scope["path"].rpartition("/")[0] in self.quick:
-            context = copy_context()
-            self.loop.call_soon(self._begin, cycle.run_asgi(app), context, context=context)
-        else:
-            super()._start_asgi_task(cycle, app)
+    # What comes in.
 
-    def _begin(self, running: Coroutine[Any, Any, None], context: Context) -> None:
-        """Answer what needs not wait, and make a task of the rest where it does."""
-        try:
-            awaited = running.send(None)
-        except StopIteration:
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the client."""
+        between = self._between and self._hot is not None
+        if between:
+            known = self.turn.known(data)
+            if known is not None and self._is_free():
+                self._idle_since = None
+                self._ask(known)
+                return
+        self._begun = 0
+        super().data_received(data)
+        if between and self._begun == 1 and self._between and self._newest is not None:
+            self.turn.learn(data, self._newest)
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins; most need no more than their address and headers."""
+        self._between = False
+        self._begun += 1
+        self._newest = None
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def on_headers_complete(self) -> None:
+        """Take a request, whose body may follow."""
+        parser = self.parser
+        upgrades = parser.should_upgrade()
+        self._keeps = parser.should_keep_alive() and parser.get_http_version() == "1.1"
+        asked = None if upgrades or self._hot is None else self._read_asked(self._hot)
+        if asked is not None:
+            self._newest = asked
+            self._ask(asked)
             return
-        task = self.loop.create_task(_finish(running, awaited), context=context)
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        self._keeps = self._keeps and not upgrades
+        self.answer_asked()  # it came first
+        self.scope = self._new_scope()
+        self.scope["headers"] = self.headers
+        super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for one.
+    def _read_asked(self, hot: HotReads) -> Asked | None:
+        """Return the request at hand if it can be a hot read."""
+        method = _READS.get(self.parser.get_method())
+        if method is None or self.parser.get_http_version() != "1.1" or not self._is_free():
+            return None
+        for name, _ in self.headers:
+            if name in _NOT_HOT:
+                return None
+        url = httptools.parse_url(self.url)
+        return hot.asked(method, url.path, url.query or b"", self.headers, self._keeps)
 
-        uvicorn makes a timer each time; here one timer looks whether it was too long.
-        """
-        if self.pipeline or self.transport.is_closing():
-            super().on_response_complete()
-            return
-        self.server_state.total_requests += 1
-        self.flow.resume_reading()
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._look_again(self.timeout_keep_alive)
-
-    def _look_again(self, after_s: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            after_s, self.timeout_keep_alive_handler
+    def _is_free(self) -> bool:
+        """Say whether nothing else is under way here, and the server is not full."""
+        cycle, most = self.cycle, self.limit_concurrency
+        return (
+            (cycle is None or cycle.response_complete)
+            and not self.pipeline
+            and (most is None or max(len(self.connections), len(self.tasks)) < most)
         )
 
-    def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
+    def on_message_complete(self) -> None:
+        """Note that a request has ended."""
+        self._between = self._keeps
+        if self._newest is None:
+            super().on_message_complete()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection where no request came for as long as it may wait for one."""
-        self.timeout_keep_alive_task = None
-        if self.transport.is_closing() or self._idle_since is None:
-            return
-        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self._look_again(left_s)
+    # Hot reads.
+
+    def _ask(self, asked: Asked) -> None:
+        if not self._asked:
+            self.turn.add(self)
+        self._asked.append(asked)
+
+    def answer_asked(self) -> None:
+        """Answer hot reads that have come; those that have to wait become tasks, in their order."""
+        asked, self._asked = self._asked, []
+        for place, one in enumerate(asked):
+            beyond = self._answer(one)
+            if beyond is not None:
+                self._start(one, beyond)
+                for later in asked[place + 1 :]:
+                    self._start(later, {})
+                return
+
+    def _answer(self, asked: Asked) -> Beyond | None:
+        """Answer a read, or return what is known already of one that has to wait."""
+        if self.transport.is_closing():
+            return None
+        if self.flow.write_paused or self._hot is None:
+            return {}
+        client = self._client_of(self.client, asked.headers)
+        return self._hot.answer(asked, client, self._write)
+
+    def _write(self, asked: Asked, status: int, lines: bytes, body: bytes) -> None:
+        head = b"".join(
+            (
+                STATUS_LINE[status],
+                self.turn.default_lines(self.server_state.default_headers),
+                lines,
+                END if asked.keep_alive else LAST_END,
+            )
+        )
+        if len(body) <= JOINED_BYTES_MAX:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines([head, body])
+        self.server_state.total_requests += 1
+        if asked.keep_alive:
+            self._rest()
         else:
             self.transport.close()
+
+    def _start(self, asked: Asked, beyond: Beyond) -> None:
+        """Give a read to the application, as uvicorn does with every request."""
+        scope = self._new_scope()
+        scope |= {**asked.scope(), **beyond}
+        before = self.cycle
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=asked.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what was asked before, and refuse what could not be parsed."""
+        self.answer_asked()
+        super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        """Answer what was asked, and let the connection end."""
+        self.answer_asked()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection, its timer too."""
+        """Forget the connection, and what it was asked."""
+        self._asked = []
         super().connection_lost(exc)
-        super()._unset_keepalive_if_required()
+
+    def _new_scope(self) -> Any:
+        """Return the scope of a request, without what is in the request itself."""
+        kept = self.scope, self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        scope = self.scope
+        self.scope, self.url, self.headers, self.expect_100_continue = kept
+        return scope
 
 
-class AnswerCycle(RequestResponseCycle):
-    """uvicorn's exchange of a request and its answer; what is whole leaves whole.
-
-    The head of an answer that says how long it is waits for the body. Whatever comes in pieces, or
-    is otherwise out of the ordinary, goes as uvicorn has it.
-    """
-
-    _head: Any = None
-
-    async def send(self, message: Any) -> None:
-        """Take one message of the application."""
-        if BODY in message:
-            await self._send_both(message)
-            return
-        head = self._head
-        if head is None:
-            if not self.response_started and _is_measured(message.get("headers", ())):
-                self._head = message
-                return
-        else:
-            self._head = None
-            if self._send_whole(head, message):
-                return
-            if message["type"] == "http.response.body":
-                await super().send(head)
-        await super().send(message)
-
-    async def _send_both(self, head: Any) -> None:
-        """Take a head that has its body with it, as the short way gives it."""
-        body: Any = {"type": "http.response.body", "body": head[BODY]}
-        if not self._send_whole(head, body):
-            await super().send(head)
-            await super().send(body)
-
-    def _send_whole(self, head: Any, message: Any) -> bool:
-        """Write an answer in one go, and say whether that could be done."""
-        if message["type"] != "http.response.body" or message.get("more_body"):
-            return False
-        if self.flow.write_paused or self.disconnected or self.access_log:
-            return False
-        body, silent = message.get("body", b""), self.scope["method"] == "HEAD"
-        lines = [STATUS_LINE[head["status"]]]
-        for header in (*self.default_headers, *head["headers"]):
-            line = _LINES.get(header) or _line(header)
-            if line is None or (
-                header[0] == _LENGTH and not silent and int(header[1]) != len(body)
-            ):
-                return False  # uvicorn says what is wrong with it
-            lines.append(line)
-        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        if silent or len(body) <= _JOINED_BYTES_MAX:
-            if not silent:
-                lines.append(body)
-            self.transport.write(b"".join(lines))
-        else:
-            self.transport.writelines([b"".join(lines), body])
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-        return True
-
-
-def protocol_of(quick: Iterable[str]) -> type[HttpProtocol]:
-    """Return a protocol that needs no task for reads of these paths that memory can answer.
-
-    They are the paths up to their last slash; what is behind them must not ask for its task before
-    it waits for the first time.
-    """
-    return type("QuickProtocol", (HttpProtocol,), {"quick": frozenset(quick)})
-
-
-async def _finish(running: Coroutine[Any, Any, None], awaited: Any) -> None:
-    await _rest_of(running, awaited)
-
-
-@types.coroutine
-def _rest_of(running: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """Go on with a coroutine that was begun, and that waits for something."""
-    while True:
-        try:
-            found = yield awaited
-        except GeneratorExit:
-            running.close()
-            raise
-        except BaseException as fault:
-            step = partial(running.throw, fault)
-        else:
-            step = partial(running.send, found)
-        try:
-            awaited = step()
-        except StopIteration:
-            return
-
-
-def _is_measured(headers: Iterable[Header]) -> bool:
-    return _LENGTH in dict(headers)
-
-
-def _line(header: Header) -> bytes | None:
-    """Return the line of a header; None for what is none, or rules how the answer is framed."""
-    name, value = header
-    lower = name.lower()
-    if lower in _FRAMING or HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-        return None
-    line = b"%b: %b\r\n" % (lower, value)
-    if lower not in _CHANGING and len(_LINES) < _LINES_MAX and len(line) <= _LINE_BYTES_MAX:
-        _LINES[header] = line
-    return line
+def protocol_of(hot: HotReads | None) -> type[HttpProtocol]:
+    """Return a protocol of one server, whose application has these hot reads."""
+    return type("ServedProtocol", (HttpProtocol,), {"turn": Turn(hot)})

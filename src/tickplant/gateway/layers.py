@@ -5,6 +5,8 @@
 The framework would put layers of its own around the first of ours: a last resort, which the
 envelope is already, telemetry that reads the environment on each request, a limit of bodies that
 nobody set. Together they cost as much as an answer that is given again.
+
+Reads that memory can answer pass by all of them (`hot`).
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tickplant.gateway.hot import HotReads
+
 
 class OwnLayers(Starlette):
     """A Starlette application without the layers that the framework puts around those added."""
 
-    quick: frozenset[str] = frozenset()
-    """Paths up to their last slash, of which answers to reads may be begun at once."""
+    hot: HotReads | None = None
+    """What answers reads past all of them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the beginning and the end."""

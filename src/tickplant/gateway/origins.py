@@ -49,11 +49,11 @@ class OriginGuard:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if scope["type"] == "http" and self._allowed:
+            send = telling(send, told_of(self._allowed, origin))
             named = origin is not None and self._is_named(origin)
             if named and scope["method"] == "OPTIONS" and _WISH in headers:
-                await _preflight()(scope, receive, self._allowing(send, origin))
+                await _preflight()(scope, receive, send)
                 return
-            send = self._allowing(send, origin if named else None)
         safe = scope.get("method") in SAFE_METHODS
         if safe or origin is None or self._may(origin, headers.get("host", "")):
             await self._app(scope, receive, send)
@@ -70,22 +70,28 @@ class OriginGuard:
     def _may(self, origin: str, host: str) -> bool:
         return self._is_named(origin) or urlsplit(origin).netloc.lower() == host.lower()
 
-    def _allowing(self, send: Send, origin: str | None) -> Send:
-        """Return a `send` whose answers a page of `origin` may read; None is any other."""
-        told: list[tuple[bytes, bytes]] = []
-        if ANY not in self._allowed:
-            told.append((b"vary", b"Origin"))  # or a cache would hand one page the other's answer
-        if origin is not None:
-            allowed = b"*" if ANY in self._allowed else origin.encode("latin-1")
-            told.append((b"access-control-allow-origin", allowed))
-            told.append((b"access-control-expose-headers", _EXPOSED))
 
-        async def send_allowed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *told]}
-            await send(message)
+def told_of(allowed: frozenset[str], origin: str | None) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer to a page of this origin; None is no page."""
+    told: list[tuple[bytes, bytes]] = []
+    if allowed and ANY not in allowed:
+        told.append((b"vary", b"Origin"))  # or a cache would hand one page the other's answer
+    if origin is not None and (ANY in allowed or origin.lower() in allowed):
+        shown = b"*" if ANY in allowed else origin.encode("latin-1")
+        told.append((b"access-control-allow-origin", shown))
+        told.append((b"access-control-expose-headers", _EXPOSED))
+    return told
 
-        return send_allowed
+
+def telling(send: Send, told: list[tuple[bytes, bytes]]) -> Send:
+    """Return a `send` whose answers have these headers besides."""
+
+    async def send_allowed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *told]}
+        await send(message)
+
+    return send_allowed
 
 
 def _preflight() -> Response:

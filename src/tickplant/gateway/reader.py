@@ -15,15 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tickplant.gateway.doors import (
-    MARK,
-    Door,
-    ShortWay,
-    quick_paths,
-    reading_responders,
-    reading_route,
-)
-from tickplant.gateway.envelope import Envelope, on_http_error
+from tickplant.gateway.doors import MARK, Door, reading_responders, reading_route
+from tickplant.gateway.envelope import Envelope, RequestIds, on_http_error
+from tickplant.gateway.hot import HotReads
 from tickplant.gateway.keys.install import guard, make_access
 from tickplant.gateway.layers import OwnLayers
 from tickplant.gateway.prefix import Prefix
@@ -40,6 +34,7 @@ from tickplant.gateway.rest import (
 )
 from tickplant.gateway.rest.answers import answer_json
 from tickplant.gateway.rest.problems import on_error
+from tickplant.gateway.short_way import ShortWay
 from tickplant.model.errors import TickplantError
 from tickplant.plant.follower import Follower
 from tickplant.plant.plant import Plant
@@ -81,10 +76,18 @@ def create_reader_app(follower: Follower) -> OwnLayers:
     hot = (*candles.DOORS, *latest.DOORS, *ticks.DOORS)
     short = reading_responders(hot, plant, readers, follower.catch_up)
     app.add_middleware(ShortWay, responders=short)
-    app.quick = quick_paths(hot, follower.settings.server.path_prefix)
-    guard(app, access)
-    app.add_middleware(Envelope, metrics=follower.metrics, access=follower.settings.log.access)
-    if prefix := follower.settings.server.path_prefix:
+    guarded, ids, log = guard(app, access), RequestIds(), follower.settings.log.access
+    app.add_middleware(Envelope, metrics=follower.metrics, access=log, ids=ids)
+    prefix = follower.settings.server.path_prefix
+    app.hot = HotReads(
+        short,
+        metrics=follower.metrics,
+        ids=ids,
+        access=access if guarded else None,
+        prefix=prefix,
+        log=log,
+    )
+    if prefix:
         app.add_middleware(Prefix, prefix=prefix)
     return app
 

@@ -11,6 +11,9 @@ from tickplant.gateway.doors import MARK
 from tickplant.observe.context import bind
 from tickplant.observe.tracing import Tracer
 
+TRACED = "tickplant.traced"
+"""Key of the scope of a request of which it was decided before whether it is traced."""
+
 
 class Traced:
     """ASGI middleware within the envelope; goes on with the caller's trace (W3C `traceparent`)."""
@@ -21,8 +24,8 @@ class Traced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        trace = None
-        if scope["type"] == "http":
+        trace = scope.get(TRACED)
+        if scope["type"] == "http" and TRACED not in scope:
             trace = self._tracer.begin_request(scope["method"], scope["headers"])
         if trace is None:
             await self._app(scope, receive, send)

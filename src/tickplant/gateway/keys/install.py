@@ -11,8 +11,9 @@ from starlette.applications import Starlette
 
 from tickplant.config import Settings
 from tickplant.gateway.doors import Door
+from tickplant.gateway.keys.access import Access
 from tickplant.gateway.keys.file import KeyFile
-from tickplant.gateway.keys.guard import Access, KeyGuard
+from tickplant.gateway.keys.guard import KeyGuard
 from tickplant.gateway.keys.rates import make_rates
 from tickplant.gateway.keys.ring import KeyRing
 from tickplant.gateway.keys.rules import Rules
@@ -43,7 +44,9 @@ def make_access(
     return Access(rules, ring, rates, refused)
 
 
-def guard(app: Starlette, access: Access) -> None:
-    """Put the guard before everything that was added so far, where there is something to guard."""
-    if access.ring is not None or access.rates is not None:
+def guard(app: Starlette, access: Access) -> bool:
+    """Put the guard before everything that was added so far; say if there is anything to guard."""
+    guarded = access.ring is not None or access.rates is not None
+    if guarded:
         app.add_middleware(KeyGuard, access=access)
+    return guarded

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tickplant.config import LimitSettings
 from tickplant.gateway.keys.grants import ADMIN, READ, WRITE
@@ -124,9 +124,8 @@ def _parse_routes(text: str, paths: set[str]) -> dict[tuple[str, str], str]:
     return found
 
 
-def caller_of(scope: Any) -> str:
+def caller_of(client: tuple[str, int] | None) -> str:
     """Return who sent a request that carries no key: its address, of IPv6 the network."""
-    client = scope.get("client")
     return "address:" + (_network(client[0]) if client else "")
 
 
