@@ -314,8 +314,8 @@ except IndexError:
 def test_no_byte_beyond_a_frame_is_read() -> None:
     """The same source, not compiled, so that every place is checked by NumPy.
 
-    `NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=<an empty folder>` in front of pytest checks the places in
-    compiled code, for all tests of this file.
+    `NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=<an empty folder> pytest -W default` with this file checks
+    them in compiled code.
     """
     tests = str(Path(__file__).resolve().parents[1])
     found = subprocess.run(
