@@ -27,8 +27,9 @@ class Wire(asyncio.Transport):
         self.wrote = asyncio.Event()
 
     def write(self, data: Any) -> None:
-        self.writes.append(bytes(data))
-        self.wrote.set()
+        if not self.closed:
+            self.writes.append(bytes(data))
+            self.wrote.set()
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))

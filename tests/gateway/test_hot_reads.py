@@ -258,6 +258,31 @@ async def test_a_body_that_looks_like_a_request_is_a_body(tmp_path: Path) -> Non
         assert server.answered == before
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        request("/v1/instruments", more="Connection: close\r\n"),
+        request("/v1/instruments", more="Connection: upgrade\r\nUpgrade: h2c\r\n"),
+        request("/v1/instruments", more="Connection: keep-alive\r\n").replace(b"1.1", b"1.0"),
+        b"\r\n",
+    ],
+)
+async def test_what_follows_the_end_of_a_connection_is_none(tmp_path: Path, first: bytes) -> None:
+    with ExitStack() as stack:
+        plant, server = await served(stack, tmp_path)
+        found = []
+        for one in (server, Server(create_app(plant), plant.settings, hot=False)):
+            protocol, wire = one.connect()
+            protocol.data_received(first)
+            if first.strip():
+                await wire.until(["GET"])
+            protocol.data_received(HOT)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            found.append([constant(answer) for answer in wire.answers(["GET", "GET", "GET"])])
+        assert found[0] == found[1]
+
+
 async def test_who_does_not_read_is_written_no_more(tmp_path: Path) -> None:
     with ExitStack() as stack:
         _, server = await served(stack, tmp_path)

@@ -216,6 +216,10 @@ def test_tls_without_a_proxy(tmp_path: Path) -> None:
                 for host in ("10.0.0.1", "10.0.0.2")
             ]
             assert codes == [200, 429]
+            http.post("/v1/trades", json=TRADE).raise_for_status()
+            read = [http.get("/v1/trades/EURUSD?limit=9") for _ in range(3)]  # hot from the second
+            assert {answer.status_code for answer in read} == {200}
+            assert len({answer.content for answer in read}) == 1
         with connect(f"{url.replace('https', 'wss')}/v1/stream", ssl=tls) as stream:
             stream.send('{"op":"ping"}')
             assert json.loads(stream.recv(WAIT_S))["op"] == "pong"

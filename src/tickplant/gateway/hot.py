@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from tickplant.gateway.doors import Call, Door, Mark, Reading, Responder, accepted
+from tickplant.gateway.doors import Call, Door, Reading, Responder, accepted
 from tickplant.gateway.envelope import (
     SECURITY,
     RequestIds,
@@ -47,8 +47,6 @@ Client = tuple[str, int] | None
 Beyond = Mapping[str, Any]
 """What was found out of a request already, by the keys of the scope of those who would ask."""
 
-_NOTHING: Beyond = {}
-_NO_ROUTE = Mark().route
 _HEAD = b"%bx-request-id: %b\r\nx-response-time-ms: %.3f\r\n%b"
 _SECURITY_LINES = lines_of(SECURITY) or b""
 
@@ -180,27 +178,16 @@ class HotReads:
     def answer(self, asked: Asked, client: Client, write: Write) -> Beyond | None:
         """Answer a request, or return what is known of one that has to wait."""
         began = time.perf_counter()
-        beyond = _NOTHING
+        beyond: dict[str, Any] = {}
         if self._tracer is not None:
-            trace = self._tracer.begin_request(asked.method, asked.headers)
-            beyond = {TRACED: trace}
+            trace = beyond[TRACED] = self._tracer.begin_request(asked.method, asked.headers)
             if trace is not None:
                 return beyond
         request_id = asked.request_id or self._ids.new()
         token = bind(request=request_id.decode())
-        route = asked.reading.door.path
         try:
             try:
-                told = told_of(self._origins, asked.origin)
-                refusal = None
-                if self._access is not None:
-                    verdict = self._access.judge(
-                        asked.method, asked.route_path, asked.path, asked.headers, client
-                    )
-                    beyond = {**beyond, JUDGED: verdict}
-                    told, refusal = [*verdict.told, *told], verdict.refusal
-                    route = route if refusal is None else verdict.route or _NO_ROUTE
-                response = refusal or self._read(asked)
+                response, told = self._respond(asked, client, beyond)
             except WouldWait:
                 return beyond
             except Exception:
@@ -210,18 +197,29 @@ class HotReads:
             lines = lines_of(headers) if is_plain(response) else None
             if lines is None:
                 return beyond
-            took_s = time.perf_counter() - began
-            head = _HEAD % (lines, request_id, took_s * 1e3, _beside(headers))
+            took_ms = (time.perf_counter() - began) * 1e3
+            head = _HEAD % (lines, request_id, took_ms, _beside(headers))
             body = b"" if asked.method == "HEAD" else bytes(response.body)
             write(asked, response.status_code, head, body)
-            took_s = time.perf_counter() - began
-            self._metrics.answered(asked.method, route, response.status_code, took_s)
+            took_s, status = time.perf_counter() - began, response.status_code
+            self._metrics.answered(asked.method, asked.reading.door.path, status, took_s)
             if self._log:
-                status = response.status_code
                 log_access(asked.method, asked.path, asked.query, client, status, took_s)
         finally:
             unbind(token)
         return None
+
+    def _respond(
+        self, asked: Asked, client: Client, beyond: dict[str, Any]
+    ) -> tuple[Response, list[Header]]:
+        """Return the answer and what the layers add to it; note what need not be asked again."""
+        told = told_of(self._origins, asked.origin)
+        if self._access is None:
+            return self._read(asked), told
+        verdict = beyond[JUDGED] = self._access.judge(
+            asked.method, asked.route_path, asked.path, asked.headers, client
+        )
+        return verdict.refusal or self._read(asked), [*verdict.told, *told]
 
     def _read(self, asked: Asked) -> Response:
         try:

@@ -93,7 +93,7 @@ class HttpProtocol(Connection):
     def _read_asked(self, hot: HotReads) -> Asked | None:
         """Return the request at hand if it can be a hot read."""
         method = _READS.get(self.parser.get_method())
-        if method is None or self.parser.get_http_version() != "1.1" or not self._is_free():
+        if method is None or not self._is_free():
             return None
         for name, _ in self.headers:
             if name in _NOT_HOT:
