@@ -464,8 +464,8 @@ class PlantSettings:
     )
     compiled: bool = _setting(
         True,
-        "Read frames of feeds by compiled code where the extra `tickplant[compiled]` is installed; "
-        "that takes 130 MiB of memory.",
+        "Read frames of feeds and bodies of JSON by compiled code where the extra "
+        "`tickplant[compiled]` is installed; that takes 130 MiB of memory.",
     )
 
 

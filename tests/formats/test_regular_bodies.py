@@ -14,11 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickplant.formats import parse_json, parse_ndjson, regular
+from tickplant.formats.compiled.loading import ROWS
 from tickplant.formats.parse import parse_body
 from tickplant.formats.values import FIELDS
 from tickplant.model.errors import InvalidBody
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
+
+
+@pytest.fixture(scope="module", params=["by places", "compiled"], autouse=True)
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Read by either of the ways that there are."""
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="the extra `compiled` is not installed")
+        ROWS.load()
+    else:
+        ROWS.unload()
+    yield
+    ROWS.unload()
 
 
 @contextmanager
@@ -126,6 +139,12 @@ PIECES = [*_PIECES.encode().split(), b" ", b"\n", b"\x01", b"\xff"]
 @given(st.integers(0, 2**32))
 @settings(max_examples=400, deadline=None)
 def test_a_body_with_any_piece_changed_is_read_as_the_general_readers_read_it(seed: int) -> None:
+    media, whole = changed(seed)
+    quick, general = both(media, whole)
+    assert quick == general
+
+
+def changed(seed: int) -> tuple[str, bytes]:
     dice = random.Random(seed)
     row = {"symbol": "A", "ts_event": "2023-11-15T00:00:00Z", "price": 1.5, "size": 10, "id": "x"}
     media = dice.choice([JSON, NDJSON])
@@ -134,8 +153,7 @@ def test_a_body_with_any_piece_changed_is_read_as_the_general_readers_read_it(se
     for _ in range(dice.choice([1, 1, 2])):
         at = dice.randrange(len(whole))
         whole = whole[:at] + dice.choice([*PIECES, b""]) + whole[at + dice.choice([0, 1, 3]) :]
-    quick, general = both(media, whole)
-    assert quick == general
+    return media, whole
 
 
 def rows_of(*prices: str) -> bytes:

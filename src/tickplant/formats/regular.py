@@ -19,12 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from tickplant.formats.columns import Column, read_text
+from tickplant.formats.compiled.rows import Value, read_rows
 from tickplant.formats.values import TIME_ALIASES, Kind
 
 BYTES_MIN = 2_048
@@ -95,16 +97,57 @@ def read_regular(
     text = template.between.join(texts) + template.tail
     if not BYTES_MIN <= len(text) <= BYTES_MAX or b"\\" in text:
         return None
+    return _read_compiled(texts, text, template, fields, kinds) or _read_cut(
+        texts, text, template, fields, kinds
+    )
+
+
+def _read_compiled(
+    texts: list[bytes],
+    text: bytes,
+    template: Template,
+    fields: Mapping[int, str],
+    kinds: Mapping[str, Kind],
+) -> Regular | None:
+    """Read them by the compiled walk, where it is there and knows all that is in them."""
+    values = []
+    for place, (quoted, gap) in enumerate(zip(template.quoted, template.gaps, strict=True)):
+        name = fields.get(place)
+        values.append(Value(name, kinds[name] if name else Kind.TEXT, quoted, gap))
+    found = read_rows(text, len(template.first), values)
+    if found is None or len(found.begins) < _ROWS_MIN:
+        return None
+    behind = np.append(found.begins, len(text)) - len(template.first)
+    counts = _counts(behind, texts, template)
+    columns = {name: found.columns[name] for name in fields.values()}
+    return None if counts is None else Regular(columns, counts)
+
+
+def _read_cut(
+    texts: list[bytes],
+    text: bytes,
+    template: Template,
+    fields: Mapping[int, str],
+    kinds: Mapping[str, Kind],
+) -> Regular | None:
+    """Read them by places of quotation marks, as columns of texts that are cast."""
     pieces = _cut(text, template)
-    counts = None if pieces is None else _counts(pieces, texts, template)
+    if pieces is None:
+        return None
+    edges = np.frombuffer(pieces.buffers()[1], np.int32, len(pieces) + 1)
+    behind = edges[:: 2 * len(template.gaps)] - len(template.first)
+    counts = _counts(behind, texts, template)
     columns = None if counts is None else _columns(pieces, template, fields, kinds)
     return None if columns is None or counts is None else Regular(columns, counts)
 
 
-def _counts(pieces: pa.Array, texts: list[bytes], template: Template) -> tuple[int, ...] | None:
-    """Return the rows of each body, None where one does not begin where a row does."""
-    edges = np.frombuffer(pieces.buffers()[1], np.int32, len(pieces) + 1)
-    rows = edges[:: 2 * len(template.gaps)] - len(template.first)  # the last one is behind the end
+def _counts(
+    rows: NDArray[np.integer[Any]], texts: list[bytes], template: Template
+) -> tuple[int, ...] | None:
+    """Return the rows of each body, None where one does not begin where a row does.
+
+    `rows` are where the rows begin, and where one would behind the last.
+    """
     if len(texts) == 1:
         return (len(rows) - 1,)
     lengths = np.array([len(text) + len(template.between) for text in texts])

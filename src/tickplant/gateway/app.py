@@ -9,6 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from tickplant.formats.compiled.loading import ROWS
 from tickplant.gateway import seeds
 from tickplant.gateway.doors import Door, Gate, responders_of, route_of, shadow_routes
 from tickplant.gateway.envelope import Envelope, RequestIds, on_http_error
@@ -81,7 +82,8 @@ def create_app(plant: Plant) -> OwnLayers:
 
     One application belongs to one event loop.
     """
-    readers, parser = Readers(), BodyParser()
+    readers = Readers()
+    parser = BodyParser(ROWS.prepare if plant.settings.plant.compiled else None)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -473,9 +473,9 @@ def walk(  # noqa: PLR0912, PLR0915 - an interpreter: a branch for each step
     return levels if behind + 7 == len(text) else -1
 
 
-def compile_walk() -> None:
-    """Compile the walk for the arrays that `reader` hands in, by walking over nothing."""
-    text, words = as_words(b"\0" * 8)
+def load() -> Callable[..., int]:
+    """Return the walk, compiled for the arrays that `reader` hands in by walking over nothing."""
+    text, words = as_words(bytes(16))
     none = np.empty(0, np.int64)
     names, codes = np.empty((1, 0), np.int32), np.empty((1, 1), np.int32)
     walk(
@@ -487,3 +487,4 @@ def compile_walk() -> None:
         np.empty((1, 1, 1), np.int64), np.empty((1, 1, 1)),
         none.reshape(0, 0), np.empty((0, 0)),
     )  # fmt: skip
+    return walk

@@ -1,6 +1,8 @@
-"""The compiled walk, once it is loaded; until then, and without the extra, there is none.
+"""The compiled walks, once they are loaded; until then, and without the extra, there are none.
 
-    feed starts ─► prepare, in a thread ─► walk() is there      until then: the venue's own reader
+    a feed starts ─► FRAMES.prepare, in a thread ─┐
+    a large body is posted ─► ROWS.prepare ───────┴─► get() gives it    until then: the readers
+                                                                        that need no extra
 
 To import numba takes a third of a second, and to read the machine code from where it was kept
 another; to make it takes seconds, once for each version of the code. It is kept beside the module
@@ -14,47 +16,61 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
 
-_loaded: list[Callable[..., int]] = []
-_lock = threading.Lock()
+Walk = Callable[..., int]
 
 
-def walk() -> Callable[..., int] | None:
-    """Return the walk where it has been loaded. Takes no time."""
-    return _loaded[0] if _loaded else None
-
-
+@cache
 def is_installed() -> bool:
     """Return whether the extra is there."""
     return find_spec("numba") is not None
 
 
-def prepare() -> None:
-    """Load the walk where the extra is there; takes seconds at first, so not on an event loop.
+class Loadable:
+    """A walk that a module makes by its `load()`. Any thread may use it."""
 
-    What fails is logged: it is read without.
-    """
-    if not is_installed():
-        return
-    try:
-        load()
-    except Exception:
-        _LOG.warning("frames are read without the compiled walk", exc_info=True)
+    def __init__(self, module: str) -> None:
+        self._module = f"{__package__}.{module}"
+        self._walk: Walk | None = None
+        self._lock = threading.Lock()
+
+    def get(self) -> Walk | None:
+        """Return the walk where it has been loaded. Takes no time."""
+        return self._walk
+
+    def load(self) -> None:
+        """Import numba, and read the machine code or make it, which takes seconds at first."""
+        with self._lock:
+            if self._walk is None:
+                module: Any = importlib.import_module(self._module)
+                self._walk = module.load()
+
+    def prepare(self) -> None:
+        """Load the walk where the extra is there, not on an event loop.
+
+        What fails is logged: it is read without.
+        """
+        if not is_installed():
+            return
+        try:
+            self.load()
+        except Exception:
+            _LOG.warning("%s: it is read without the compiled walk", self._module, exc_info=True)
+
+    def unload(self) -> None:
+        """Read without the walk from now on."""
+        self._walk = None
 
 
-def load() -> None:
-    """Import numba, and read the machine code of the walk or make it. Any thread."""
-    with _lock:
-        if not _loaded:
-            kernel: Any = importlib.import_module("tickplant.formats.compiled.kernel")
-            kernel.compile_walk()
-            _loaded.append(kernel.walk)
+FRAMES = Loadable("kernel")
+"""Walks over frames of venues."""
 
+ROWS = Loadable("rows_kernel")
+"""Walks over bodies of rows that are laid out alike."""
 
-def unload() -> None:
-    """Read without the walk from now on."""
-    _loaded.clear()
+walk, load, unload, prepare = FRAMES.get, FRAMES.load, FRAMES.unload, FRAMES.prepare

@@ -8,6 +8,7 @@ once. One body alone waits for nobody.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -29,16 +30,23 @@ class _Job:
 
 
 class BodyParser:
-    """Parses bodies in threads. Belongs to one event loop; `parse` is called from it only."""
+    """Parses bodies in threads. Belongs to one event loop; `parse` is called from it only.
 
-    def __init__(self) -> None:
+    `prepare` is called once, in a thread, when the first body comes: it may take seconds.
+    """
+
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="parser")
+        self._prepare = prepare
         self._waiting: list[_Job] = []
         self._busy = False
 
     async def parse(self, table: str, media_type: str, body: bytes) -> Parsed:
         """Return what `parse_body` returns; raises what it raises."""
         loop = asyncio.get_running_loop()
+        if self._prepare is not None:
+            self._pool.submit(self._prepare)
+            self._prepare = None
         if len(body) > TOGETHER_BYTES_MAX:
             return await loop.run_in_executor(self._pool, parse_body, table, media_type, body)
         job = _Job(table, media_type, body, loop.create_future())
