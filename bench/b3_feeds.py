@@ -2,7 +2,8 @@
 
 What was recorded from a connection (shared/data/frames) is repeated and handed over in batches, as
 it comes from a busy socket; a session of ours does all it does live: it sorts, reads, follows
-numbers and sets bad frames aside. Beside it stand loops over msgspec and over `json` that end in
+numbers and sets bad frames aside. It does so by the compiled walk of the extra `compiled`, and
+without. Beside it stand loops over msgspec and over `json` that end in
 arrays, too, and nautilus_trader and cryptofeed where they are installed. CPU time counts, of this
 thread. Every side's rows and sums are compared.
 """
@@ -41,6 +42,7 @@ from tickplant.feeds.venues.catalogue import make_venue
 from tickplant.feeds.venues.contract import Frame, Received, Stream
 from tickplant.feeds.venues.kraken.legacy import LegacyParser
 from tickplant.feeds.venues.options import VenueOptions
+from tickplant.formats.compiled import loading
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "frames"
 BATCHES = 4_096, 256
@@ -119,7 +121,7 @@ RECORDINGS = (
 
 def run(*, messages: int = 100_000, rounds: int = 5) -> Iterator[Comparison]:
     """Compare every recording that is there; says which are not."""
-    for package in ("cryptofeed", "nautilus_trader"):
+    for package in ("numba", "cryptofeed", "nautilus_trader"):
         if importlib.util.find_spec(package) is None:
             print(f"b3: {package} is not installed, so not compared", file=sys.stderr)
     for recording in RECORDINGS:
@@ -138,14 +140,16 @@ def _compare(recording: Recording, once: list[Frame], messages: int, rounds: int
     for batch in datas:
         wanted.add_all(untyped(json.loads, recording.words)(batch))
 
-    def ours(size: int) -> Callable[[], Done]:
+    def ours(size: int, *, compiled: bool) -> Callable[[], Done]:
         def measured() -> Done:
+            (loading.load if compiled else loading.unload)()
             receive, totals, seconds = recording.session(), Totals(), 0.0
             for batch in _batches(frames, size):
                 begun = time.thread_time()
                 received = receive(batch)
                 seconds += time.thread_time() - begun
                 _total(received, recording.quotes, totals)
+            loading.unload()
             totals.check(wanted)
             return Done(len(frames), seconds)
 
@@ -165,7 +169,12 @@ def _compare(recording: Recording, once: list[Frame], messages: int, rounds: int
         return measured
 
     note = f"{len(frames):,} frames"
-    sides = [Side(f"tickplant, batches of {size:,}", ours(size), note) for size in BATCHES]
+    ways = {"tickplant, compiled": True} if loading.is_installed() else {}
+    sides = [
+        Side(f"{name}, batches of {size:,}", ours(size, compiled=compiled), note)
+        for name, compiled in {**ways, "tickplant": False}.items()
+        for size in BATCHES
+    ]
     sides.append(Side("msgspec, typed", peer(recording.typed)))
     if recording.natives:
         found = libraries(recording.natives, futures="futures" in recording.title)

@@ -1,8 +1,9 @@
 """What reading the frames of B3 costs at least: `python -m bench.b3_floor [--rounds N]`.
 
 For each recording, in CPU ns a message, the least of the rounds, which take turns: to walk over the
-bytes and nothing else (`msgspec.Raw`); the typed loop; ours, in batches of 4,096 and of 64. For
-Binance also the stages: to sort, to decode what is needed, to turn levels to numbers.
+bytes and nothing else (`msgspec.Raw`); the typed loop; ours, in batches of 4,096, 256 and 64, by
+the compiled walk and without. For Binance also the stages of the latter: to sort, to decode what is
+needed, to turn levels to numbers.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench.b3_feeds import FOLDER, PEER_BATCH, RECORDINGS, Recording, _batches, _frames
+from bench.b3_feeds import FOLDER, PEER_BATCH, RECORDINGS, Receive, Recording, _batches, _frames
 from bench.b3_peers import binance
 from tickplant.feeds.venues.binance import parse, wire
 from tickplant.feeds.venues.contract import Frame
 from tickplant.feeds.venues.ladders import read_ladders
+from tickplant.formats.compiled import loading
 
 MESSAGES = 20_000
 Work = Callable[[], object]
@@ -30,10 +32,17 @@ def works(recording: Recording, frames: list[Frame]) -> dict[str, Work]:
     found: dict[str, Work] = {"bytes walked over": lambda: [walk(data) for data in datas]}
     few = [datas[at : at + PEER_BATCH] for at in range(0, len(datas), PEER_BATCH)]
     found["msgspec, typed"] = lambda: [recording.typed(batch) for batch in few]
-    for size in (4_096, 64):
-        batches, receive = _batches(frames, size), recording.session()
-        found[f"tickplant, {size:,}"] = lambda r=receive, b=batches: [r(one) for one in b]
+    for size in (4_096, 256, 64):
+        for prepare, name in ((loading.load, "compiled"), (loading.unload, "tickplant")):
+            batches, receive = _batches(frames, size), recording.session()
+            found[f"{name}, {size:,}"] = lambda p=prepare, r=receive, b=batches: _read(p, r, b)
     return found | (stages(frames) if recording.words is binance else {})
+
+
+def _read(prepare: Work, receive: Receive, batches: list[list[Frame]]) -> None:
+    prepare()
+    for batch in batches:
+        receive(batch)
 
 
 def stages(frames: list[Frame]) -> dict[str, Work]:

@@ -227,6 +227,12 @@ def test_names_are_found_among_many() -> None:
     assert found.rows["all"].symbols().to_pylist() == [*many.values(), *["a"] * FEW]
 
 
+def test_what_loading_compiles_is_what_is_called() -> None:
+    walk(new_reader(), [frame()])
+    compiled: Any = loading.walk()
+    assert len(compiled.signatures) == 1
+
+
 def test_names_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "NAMES_MAX", 2)
     made = names.Names()
