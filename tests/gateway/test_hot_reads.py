@@ -250,6 +250,11 @@ async def test_a_body_that_looks_like_a_request_is_a_body(tmp_path: Path) -> Non
         [answer] = await wire.until(["POST"])
         assert answer.startswith(b"HTTP/1.1 4")
         assert len(wire.answers(["POST", "GET"])) == 1
+        protocol, wire = server.connect()
+        for turn in range(1, 4):  # two that came together are not one
+            protocol.data_received(HOT + HOT)
+            assert len(await wire.until(["GET"] * 2 * turn)) == 2 * turn
+            assert len(b"".join(wire.writes).split(b"HTTP/1.1 200")) == 2 * turn + 1
         before = server.answered
         protocol, wire = server.connect()
         protocol.data_received(b"GET /v1/status HTTP/1.1\r\nX: ")
