@@ -21,6 +21,7 @@ import pyarrow as pa
 from bench.b1_ingest import MEDIA, ROWS
 from bench.ticks import symbols, trade_batches
 from tickplant.config import load
+from tickplant.formats.compiled import loading
 from tickplant.formats.parse import parse_body, parse_together
 from tickplant.plant.accept import Acceptor
 from tickplant.plant.catalog import Catalog
@@ -29,6 +30,11 @@ from tickplant.plant.submission import Submission
 from tickplant.store.tiered import TieredStore
 
 TOGETHER = 16
+
+WAYS: dict[str, Callable[[], None]] = {"": loading.ROWS.unload}
+"""How bodies of JSON are read, and what brings it about."""
+if loading.is_installed():
+    WAYS[", compiled"] = loading.ROWS.load
 
 
 def groups(items: Sequence[pa.RecordBatch]) -> list[Sequence[pa.RecordBatch]]:
@@ -40,11 +46,14 @@ def parsing(batches: Sequence[pa.RecordBatch]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, (media, encode) in MEDIA.items():
         bodies = [encode(batch) for batch in batches]
-        found[f"parse {name}"] = timed(lambda b=bodies, m=media: alone(m, b), len(batches))
-        if name != "Arrow":
-            found[f"parse {name}, {TOGETHER} together"] = timed(
-                lambda b=bodies, m=media: together(m, b), len(batches)
-            )
+        for way, prepare in WAYS.items() if name != "Arrow" else (("", loading.ROWS.unload),):
+            prepare()
+            found[f"parse {name}{way}"] = timed(lambda b=bodies, m=media: alone(m, b), len(batches))
+            if name != "Arrow":
+                found[f"parse {name}{way}, {TOGETHER} together"] = timed(
+                    lambda b=bodies, m=media: together(m, b), len(batches)
+                )
+    loading.ROWS.unload()
     return found
 
 
