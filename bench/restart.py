@@ -48,6 +48,8 @@ INSTRUMENTS = 500
 TEMPLATES = 40
 WINDOW_BYTES = 4 << 20
 IMPORTS = "import tickplant.cli.server, tickplant.compose"
+ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+"""A plant is compiled when it is installed; here it is when it is started to warm up."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,9 @@ def start(folder: Path, last: int) -> Start:
     command = [sys.executable, "-m", "tickplant", "serve", "--feed", "none"]
     command += ["--data", str(folder), "--port", str(port)]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT
+    )
     try:
         wait_ready(url, process)
         ready, cpu = time.perf_counter() - began, _cpu_s(process.pid)
@@ -156,7 +160,7 @@ def _cpu_s(pid: int) -> float:
 def floors(folder: Path) -> dict[str, float]:
     """Return the CPU seconds that a start cannot do without."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True, env=ENVIRONMENT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = {"imports": sum(after[:2]) - sum(before[:2])}
     began = time.process_time()
