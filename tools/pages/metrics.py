@@ -23,7 +23,7 @@ from tickplant.store.contract import StoreStatus, TableStatus
 _INTRO = """
 `GET /metrics` answers in the text format of Prometheus. Counters only grow while the plant runs;
 gauges are read from their owner at the scrape, at no cost worth mentioning. A histogram has the
-series `_bucket`, `_sum` and `_count`, a counter and a histogram also `_created`. The families
+series `_bucket`, `_sum` and `_count`. The families
 `process_…` and `python_…` of the client library are there too.
 """
 

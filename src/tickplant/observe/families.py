@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.utils import floatToGoString
 
 Values = Mapping[Any, float]
 """A value by the tuple of its labels; `Any`, because a tuple's length is part of its type."""
@@ -27,9 +28,22 @@ def histogram(
     name: str, text: str, bounds: Sequence[float], counts: Sequence[int], total: float
 ) -> Metric:
     """Return a histogram; `counts` has one entry a bound, and one for what is above the last."""
-    family = HistogramMetricFamily(name, text)
-    names = [*map(str, bounds), "+Inf"]
-    family.add_metric([], list(zip(names, accumulate(counts), strict=True)), total)
+    return histograms(name, text, bounds, {(): (counts, total)})
+
+
+def histograms(
+    name: str,
+    text: str,
+    bounds: Sequence[float],
+    series: Mapping[Any, tuple[Sequence[int], float]],
+    *labels: str,
+) -> Metric:
+    """Return histograms by the values of their labels, each its counts and its sum."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    names = [*map(floatToGoString, bounds), "+Inf"]
+    for values, (counts, total) in series.items():
+        buckets = list(zip(names, accumulate(counts), strict=True))
+        family.add_metric(list(values), buckets, total)
     assert isinstance(family, Metric)
     return family
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tickplant.observe.families import histogram
 from tickplant.observe.streamed import StreamCounts
+from tickplant.observe.tallies import Counts, Spreads
 
 NAMES = (
     "ticks_ingested_total",
@@ -35,7 +36,7 @@ def is_ohlc(route: str) -> bool:
 class SeedNames(Collector):
     """The collector that a registry asks."""
 
-    def __init__(self, accepted: Counter, requests: Histogram, stream: StreamCounts) -> None:
+    def __init__(self, accepted: Counts, requests: Spreads, stream: StreamCounts) -> None:
         self._accepted = accepted
         self._requests = requests
         self._stream = stream
@@ -46,12 +47,8 @@ class SeedNames(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
-        ticks = sum(
-            sample.value
-            for family in self._accepted.collect()
-            for sample in family.samples
-            if sample.name.endswith("_total") and sample.labels["table"] in _TICKS
-        )
+        counted = self._accepted.values().items()
+        ticks = sum(count for (table, _), count in counted if table in _TICKS)
         yield CounterMetricFamily(NAMES[0], "Trades and quotes stored.", ticks)
         open_now = self._stream.subscribers
         yield GaugeMetricFamily(NAMES[1], "Open connections of the stream.", open_now)
@@ -60,14 +57,8 @@ class SeedNames(Collector):
 
     def _summed(self, name: str, text: str, wanted: Callable[[str], bool]) -> Metric:
         """Return the histograms of these routes as one."""
-        sums: dict[tuple[str, str | None], float] = {("_count", None): 0.0, ("_sum", None): 0.0}
-        for family in self._requests.collect():
-            for sample in family.samples:
-                end = sample.name.removeprefix(family.name)
-                if wanted(sample.labels["route"]) and end != "_created":
-                    key = end, sample.labels.get("le")
-                    sums[key] = sums.get(key, 0.0) + sample.value
-        made = Metric(name, text, "histogram")
-        for (end, bound), value in sums.items():
-            made.add_sample(name + end, {} if bound is None else {"le": bound}, value)
-        return made
+        found = [read for route, read in self._requests.read().items() if wanted(route)]
+        none = [0] * (len(self._requests.bounds) + 1)
+        columns = zip(none, *(counts for counts, _ in found), strict=True)
+        total = sum(total for _, total in found)
+        return histogram(name, text, self._requests.bounds, list(map(sum, columns)), total)
