@@ -33,8 +33,13 @@ REASON = "frame_unreadable"
 FEW = 64
 """So few times are read faster one by one than by Arrow, whose calls take 30 us."""
 
-_FIELDS = {table: [(one.name, one.type) for one in INCOMING[table]] for table in INCOMING}
 _SAME = {pa.int64(): np.dtype(np.int64), pa.float64(): np.dtype(np.float64)}
+_FIELDS = {
+    table: [(one.name, one.type, _SAME.get(one.type)) for one in INCOMING[table]]
+    for table in INCOMING
+}
+"""Name and type of each column, and the type of NumPy that is the same byte for byte."""
+
 _TIME = pa.timestamp("ns", tz="UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z").match
@@ -104,17 +109,21 @@ def finite(values: Sequence[float] | NDArray[np.float64], name: str) -> NDArray[
 def make_rows(table: str, count: int, columns: dict[str, Any]) -> pa.RecordBatch:
     """Return rows of `INCOMING[table]`, null in the columns that are not given."""
     return pa.RecordBatch.from_arrays(
-        [_column(columns.get(name), kind, count) for name, kind in _FIELDS[table]],
+        [_column(columns.get(name), kind, same, count) for name, kind, same in _FIELDS[table]],
         schema=INCOMING[table],
     )
 
 
-def _column(values: Any, kind: pa.DataType, count: int) -> pa.Array:
+def _column(values: Any, kind: pa.DataType, same: np.dtype[Any] | None, count: int) -> pa.Array:
     if values is None:
         return pa.nulls(count, kind)
-    if isinstance(values, np.ndarray) and values.dtype == _SAME.get(kind) and values.flags.forc:
+    if same is not None and isinstance(values, np.ndarray) and _is_plain(values, same):
         return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(values)])
     return values if isinstance(values, pa.Array) else pa.array(values, kind)
+
+
+def _is_plain(values: NDArray[Any], same: np.dtype[Any]) -> bool:
+    return values.dtype == same and values.flags.forc
 
 
 def make_quotes(
