@@ -409,8 +409,12 @@ def run(
     rate: int = RATE,
     rounds: int = 5,
     peers: bool = True,
+    brief: bool = False,
 ) -> list[Comparison]:
-    """Run B8 on `rows` ticks for the engine, and for `seconds` at `rate` ticks/s as a whole."""
+    """Run B8 on `rows` ticks for the engine, and for `seconds` at `rate` ticks/s as a whole.
+
+    With `brief` only with a reader beside the plant, which takes in what a plant alone does.
+    """
     batches = stored_batches(rows, instruments)
     few = batches[: max(len(batches) // 20, 1)]
     sides = [Side("tickplant, served candles", lambda: _engine(batches, instruments))]
@@ -426,16 +430,17 @@ def run(
         target=">= 300,000 ticks/s on one core, 0 mismatches",
     )
     name = f"plant at {rate:,} ticks/s, load and queries on the same machine"
+    wholes = [
+        Side(name, lambda: whole(seconds, instruments, rate), "ack after fdatasync"),
+        Side(
+            "the same, queries to `tickplant follow`",
+            lambda: whole(seconds, instruments, rate, apart=True),
+            "ack after fdatasync, two processes",
+        ),
+    ]
     served = compare(
         f"B8 {QUERIES_S} queries/s for {BARS} bars while ticks arrive",
-        [
-            Side(name, lambda: whole(seconds, instruments, rate), "ack after fdatasync"),
-            Side(
-                "the same, queries to `tickplant follow`",
-                lambda: whole(seconds, instruments, rate, apart=True),
-                "ack after fdatasync, two processes",
-            ),
-        ],
+        wholes[1:] if brief else wholes,
         rounds=rounds,
         unit="answers/s",
         target="p99 <= 3 ms, staleness <= 10 ms, 0 mismatches",

@@ -12,7 +12,9 @@ if __name__ == "__main__":
         *b4_plant.run(instruments=(50,), rate=20_000, seconds=0.5, batch=100),
         *b6_slow.smoke(),
         *b7_candles.run(symbols=5, days=2, ticks=500, rounds=1),
-        *b8_late.run(rows=9_000, instruments=5, seconds=1, rate=6_000, rounds=1, peers=False),
+        *b8_late.run(
+            rows=9_000, instruments=5, seconds=1, rate=6_000, rounds=1, peers=False, brief=True
+        ),
         *b10_http.run(requests=64, rounds=1),
         *f4_abuse.smoke(),
     ):
