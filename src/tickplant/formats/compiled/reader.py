@@ -34,7 +34,7 @@ LAYOUTS_MAX = 24
 """How many layouts are held; frames of further ones are left."""
 
 TRIES_MAX = 128
-"""Frames that are looked into for layouts, behind which no more are learned."""
+"""Frames of a connection that are looked into for layouts, behind which no more are learned."""
 
 LOOKED_AT_MAX = 8
 """Frames of one shape of one batch that are looked into for layouts."""
