@@ -67,15 +67,16 @@ class _Accepted(Protocol):
 class Metrics:
     """What one plant counts. Any thread may call any method; each costs less than one microsecond.
 
-    `stream` is counted without locks by the thread that sends; see `StreamCounts`.
+    `stream` is counted without locks by the thread that sends; see `StreamCounts`. `notes` are what
+    was not counted yet; a scrape does.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.stream = StreamCounts()
-        notes = Notes()
-        self.registry.register(notes)  # first, so that what is noted is counted before it is read
-        self._note = notes.put
+        self.notes = Notes()
+        self.registry.register(self.notes)  # first: what is noted is counted before it is read
+        self._note = self.notes.put
         self._scraped = Scraped(self.stream)
         self.registry.register(self._scraped)
         ProcessCollector(registry=self.registry)
