@@ -142,14 +142,14 @@ def _compare(recording: Recording, once: list[Frame], messages: int, rounds: int
 
     def ours(size: int, *, compiled: bool) -> Callable[[], Done]:
         def measured() -> Done:
-            (loading.load if compiled else loading.unload)()
+            (loading.FRAMES.load if compiled else loading.FRAMES.unload)()
             receive, totals, seconds = recording.session(), Totals(), 0.0
             for batch in _batches(frames, size):
                 begun = time.thread_time()
                 received = receive(batch)
                 seconds += time.thread_time() - begun
                 _total(received, recording.quotes, totals)
-            loading.unload()
+            loading.FRAMES.unload()
             totals.check(wanted)
             return Done(len(frames), seconds)
 

@@ -33,7 +33,10 @@ def works(recording: Recording, frames: list[Frame]) -> dict[str, Work]:
     few = [datas[at : at + PEER_BATCH] for at in range(0, len(datas), PEER_BATCH)]
     found["msgspec, typed"] = lambda: [recording.typed(batch) for batch in few]
     for size in (4_096, 256, 64):
-        for prepare, name in ((loading.load, "compiled"), (loading.unload, "tickplant")):
+        for prepare, name in (
+            (loading.FRAMES.load, "compiled"),
+            (loading.FRAMES.unload, "tickplant"),
+        ):
             batches, receive = _batches(frames, size), recording.session()
             found[f"{name}, {size:,}"] = lambda p=prepare, r=receive, b=batches: _read(p, r, b)
     return found | (stages(frames) if recording.words is binance else {})

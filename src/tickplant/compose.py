@@ -21,7 +21,7 @@ from tickplant.feeds.pollers.transport import HttpGet
 from tickplant.feeds.runner import FeedRunner
 from tickplant.feeds.synthetic import SyntheticFeed
 from tickplant.feeds.venues.catalogue import make_venue
-from tickplant.formats.compiled.loading import prepare
+from tickplant.formats.compiled.loading import FRAMES
 from tickplant.log.disk import Disk as LogDisk
 from tickplant.log.folder import JournalTrimmed
 from tickplant.log.journal import Journal, read_folder
@@ -335,7 +335,7 @@ def _build_feed(
         keep=keep,
         tap=_open_capture(opened, plan, clock),
         tracer=plant.tracer,
-        prepare=prepare if plant.settings.plant.compiled else None,
+        prepare=FRAMES.prepare if plant.settings.plant.compiled else None,
     )
     return VenueFeed(plan.name, venue, kept.apply(plan.name, plan.streams), world, plan.channels)
 

@@ -57,4 +57,4 @@ def test_the_setting_says_whether_the_walk_is_loaded(tmp_path: Path, compiled: b
         opened: Any = SimpleNamespace(folder=tmp_path, plant=plant, captures=[])
         [feed] = build_feeds(opened, [plan])
         assert isinstance(feed, VenueFeed)
-        assert feed._world.prepare == (loading.prepare if compiled else None)
+        assert feed._world.prepare == (loading.FRAMES.prepare if compiled else None)

@@ -75,9 +75,9 @@ class Sent:
 
 @pytest.fixture(scope="module", autouse=True)
 def _walk() -> Iterator[None]:
-    loading.load()
+    loading.FRAMES.load()
     yield
-    loading.unload()
+    loading.FRAMES.unload()
 
 
 def frame(**values: str) -> Sent:
@@ -229,7 +229,7 @@ def test_names_are_found_among_many() -> None:
 
 def test_what_loading_compiles_is_what_is_called() -> None:
     walk(new_reader(), [frame()])
-    compiled: Any = loading.walk()
+    compiled: Any = loading.FRAMES.get()
     assert len(compiled.signatures) == 1
 
 
@@ -306,7 +306,7 @@ def walk_soup(rounds: int) -> int:
 CHECKED = """
 from tickplant.formats.compiled import loading
 from formats.test_compiled_walk import new_reader, walk, walk_soup
-loading.load()
+loading.FRAMES.load()
 print(walk_soup(20))
 short = new_reader()
 short._room.kinds = short._room.kinds[:3]
@@ -338,13 +338,13 @@ def test_no_byte_beyond_a_frame_is_read() -> None:
 
 
 def test_without_the_extra_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    loading.unload()
+    loading.FRAMES.unload()
     monkeypatch.setattr(loading, "is_installed", lambda: False)
-    loading.prepare()
-    assert loading.walk() is None
+    loading.FRAMES.prepare()
+    assert loading.FRAMES.get() is None
     monkeypatch.undo()
-    loading.prepare()
-    assert loading.walk() is not None
+    loading.FRAMES.prepare()
+    assert loading.FRAMES.get() is not None
 
 
 def test_a_walk_that_cannot_be_loaded_is_done_without(
@@ -353,14 +353,14 @@ def test_a_walk_that_cannot_be_loaded_is_done_without(
     def broken(_: str) -> Any:
         raise OSError("no such library")
 
-    loading.unload()
+    loading.FRAMES.unload()
     monkeypatch.setattr(loading.importlib, "import_module", broken)
     with caplog.at_level(logging.WARNING):
-        loading.prepare()
-    assert loading.walk() is None
+        loading.FRAMES.prepare()
+    assert loading.FRAMES.get() is None
     assert "without the compiled walk" in caplog.text
     monkeypatch.undo()
-    loading.load()
+    loading.FRAMES.load()
 
 
 def test_where_no_folder_can_be_written_it_is_made_in_memory(

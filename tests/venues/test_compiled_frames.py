@@ -48,10 +48,10 @@ Receive = Callable[[Sequence[Frame]], Received]
 
 @pytest.fixture(scope="module", autouse=True)
 def _walk() -> Iterator[None]:
-    loading.load()
-    loading.unload()
+    loading.FRAMES.load()
+    loading.FRAMES.unload()
     yield
-    loading.unload()
+    loading.FRAMES.unload()
 
 
 def new_session(venue: str, symbols: Sequence[str]) -> Any:
@@ -68,15 +68,15 @@ def both_ways(session: Callable[[], Any], batches: Sequence[Sequence[Frame]]) ->
     own, walked = session(), session()
     total = done = 0
     for batch in batches:
-        loading.unload()
+        loading.FRAMES.unload()
         wanted = own.receive(batch)
-        loading.load()
+        loading.FRAMES.load()
         split = walked._reader.read(batch)
         found = walked.receive(batch)
         compare(found, wanted)
         total += len(batch)
         done += 0 if split is None else len(batch) - len(split.left)
-    loading.unload()
+    loading.FRAMES.unload()
     return total, done
 
 
@@ -112,7 +112,7 @@ def test_recorded_frames_come_to_the_same_columns(name: str) -> None:
     batches.append(frames)
     total, done = both_ways(lambda: new_session(venue, symbols.split()), batches)
     assert done > 0.4 * total
-    loading.load()
+    loading.FRAMES.load()
     session = new_session(venue, symbols.split())
     session.receive(frames)
     left = session._reader.read(frames).left

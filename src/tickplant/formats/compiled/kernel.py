@@ -66,12 +66,12 @@ _FALSE = np.frombuffer(b"false", np.uint8)
 _NULL = np.frombuffer(b"null", np.uint8)
 
 
-_inner: Callable[[F], F] = numba.njit(
+inner: Callable[[F], F] = numba.njit(
     nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
 
 
-def _outer(function: F) -> F:
+def outer(function: F) -> F:
     """Compile a function; keep the machine code on disk where a folder can be written."""
     options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
@@ -81,8 +81,8 @@ def _outer(function: F) -> F:
     return found
 
 
-@_inner
-def _literal(words: Any, at: int, chunks: Any, masks: Any, first: int, length: int) -> int:
+@inner
+def take_literal(words: Any, at: int, chunks: Any, masks: Any, first: int, length: int) -> int:
     """Return the place behind a literal, -1 where it does not stand here; as all below do."""
     end = at + length
     while at < end:
@@ -93,7 +93,7 @@ def _literal(words: Any, at: int, chunks: Any, masks: Any, first: int, length: i
     return end
 
 
-@_inner
+@inner
 def _same(text: Any, at: int, letters: Any, first: int, length: int) -> bool:
     """Return whether these letters stand here."""
     for k in range(length):  # noqa: SIM110 - numba knows no generators
@@ -102,13 +102,13 @@ def _same(text: Any, at: int, letters: Any, first: int, length: int) -> bool:
     return True
 
 
-@_inner
+@inner
 def _are_digits(word: Any) -> bool:
     """Return whether all eight bytes are digits."""
     return bool((word & _HIGH) == _THREES and ((word + _SIXES) & _HIGH) == _THREES)
 
 
-@_inner
+@inner
 def _eight_digits(word: Any) -> int:
     """Return the number that eight digits are: of two, of four, of eight, each time in one go."""
     word = ((word & _LOW) * _BY_10) >> _U8
@@ -116,8 +116,8 @@ def _eight_digits(word: Any) -> int:
     return int(((word & _FOURS) * _BY_10_000) >> _U32)
 
 
-@_inner
-def _whole(text: Any, words: Any, at: int) -> tuple[int, int]:
+@inner
+def take_whole(text: Any, words: Any, at: int) -> tuple[int, int]:
     """Return a whole number and the place behind it."""
     first = at
     value = 0
@@ -136,8 +136,8 @@ def _whole(text: Any, words: Any, at: int) -> tuple[int, int]:
     return value, at
 
 
-@_inner
-def _number(text: Any, at: int) -> tuple[float, int]:
+@inner
+def take_number(text: Any, at: int) -> tuple[float, int]:
     """Return the double that is nearest to a decimal, and the place behind it."""
     first = at
     mantissa = 0
@@ -173,7 +173,7 @@ def _number(text: Any, at: int) -> tuple[float, int]:
     return float(mantissa) / _POWERS[decimals], at
 
 
-@_inner
+@inner
 def _fraction(text: Any, at: int) -> tuple[int, int]:
     """Return 1 to 9 decimals as billionths."""
     first = at
@@ -190,7 +190,7 @@ def _fraction(text: Any, at: int) -> tuple[int, int]:
     return value * _TENS[9 - (at - first)], at
 
 
-@_inner
+@inner
 def _digits(text: Any, at: int, length: int, then: int) -> int:
     """Return so many digits as a number; -1 where `then` does not stand behind them."""
     value = 0
@@ -202,8 +202,8 @@ def _digits(text: Any, at: int, length: int, then: int) -> int:
     return value if text[at + length] == then else -1
 
 
-@_inner
-def _iso(text: Any, at: int) -> tuple[int, int]:  # noqa: PLR0911 - a part after the other
+@inner
+def take_iso(text: Any, at: int) -> tuple[int, int]:  # noqa: PLR0911 - a part after the other
     """Return the ns of a time of the years 1970 to 2261 that ends with Z."""
     year = _digits(text, at, 4, 45)
     if year < 1970 or year > 2261:
@@ -243,19 +243,19 @@ def _iso(text: Any, at: int) -> tuple[int, int]:  # noqa: PLR0911 - a part after
     return ((days * 24 + hour) * 60 + minute) * 60 * _NS + second * _NS + fraction, at
 
 
-@_inner
-def _seconds(text: Any, words: Any, at: int) -> tuple[int, int]:
+@inner
+def take_seconds(text: Any, words: Any, at: int) -> tuple[int, int]:
     """Return seconds of ten digits and with decimals as ns."""
     first = at
-    value, at = _whole(text, words, at)
+    value, at = take_whole(text, words, at)
     if at != first + 10 or value > _SECONDS_MAX or text[at] != 46:
         return 0, -1
     fraction, at = _fraction(text, at + 1)
     return value * _NS + fraction, at
 
 
-@_inner
-def _name(text: Any, at: int, slots: Any, starts: Any, names: Any) -> tuple[int, int]:
+@inner
+def take_name(text: Any, at: int, slots: Any, starts: Any, names: Any) -> tuple[int, int]:
     """Return the code of a name up to its quotation mark."""
     first = at
     mixed = _HASH_FIRST
@@ -276,7 +276,7 @@ def _name(text: Any, at: int, slots: Any, starts: Any, names: Any) -> tuple[int,
     return 0, -1
 
 
-@_inner
+@inner
 def _skip_text(text: Any, at: int) -> int:
     while text[at] != 34:
         letter = text[at]
@@ -286,11 +286,11 @@ def _skip_text(text: Any, at: int) -> int:
     return at
 
 
-@_inner
+@inner
 def _skip_number(text: Any, words: Any, at: int) -> int:
     if text[at] == 45:
         at += 1
-    _, at = _whole(text, words, at)
+    _, at = take_whole(text, words, at)
     if at >= 0 and text[at] == 46:
         point = at
         at += 1
@@ -301,15 +301,16 @@ def _skip_number(text: Any, words: Any, at: int) -> int:
     return at
 
 
-@_inner
+@inner
 def _skip_word(text: Any, at: int) -> int:
     if text[at] == 102:
         return at + 5 if _same(text, at, _FALSE, 0, 5) else -1
     return at + 4 if _same(text, at, _TRUE, 0, 4) or _same(text, at, _NULL, 0, 4) else -1
 
 
-@_inner
-def _word(text: Any, at: int) -> int:
+@inner
+def take_word(text: Any, at: int) -> int:
+    """Return the place behind letters, digits and underscores."""
     first = at
     letter = text[at]
     while 48 <= letter <= 57 or 65 <= letter <= 90 or 97 <= letter <= 122 or letter == 95:
@@ -318,7 +319,7 @@ def _word(text: Any, at: int) -> int:
     return at if at > first else -1
 
 
-@_outer
+@outer
 def walk(  # noqa: PLR0912, PLR0915 - an interpreter: a branch for each step
     text: Any,
     words: Any,
@@ -373,9 +374,9 @@ def walk(  # noqa: PLR0912, PLR0915 - an interpreter: a branch for each step
                 whole = 0
                 is_whole = False
                 if op == LITERAL:
-                    at = _literal(words, at, chunks, masks, steps[step, 1], steps[step, 2])
+                    at = take_literal(words, at, chunks, masks, steps[step, 1], steps[step, 2])
                 elif op == NUMBER:
-                    number, at = _number(text, at)
+                    number, at = take_number(text, at)
                     if steps[step, 1] and number == 0.0:
                         at = -1
                     if in_level:
@@ -407,14 +408,14 @@ def walk(  # noqa: PLR0912, PLR0915 - an interpreter: a branch for each step
                 elif op == SET:
                     whole, is_whole = steps[step, 1], True
                 elif op == WHOLE:
-                    whole, at = _whole(text, words, at)
+                    whole, at = take_whole(text, words, at)
                     if whole > steps[step, 1]:
                         at = -1
                     is_whole = True
                 elif op == NAME:
-                    name, at = _name(text, at, slots, starts, names)
+                    name, at = take_name(text, at, slots, starts, names)
                 elif op == WORD:
-                    at = _word(text, at)
+                    at = take_word(text, at)
                 elif op == SKIP_TEXT:
                     at = _skip_text(text, at)
                 elif op == SKIP_NUMBER:
@@ -422,10 +423,10 @@ def walk(  # noqa: PLR0912, PLR0915 - an interpreter: a branch for each step
                 elif op == SKIP_WORD:
                     at = _skip_word(text, at)
                 elif op == SECONDS:
-                    whole, at = _seconds(text, words, at)
+                    whole, at = take_seconds(text, words, at)
                     is_whole = True
                 elif op == ISO:
-                    whole, at = _iso(text, at)
+                    whole, at = take_iso(text, at)
                     is_whole = True
                 elif op == FLAG:
                     whole = 1 if text[at] == 116 else 0
@@ -436,7 +437,7 @@ def walk(  # noqa: PLR0912, PLR0915 - an interpreter: a branch for each step
                     found = -1
                     for choice in range(step + 1, step + 1 + choices):
                         first, length = steps[choice, 1], steps[choice, 2]
-                        found = _literal(words, at, chunks, masks, first, length)
+                        found = take_literal(words, at, chunks, masks, first, length)
                         if found >= 0:
                             whole, is_whole = steps[choice, 3], True
                             break

@@ -72,5 +72,3 @@ FRAMES = Loadable("kernel")
 
 ROWS = Loadable("rows_kernel")
 """Walks over bodies of rows that are laid out alike."""
-
-walk, load, unload, prepare = FRAMES.get, FRAMES.load, FRAMES.unload, FRAMES.prepare

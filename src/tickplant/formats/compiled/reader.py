@@ -118,7 +118,7 @@ class FrameReader:
     """
 
     def __init__(
-        self, shapes: Sequence[Shape], walk: Callable[[], Walk | None] = loading.walk
+        self, shapes: Sequence[Shape], walk: Callable[[], Walk | None] = loading.FRAMES.get
     ) -> None:
         self.names = Names()
         self._shapes = tuple(shapes)

@@ -10,11 +10,13 @@ literals alone let there be, and for as many letters as the text has.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tickplant.formats.compiled.kernel import _inner, _iso, _literal, _number, _outer
+from tickplant.formats.compiled import kernel
+from tickplant.formats.compiled.kernel import inner, outer, take_iso, take_literal, take_number
 from tickplant.formats.compiled.loading import Walk
 from tickplant.formats.compiled.rows import DIGITS, ISO, NUMBER, SKIP, WHOLE
 from tickplant.formats.compiled.steps import as_words
@@ -22,7 +24,7 @@ from tickplant.formats.compiled.steps import as_words
 _DIGITS_MAX = 18
 
 
-@_inner
+@inner
 def _text(text: Any, at: int) -> int:
     """Return the end of a text without escapes; -1 where it has one or a control character."""
     while text[at] != 34:
@@ -32,7 +34,7 @@ def _text(text: Any, at: int) -> int:
     return at
 
 
-@_inner
+@inner
 def _digits(text: Any, at: int) -> int:
     """Return the end of a whole number that JSON allows and 64 bits hold."""
     first = at
@@ -43,7 +45,7 @@ def _digits(text: Any, at: int) -> int:
     return at
 
 
-@_inner
+@inner
 def _whole(text: Any, at: int, end: int) -> int:
     """Return the digits up to an end as a number."""
     value = 0
@@ -53,49 +55,58 @@ def _whole(text: Any, at: int, end: int) -> int:
     return value
 
 
-@_outer
-def walk_rows(
-    text: Any, words: Any, at: int, end: int, steps: Any, chunks: Any, masks: Any,
-    begins: Any, numbers: Any, wholes: Any, ends: Any, letters: Any,
-) -> int:  # fmt: skip
-    """Read rows from the first value on; return how many there are, -1 where one is otherwise.
+def _make(made_with: int) -> Any:
+    """Return the walk. numba keeps its machine code for as long as this module stays as it is, and
+    what a function is closed over; `made_with` tells it of what is taken over from `kernel`."""
 
-    `steps` are (op, column, first chunk of the gap behind the value, its bytes). `begins` (row) is
-    where the first values stand, `numbers` and `wholes` are (column, row); `ends` (column, row + 1)
-    and `letters` (column, byte) are texts as Arrow has them.
-    """
-    row = 0
-    while at < end:
-        if row >= len(begins):
-            return -1
-        begins[row] = at
-        for step in range(len(steps)):
-            op, column = steps[step, 0], steps[step, 1]
-            if op == NUMBER:
-                minus = text[at] == 45
-                value, at = _number(text, at + 1 if minus else at)
-                numbers[column, row] = -value if minus else value
-            elif op == ISO:
-                wholes[column, row], at = _iso(text, at)
-            else:
-                first = at
-                at = _digits(text, at) if op in (WHOLE, DIGITS) else _text(text, at)
+    @outer
+    def walk_rows(
+        text: Any, words: Any, at: int, end: int, steps: Any, chunks: Any, masks: Any,
+        begins: Any, numbers: Any, wholes: Any, ends: Any, letters: Any,
+    ) -> int:  # fmt: skip
+        """Read rows from the first value on; return how many there are, -1 where one is otherwise.
+
+        `steps` are (op, column, first chunk of the gap behind the value, its bytes). `begins` (row)
+        is where the first values stand, `numbers` and `wholes` are (column, row); `ends` (column,
+        row + 1) and `letters` (column, byte) are texts as Arrow has them.
+        """
+        row = 0 if made_with else -1
+        while at < end:
+            if row >= len(begins):
+                return -1
+            begins[row] = at
+            for step in range(len(steps)):
+                op, column = steps[step, 0], steps[step, 1]
+                if op == NUMBER:
+                    minus = text[at] == 45
+                    value, at = take_number(text, at + 1 if minus else at)
+                    numbers[column, row] = -value if minus else value
+                elif op == ISO:
+                    wholes[column, row], at = take_iso(text, at)
+                else:
+                    first = at
+                    at = _digits(text, at) if op in (WHOLE, DIGITS) else _text(text, at)
+                    if at < 0:
+                        return -1
+                    if op == WHOLE:
+                        wholes[column, row] = _whole(text, first, at)
+                    elif op != SKIP:
+                        put = ends[column, row]
+                        for place in range(at - first):
+                            letters[column, put + place] = text[first + place]
+                        ends[column, row + 1] = put + at - first
                 if at < 0:
                     return -1
-                if op == WHOLE:
-                    wholes[column, row] = _whole(text, first, at)
-                elif op != SKIP:
-                    put = ends[column, row]
-                    for place in range(at - first):
-                        letters[column, put + place] = text[first + place]
-                    ends[column, row + 1] = put + at - first
-            if at < 0:
-                return -1
-            at = _literal(words, at, chunks, masks, steps[step, 2], steps[step, 3])
-            if at < 0:
-                return -1
-        row += 1
-    return row if at == end else -1
+                at = take_literal(words, at, chunks, masks, steps[step, 2], steps[step, 3])
+                if at < 0:
+                    return -1
+            row += 1
+        return row if at == end else -1
+
+    return walk_rows
+
+
+walk_rows = _make(Path(kernel.__file__).stat().st_mtime_ns)
 
 
 def load() -> Walk:
