@@ -18,6 +18,7 @@ from plant_kit import NOW, Clock, open_plant, submit
 from tickplant.compose import open_follower
 from tickplant.config import load
 from tickplant.gateway.app import create_app
+from tickplant.gateway.http import AT_ONCE_MAX
 from tickplant.gateway.keys.file import KeyFile
 from tickplant.gateway.reader import create_reader_app
 from tickplant.gateway.rest import latest
@@ -300,6 +301,23 @@ async def test_who_does_not_read_is_written_no_more(tmp_path: Path) -> None:
         protocol.resume_writing()
         assert len(await wire.until(["GET", "GET"])) == 2
         assert not wire.paused
+
+
+async def test_many_that_were_sent_ahead_leave_turns_to_others(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        _, server = await served(stack, tmp_path)
+        (many, wire), (one, other) = server.connect(), server.connect()
+        await Caller(server).ask("GET", HOT)
+        many.data_received(HOT * 100)
+        one.data_received(HOT)
+        await other.until(["GET"])
+        assert AT_ONCE_MAX <= len(wire.writes) <= 3 * AT_ONCE_MAX
+        assert wire.paused
+        assert len(await wire.until(["GET"] * 100)) == 100
+        assert not wire.paused
+        many.data_received(HOT * 30 + request("/nowhere"))  # what follows does not overtake them
+        found = (await wire.until(["GET"] * 131))[100:]
+        assert [answer[9:12] for answer in found] == [b"200"] * 30 + [b"404"]
 
 
 async def test_one_that_has_to_wait_keeps_its_turn_and_is_counted_once(

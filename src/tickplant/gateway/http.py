@@ -27,6 +27,9 @@ from tickplant.gateway.turn import Turn
 from tickplant.gateway.whole import END, JOINED_BYTES_MAX, LAST_END
 
 _READS = {b"GET": "GET", b"HEAD": "HEAD"}
+AT_ONCE_MAX = 8
+"""So many reads of one connection are answered in one turn of the loop; each may take 1 ms."""
+
 _NOT_HOT = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -85,7 +88,7 @@ class HttpProtocol(Connection):
             self._ask(asked)
             return
         self._keeps = self._keeps and not upgrades
-        self.answer_asked()  # it came first
+        self.answer_asked(followed=True)
         self.scope = self._new_scope()
         self.scope["headers"] = self.headers
         super().on_headers_complete()
@@ -123,16 +126,31 @@ class HttpProtocol(Connection):
             self.turn.add(self)
         self._asked.append(asked)
 
-    def answer_asked(self) -> None:
-        """Answer hot reads that have come; those that have to wait become tasks, in their order."""
+    def answer_asked(self, *, followed: bool = False) -> None:
+        """Answer hot reads that have come, in their order.
+
+        Those that have to wait become tasks. Of many that were sent ahead some are left for the
+        next turn, so that other connections have theirs; they become tasks, too, where they are
+        `followed` by what must not overtake them.
+        """
         asked, self._asked = self._asked, []
         for place, one in enumerate(asked):
-            beyond = self._answer(one)
+            if place == AT_ONCE_MAX and not followed:
+                self._put_off(asked[place:])
+                return
+            beyond = self._answer(one) if place < AT_ONCE_MAX else {}
             if beyond is not None:
                 self._start(one, beyond)
                 for later in asked[place + 1 :]:
                     self._start(later, {})
                 return
+        if asked:
+            self.flow.resume_reading()
+
+    def _put_off(self, asked: list[Asked]) -> None:
+        self.flow.pause_reading()
+        self._asked = asked
+        self.turn.add(self)
 
     def _answer(self, asked: Asked) -> Beyond | None:
         """Answer a read, or return what is known already of one that has to wait."""
@@ -190,12 +208,12 @@ class HttpProtocol(Connection):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what was asked before, and refuse what could not be parsed."""
-        self.answer_asked()
+        self.answer_asked(followed=True)
         super().send_400_response(msg)
 
     def shutdown(self) -> None:
         """Answer what was asked, and let the connection end."""
-        self.answer_asked()
+        self.answer_asked(followed=True)
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
