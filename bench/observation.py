@@ -295,10 +295,10 @@ def main() -> None:
     )
     print(
         f"\n{len(taken.on)} pairs; medians with 95 % intervals:\n"
-        f"  on the path of a body                      {pushed}\n"
-        f"  counting what it noted, {counting_us:5.1f} us           {count_up}\n"
-        f"  a scrape each {given.scrape_every:g} s, {scrape_ms:5.1f} ms, of a core {scraped}\n"
-        f"  together                                   {all_of_it}\n"
+        f"  on the path of a body                         {pushed}\n"
+        f"  counting what it noted, {counting_us:6.1f} us             {count_up}\n"
+        f"  a scrape each {given.scrape_every:4g} s, {scrape_ms:6.1f} ms, of a core  {scraped}\n"
+        f"  together                                      {all_of_it}\n"
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
 

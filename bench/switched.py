@@ -2,17 +2,17 @@
 
     python -m bench.switched ACK serve …
 
-Two processes differ by where things lie in their memory, by more than is looked for, and no number
-of turns takes that away. So there is one, and SIGUSR1 switches observation on, SIGUSR2 off; a byte
-on the file descriptor `ACK` says that it is done. On is the plant as it is served. Off is without
+Two processes differ in where things lie in their memory, and no number of turns takes away what
+comes of that. So there is one, and SIGUSR1 switches observation on, SIGUSR2 off; a byte on the file
+descriptor `ACK` says that it is done. On is the plant as it is served. Off is without
 
 - metrics: every method of `Metrics` that counts returns at once, the log's fsync included;
-- the envelope's part in it: no id of the request, no context variable, no times, no headers of
-  these; faults are answered, and what browsers are told stays;
+- the envelope: no id of the request, no context variable, no times, no headers of these, nor the
+  answers to faults, of which there are none; what browsers are told stays;
 - log lines.
 
-Left in are the plant's own readings of the clock (ten of 60 ns a body), numbers that a status
-route shows, too, and the look at the load, which decides about the plant's work.
+Left in are the plant's own readings of the clock, of 60 ns each, numbers that a status route shows,
+too, and the look at the load, which decides about the plant's work.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def serve(ack: int, arguments: Sequence[str]) -> int:
         switch(on=number == signal.SIGUSR1)
         os.write(ack, b"1")
 
-    compose.Metrics = SwitchedMetrics  # type: ignore[misc]
-    app.Envelope = SwitchedEnvelope  # type: ignore[misc]
+    vars(compose)["Metrics"] = SwitchedMetrics
+    vars(app)["Envelope"] = SwitchedEnvelope
     signal.signal(signal.SIGUSR1, on_signal)
     signal.signal(signal.SIGUSR2, on_signal)
     return main(arguments)

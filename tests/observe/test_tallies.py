@@ -76,5 +76,5 @@ def test_nothing_is_lost_between_threads_that_note_and_one_that_scrapes() -> Non
 def test_what_waits_to_be_counted_has_a_bound() -> None:
     notes, counts = Notes(), Counts("seen", "Seen.")
     for number in range(10 * NOTES_MAX):
-        notes.put(counts, ())
+        notes.put(counts, (), 1)
         assert number + 1 - sum(counts.values().values()) < NOTES_MAX

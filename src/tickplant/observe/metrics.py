@@ -197,19 +197,19 @@ class Metrics:
 
     def book_broken(self, feed: str, reason: str) -> None:
         """Count a book that was right and is made anew, because of a gap, a checksum, …"""
-        self._note(self._rebuilds, (feed, reason))
+        self._note(self._rebuilds, (feed, reason), 1)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note an answered request. `route` is the template (`/v1/trades/{symbol}`), not the path.
 
         Every value of a label is a time series of its own for as long as the plant runs.
         """
-        self._note(self._requests, (method, route, status))
+        self._note(self._requests, (method, route, status), 1)
         self._note(self._request_s, route, seconds)
 
     def refused(self, reason: str) -> None:
         """Count who was not let in: `key`, `scope`, `rate`, or `cut` for a key that ended."""
-        self._note(self._refused, (reason,))
+        self._note(self._refused, (reason,), 1)
 
     def fsync_observer(self) -> Callable[[float], None]:
         """Declare the latency of the log's fsync; return what the log calls with each, seconds.

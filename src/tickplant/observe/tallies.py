@@ -12,7 +12,7 @@ batch only puts down what is to be counted. Counting itself is done in one go, w
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -37,10 +37,12 @@ class Counts(Collector):
         self._values: dict[Key, int] = {}
         self._lock = Lock()
 
-    def add(self, key: Key, amount: int = 1) -> None:
-        """Add to one series; it is there from its first count on."""
+    def add(self, notes: Iterable[tuple[Any, Key, int]]) -> None:
+        """Add amounts to series by their keys; a series is there from its first count on."""
         with self._lock:
-            self._values[key] = self._values.get(key, 0) + amount
+            values = self._values
+            for _, key, amount in notes:
+                values[key] = values.get(key, 0) + amount
 
     def values(self) -> dict[Key, int]:
         """Return what was counted so far."""
@@ -68,12 +70,12 @@ class Spread:
         self._total = 0.0
         self._lock = Lock()
 
-    def add(self, value: float) -> None:
-        """Put a value down; one that equals a bound lies up to it."""
-        place = bisect_left(self._bounds, value)
+    def add(self, notes: Iterable[tuple[Any, float]]) -> None:
+        """Put values down; one that equals a bound lies up to it."""
         with self._lock:
-            self._counts[place] += 1
-            self._total += value
+            for _, value in notes:
+                self._counts[bisect_left(self._bounds, value)] += 1
+                self._total += value
 
     def read(self) -> tuple[list[int], float]:
         """Return the count up to each bound from the one before, that above the last; the sum."""
@@ -101,9 +103,13 @@ class Spreads(Collector):
                 found = self._by_label.setdefault(label, Spread(self.bounds))
         return found
 
-    def add(self, label: str, value: float) -> None:
-        """Put a value down under its label."""
-        self.of(label).add(value)
+    def add(self, notes: Iterable[tuple[Any, str, float]]) -> None:
+        """Put values down under their labels."""
+        by_label = defaultdict[str, list[tuple[Any, float]]](list)
+        for target, label, value in notes:
+            by_label[label].append((target, value))
+        for label, mine in by_label.items():
+            self.of(label).add(mine)
 
     def read(self) -> Mapping[str, tuple[list[int], float]]:
         """Return what each spread has, by the label."""
@@ -133,7 +139,7 @@ class Notes(Collector):
         self._lock = Lock()
 
     def put(self, *note: Any) -> None:
-        """Note what to add to and the arguments of its `add`; they must not change any more."""
+        """Note what to add to and what: key and amount, a value, or label and value."""
         waiting = self._waiting
         waiting.append(note)
         # Where another thread counts already, nobody waits for it.
@@ -149,9 +155,13 @@ class Notes(Collector):
             self._count()
 
     def _count(self) -> None:
+        take = self._waiting.popleft
+        by_target = defaultdict[Any, list[tuple[Any, ...]]](list)
         for _ in range(len(self._waiting)):
-            target, *given = self._waiting.popleft()
-            target.add(*given)
+            note = take()
+            by_target[note[0]].append(note)
+        for target, notes in by_target.items():
+            target.add(notes)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: it has no family of its own."""
