@@ -157,3 +157,15 @@ def cpu_s(pid: int) -> float:
     The clock of another process, as Linux numbers it: clock_getcpuclockid(3), which Python lacks.
     """
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def settle(pid: int) -> None:
+    """Wait until a process does hardly anything. Raises `TimeoutError` after a minute."""
+    until = time.monotonic() + TIMEOUT_S
+    used, quiet = cpu_s(pid), 0
+    while quiet < 3:
+        if time.monotonic() > until:
+            raise TimeoutError(f"process {pid} is still busy")
+        time.sleep(0.1)
+        used, before = cpu_s(pid), used
+        quiet = quiet + 1 if used - before < 0.02 else 0

@@ -1,20 +1,67 @@
 """What a process that serves keeps out of the way: pages given back, pandas, the collector."""
 
 import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tickplant.cli import process
 from tickplant.cli.process import KEEP_MS, NAME, keep_freed_memory
 
 
 def test_what_was_set_is_left_alone() -> None:
-    environ = {NAME: "-1"}
+    environ = {NAME: "-1", "MALLOC_TOP_PAD_": "0"}
     keep_freed_memory(environ)
-    assert environ == {NAME: "-1"}
+    assert environ == {NAME: "-1", "MALLOC_TOP_PAD_": "0"}
     environ = {}
     keep_freed_memory(environ)
     assert environ == {NAME: str(KEEP_MS)}
+
+
+@pytest.mark.parametrize(
+    ("environ", "heaps"), [({}, 1), ({"MALLOC_ARENA_MAX": "1"}, 0), ({NAME: "-1"}, 1)]
+)
+def test_heaps_keep_what_is_freed_unless_somebody_has_set_them(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], heaps: int
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(process, "_keep_in_heaps", lambda: asked.append(True))
+    keep_freed_memory(environ)
+    assert len(asked) == heaps
+
+
+TOUCHED = """
+import resource, sys
+import numpy as np
+from tickplant.cli.process import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory({})
+for _ in range(3):
+    [np.ones(4 << 20, np.int8) for _ in range(8)]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    [np.ones(4 << 20, np.int8) for _ in range(8)]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_arrays_that_come_and_go_touch_the_same_pages() -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    faults = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", TOUCHED, way],
+                capture_output=True, text=True, check=True, timeout=25, env=bare,
+            ).stdout
+        )
+        for way in ("keep", "leave")
+    ]  # fmt: skip
+    assert faults[0] * 10 < faults[1], faults
 
 
 def test_it_is_said_before_arrow_is_there() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -120,3 +121,22 @@ def test_who_went_away_keeps_nobody_waiting() -> None:
         return sum(one.rows.num_rows for one in found if isinstance(one, Parsed))
 
     assert asyncio.run(leave_one()) == 80
+
+
+def test_much_json_has_what_reads_it_sooner_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[str] = []
+    monkeypatch.setattr(parsing, "PREPARE_AFTER_BYTES", 10_000)
+
+    async def send(*sent: tuple[str, bytes]) -> list[str]:
+        parser = BodyParser(lambda: prepared.append(threading.current_thread().name))
+        for media, text in sent:
+            await parser.parse("trades", media, text)
+        parser._pool.shutdown()
+        return prepared
+
+    large = body(JSON, rows(200))
+    csv = b"symbol,ts_event,price\n" + b"A,2024-05-07T14:30:00Z,1.5\n" * 1_000
+    assert len(large) > 10_000 < len(csv)
+    assert asyncio.run(send((JSON, body(JSON, rows(30))), ("text/csv", csv))) == []
+    asyncio.run(send((JSON, large), (NDJSON, body(NDJSON, rows(200))), (JSON, large)))
+    assert [name.startswith("parser") for name in prepared] == [True]

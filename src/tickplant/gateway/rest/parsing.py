@@ -20,6 +20,9 @@ TOGETHER_BYTES_MAX = 2 << 20
 
 THREADS = 2
 
+PREPARE_AFTER_BYTES = 32 << 20
+"""Bytes of JSON behind which a second of processor time pays that makes reading it cheaper."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -32,21 +35,21 @@ class _Job:
 class BodyParser:
     """Parses bodies in threads. Belongs to one event loop; `parse` is called from it only.
 
-    `prepare` is called once, in a thread, when the first body comes: it may take seconds.
+    `prepare` is called once, in a thread, after so many bytes of JSON that it is worth its while.
     """
 
     def __init__(self, prepare: Callable[[], object] | None = None) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="parser")
         self._prepare = prepare
+        self._before_prepare = PREPARE_AFTER_BYTES
         self._waiting: list[_Job] = []
         self._busy = False
 
     async def parse(self, table: str, media_type: str, body: bytes) -> Parsed:
         """Return what `parse_body` returns; raises what it raises."""
         loop = asyncio.get_running_loop()
-        if self._prepare is not None:
-            self._pool.submit(self._prepare)
-            self._prepare = None
+        if self._prepare is not None and "json" in media_type:
+            self._count(len(body), self._prepare)
         if len(body) > TOGETHER_BYTES_MAX:
             return await loop.run_in_executor(self._pool, parse_body, table, media_type, body)
         job = _Job(table, media_type, body, loop.create_future())
@@ -58,6 +61,13 @@ class BodyParser:
     def close(self) -> None:
         """Let what is parsed end and parse nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _count(self, size: int, prepare: Callable[[], object]) -> None:
+        """Count bytes of JSON; once they are many, have what reads them sooner prepared."""
+        self._before_prepare -= size
+        if self._before_prepare <= 0:
+            self._prepare = None
+            self._pool.submit(prepare)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin with what waits and is of one kind, up to the bound."""
