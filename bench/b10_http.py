@@ -28,7 +28,7 @@ import numpy as np
 
 from bench.harness import Comparison, Done, Side, compare
 from bench.plain_peer import ROWS
-from bench.served import application, cpu_s, load, null_sink, serving
+from bench.served import application, cpu_s, load, null_sink, pid_of, serving
 from bench.ticks import START, arrow_body, symbols
 from tickplant.formats.parsed import incoming_batch
 from tickplant.model.times import NS_PER_MINUTE, NS_PER_MS
@@ -176,7 +176,7 @@ def run(*, requests: int = 2_000, rounds: int = 5, rate: int = 200) -> list[Comp
     found: list[Comparison] = []
     with ExitStack() as stack:
         url, port, folder = stack.enter_context(serving())
-        pid = msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]
+        pid = pid_of(folder)
         plant = Served(url, port, pid)
         fill(url)
         peer = stack.enter_context(plain_peer(url))

@@ -19,11 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
-import msgspec
 import pyarrow as pa
 
 from bench.harness import Comparison, Done, Side, compare
-from bench.served import load, null_sink, request, serving, settle
+from bench.served import load, null_sink, pid_of, request, serving, settle
 from bench.ticks import arrow_body, json_body, json_rows, ndjson_body, trade_batches
 from tickplant.compose import OpenPlant
 from tickplant.config import load as load_settings
@@ -192,7 +191,7 @@ def over_http(
     with serving() as (url, port, folder):
         if before:
             rows_before = load(port, before, CONNECTIONS)["accepted"]
-            settle(msgspec.json.decode((folder / "LOCK").read_bytes())["pid"])
+            settle(pid_of(folder))
         counted = load(port, requests, CONNECTIONS, rate)
         stored = httpx.get(f"{url}/v1/status").json()["store"]["tables"]["trades"]["rows"]
         stored -= rows_before if before else 0

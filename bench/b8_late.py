@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.harness import Comparison, Done, Side, compare
-from bench.served import cpu_s, null_sink, reading, request, serving
+from bench.served import cpu_s, null_sink, pid_of, reading, request, serving
 from bench.ticks import START, arrow_body, symbols
 from tickplant.candles.conditions import EVERY_TRADE
 from tickplant.candles.grid import Grid
@@ -226,7 +226,7 @@ def whole(seconds: float, instruments: int, rate: int, *, apart: bool = False) -
         _know(url, instruments)
         _remember(url, instruments)
         null_port = stack.enter_context(null_sink())
-        pids = [msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]]
+        pids = [pid_of(folder)]
         read_url, read_port = url, port
         if apart:
             read_url, read_port, pid = stack.enter_context(reading(folder))

@@ -20,11 +20,10 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-import msgspec
 
 from bench.b10_http import HOT, fill
 from bench.harness import Comparison, Done, Outcome, Side, compare
-from bench.served import TIMEOUT_S, cpu_s, load, serving
+from bench.served import TIMEOUT_S, cpu_s, load, pid_of, serving
 from bench.ticks import symbols
 from tickplant.gateway.keys.file import KeyFile
 
@@ -75,7 +74,7 @@ def guarded(callers: int = CALLERS) -> Iterator[Guarded]:
     limit = f"limits.read={LIMIT}/minute"
     with serving("--set", "auth.required=true", "--set", limit) as (url, port, folder):
         key, _ = KeyFile(folder).create(["write"], now=time.time_ns())
-        pid = msgspec.json.decode((folder / "LOCK").read_bytes())["pid"]
+        pid = pid_of(folder)
         plant = Guarded(port, pid, folder, [])
         plant.callers.extend(plant.keys(callers))
         fill(url, bearer(key))

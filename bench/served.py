@@ -151,6 +151,11 @@ def application(name: str, environ: Mapping[str, str] = {}) -> Iterator[tuple[st
         yield f"http://127.0.0.1:{port}", port, process.pid
 
 
+def pid_of(folder: Path) -> int:
+    """Return the process of the plant on a folder."""
+    return int(msgspec.json.decode((folder / "LOCK").read_bytes())["pid"])
+
+
 def cpu_s(pid: int) -> float:
     """Return the processor time that a process has used, s, to the nanosecond.
 

@@ -97,19 +97,21 @@ def read_regular(
     text = template.between.join(texts) + template.tail
     if not BYTES_MIN <= len(text) <= BYTES_MAX or b"\\" in text:
         return None
-    return _read_compiled(texts, text, template, fields, kinds) or _read_cut(
-        texts, text, template, fields, kinds
+    found = _read_compiled(text, template, fields, kinds) or _read_cut(
+        text, template, fields, kinds
     )
+    counts = None if found is None else _counts(found[0], texts, template)
+    return None if found is None or counts is None else Regular(found[1], counts)
+
+
+Read = tuple[NDArray[np.integer[Any]], dict[str, Column]]
+"""Where the rows begin, and where one would behind the last; and the columns."""
 
 
 def _read_compiled(
-    texts: list[bytes],
-    text: bytes,
-    template: Template,
-    fields: Mapping[int, str],
-    kinds: Mapping[str, Kind],
-) -> Regular | None:
-    """Read them by the compiled walk, where it is there and knows all that is in them."""
+    text: bytes, template: Template, fields: Mapping[int, str], kinds: Mapping[str, Kind]
+) -> Read | None:
+    """Read rows by the compiled walk, where it is there and knows all that is in them."""
     values = []
     for place, (quoted, gap) in enumerate(zip(template.quoted, template.gaps, strict=True)):
         name = fields.get(place)
@@ -117,28 +119,20 @@ def _read_compiled(
     found = read_rows(text, len(template.first), values)
     if found is None or len(found.begins) < _ROWS_MIN:
         return None
-    behind = np.append(found.begins, len(text)) - len(template.first)
-    counts = _counts(behind, texts, template)
     columns = {name: found.columns[name] for name in fields.values()}
-    return None if counts is None else Regular(columns, counts)
+    return np.append(found.begins, len(text)) - len(template.first), columns
 
 
 def _read_cut(
-    texts: list[bytes],
-    text: bytes,
-    template: Template,
-    fields: Mapping[int, str],
-    kinds: Mapping[str, Kind],
-) -> Regular | None:
-    """Read them by places of quotation marks, as columns of texts that are cast."""
+    text: bytes, template: Template, fields: Mapping[int, str], kinds: Mapping[str, Kind]
+) -> Read | None:
+    """Read rows by places of quotation marks, as columns of texts that are cast."""
     pieces = _cut(text, template)
-    if pieces is None:
+    columns = None if pieces is None else _columns(pieces, template, fields, kinds)
+    if pieces is None or columns is None:
         return None
     edges = np.frombuffer(pieces.buffers()[1], np.int32, len(pieces) + 1)
-    behind = edges[:: 2 * len(template.gaps)] - len(template.first)
-    counts = _counts(behind, texts, template)
-    columns = None if counts is None else _columns(pieces, template, fields, kinds)
-    return None if columns is None or counts is None else Regular(columns, counts)
+    return edges[:: 2 * len(template.gaps)] - len(template.first), columns
 
 
 def _counts(

@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 
 from tickplant.formats.compiled import kernel
-from tickplant.formats.compiled.kernel import inner, outer, take_iso, take_literal, take_number
+from tickplant.formats.compiled.kernel import (
+    inner,
+    outer,
+    take_iso,
+    take_literal,
+    take_number,
+    take_whole,
+)
 from tickplant.formats.compiled.loading import Walk
 from tickplant.formats.compiled.rows import DIGITS, ISO, NUMBER, SKIP, WHOLE
 from tickplant.formats.compiled.steps import as_words
-
-_DIGITS_MAX = 18
 
 
 @inner
@@ -32,27 +37,6 @@ def _text(text: Any, at: int) -> int:
             return -1
         at += 1
     return at
-
-
-@inner
-def _digits(text: Any, at: int) -> int:
-    """Return the end of a whole number that JSON allows and 64 bits hold."""
-    first = at
-    while 48 <= text[at] <= 57:
-        at += 1
-    if at == first or at - first > _DIGITS_MAX or (text[first] == 48 and at > first + 1):
-        return -1
-    return at
-
-
-@inner
-def _whole(text: Any, at: int, end: int) -> int:
-    """Return the digits up to an end as a number."""
-    value = 0
-    while at < end:
-        value = value * 10 + int(text[at]) - 48
-        at += 1
-    return value
 
 
 def _make(made_with: int) -> Any:
@@ -83,21 +67,18 @@ def _make(made_with: int) -> Any:
                     numbers[column, row] = -value if minus else value
                 elif op == ISO:
                     wholes[column, row], at = take_iso(text, at)
+                elif op == WHOLE:
+                    wholes[column, row], at = take_whole(text, words, at)
                 else:
                     first = at
-                    at = _digits(text, at) if op in (WHOLE, DIGITS) else _text(text, at)
-                    if at < 0:
-                        return -1
-                    if op == WHOLE:
-                        wholes[column, row] = _whole(text, first, at)
-                    elif op != SKIP:
+                    at = take_whole(text, words, at)[1] if op == DIGITS else _text(text, at)
+                    if at >= 0 and op != SKIP:
                         put = ends[column, row]
                         for place in range(at - first):
                             letters[column, put + place] = text[first + place]
                         ends[column, row + 1] = put + at - first
-                if at < 0:
-                    return -1
-                at = take_literal(words, at, chunks, masks, steps[step, 2], steps[step, 3])
+                if at >= 0:
+                    at = take_literal(words, at, chunks, masks, steps[step, 2], steps[step, 3])
                 if at < 0:
                     return -1
             row += 1
