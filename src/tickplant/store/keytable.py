@@ -19,12 +19,15 @@ Places = NDArray[np.int64]
 
 
 class KeyTable:
-    """Keys of shape (n, 2), in the order of adding. Not for several threads at once."""
+    """Keys of shape (n, 2), in the order of adding. Not for several threads at once.
+
+    `room` is how many keys will come if any do: a table takes no memory before its first key.
+    """
 
     def __init__(self, room: int = 0) -> None:
-        slots = _slots_for(room)
-        self._slots = np.zeros(slots, dtype=np.int32)  # place in `_keys` + 1; 0 is free
-        self._keys = np.empty((slots // SLOTS_PER_KEY, 2), dtype=np.uint64)
+        self._slots_min = _slots_for(room)
+        self._slots = np.zeros(0, dtype=np.int32)  # place in `_keys` + 1; 0 is free
+        self._keys = np.empty((0, 2), dtype=np.uint64)
         self.count = 0
 
     @property
@@ -35,6 +38,8 @@ class KeyTable:
     def add(self, keys: Keys) -> None:
         """Add keys; one that is there already is there twice then, which changes no answer."""
         total = self.count + len(keys)
+        if total == self.count:
+            return
         if total > len(self._keys):
             self._grow(total)
         self._keys[self.count : total] = keys
@@ -49,6 +54,8 @@ class KeyTable:
     def seen(self, keys: Keys) -> NDArray[np.bool_]:
         """Say for each key whether it was added."""
         found = np.zeros(len(keys), dtype=np.bool_)
+        if self.count == 0:
+            return found
         at = self._home(keys[:, 0])
         held = self._slots.take(at)
         left = np.flatnonzero(held)
@@ -81,7 +88,7 @@ class KeyTable:
             mine, at = mine[lost], (at[lost] + 1) & (len(self._slots) - 1)
 
     def _grow(self, total: int) -> None:
-        size = max(_slots_for(total), len(self._slots))
+        size = max(_slots_for(total), self._slots_min, len(self._slots))
         keys = np.empty((size // SLOTS_PER_KEY, 2), dtype=np.uint64)
         keys[: self.count] = self._keys[: self.count]
         old, self._keys = self._slots, keys
