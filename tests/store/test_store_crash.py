@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from tickplant.store.verify import verify_archive
 
 Appends = list[tuple[str, list[oracle.Row], list[int]]]
 CALLS_MAX = 400
-STRIDE = 6  # parts of a test, each within the time limit
+PARTS, PART = 8, 40  # parts of a test, each within the time limit, and the calls of one
+LATE = 6  # of so many calls one fails after its work too
 
 
 def make_appends() -> Appends:
@@ -98,35 +99,53 @@ def restart(data: Path, appends: Appends) -> None:
     again.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first", range(STRIDE))
-def test_dying_at_any_call_loses_and_doubles_nothing(tmp_path: Path, first: int) -> None:
-    die(tmp_path, range(first, CALLS_MAX, STRIDE), late=False)
+def die(data: Path, appends: Appends, call: int, *, late: bool = False) -> bytes | None:
+    """Live until a call of the disk; return what is left, as a digest, or None without a death."""
+    # Every later call fails too: the process is as good as dead.
+    disk = FailingDisk(range(call, 10**9), late=late)
+    try:
+        live(TieredStore.open(data, clock=Clock(), disk=disk), appends)
+    except OSError:
+        return digest(data)
+    assert disk.calls <= call
+    assert call > 50
+    return None
+
+
+def digest(folder: Path) -> bytes:
+    """Return a hash of the names and contents of all that is in a folder."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        found.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return found.digest()
 
 
 @pytest.mark.slow
-def test_dying_right_after_a_call_is_dying_before_the_next(tmp_path: Path) -> None:
-    """The same but for what the process still knows, so that every sixth call is enough."""
-    die(tmp_path, range(STRIDE - 1, CALLS_MAX, STRIDE), late=True)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_dying_at_any_call_loses_and_doubles_nothing(tmp_path: Path, part: int) -> None:
+    """Where a call leaves the folder as it was, the restart is the same one and not tried again.
 
-
-def die(folder: Path, calls: Iterable[int], late: bool) -> None:
+    Nor is it after a death right behind a call, which leaves what one before the next call does;
+    a write that is cut in two leaves the same either way.
+    """
     appends = make_appends()
-    for call in calls:
-        data = folder / str(call)
-        # Every later call fails too: the process is as good as dead.
-        disk = FailingDisk(range(call, 10**9), late=late)
-        try:
-            store = TieredStore.open(data, clock=Clock(), disk=disk)
-            live(store, appends)
-        except OSError:
-            restart(data, appends)
-            shutil.rmtree(data)
-        else:
-            assert disk.calls <= call
-            assert call > 50
+    tried: set[bytes] = set()
+    before = None
+    for call in range(part * PART, (part + 1) * PART):
+        data = tmp_path / str(call)
+        left = die(data, appends, call)
+        if left is None:
             return
-    raise AssertionError("the work has more disk calls than the test looks at")
+        if call % LATE == LATE - 1:
+            assert die(tmp_path / "late", appends, call - 1, late=True) in (before, left)
+            shutil.rmtree(tmp_path / "late")
+        before = left
+        if left not in tried:
+            tried.add(left)
+            restart(data, appends)
+        shutil.rmtree(data)
+    assert part < PARTS - 1, "the work has more disk calls than the test looks at"
 
 
 @pytest.mark.slow
