@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,7 @@ from tickplant.gateway.stream.protocol import EVENTS_BYTES_MAX, JSON, PACKED, Co
 from tickplant.model.events import SCHEMAS, SIDES
 from tickplant.model.instruments import Registry
 from tickplant.plant.bar_table import QUOTE_SCHEMA, UPDATE_SCHEMA
+from tickplant.plant.encoded import Events
 from tickplant.plant.published import CandleKey, Published
 
 CODECS = pytest.mark.parametrize("codec", [JSON, PACKED], ids=["json", "msgpack"])
@@ -112,11 +114,13 @@ def compare(
     wanted = encode._one_by_one(channel, rows, codec, names, key)
     found = encode._by_columns(channel, rows, codec, names, key)
     if codec is JSON:
-        assert found == wanted
-    else:
-        assert [msgspec.msgpack.decode(one) for one in found] == [
-            msgspec.msgpack.decode(one) for one in wanted
-        ]
+        assert found.to_pylist() == wanted.to_pylist()
+    assert decoded(codec, Events.of_array(found)) == decoded(codec, Events.of_array(wanted))
+
+
+def decoded(codec: Codec, events: Iterable[bytes]) -> list[Any]:
+    """Return events that have their separators behind them."""
+    return [codec.decode(event.removesuffix(codec.separator)) for event in events]
 
 
 @CODECS
@@ -149,7 +153,7 @@ def test_readers_on_many_threads_name_instruments_that_come_meanwhile(codec: Cod
         numbers = list(range(1, len(names) + 1))
         mixed = pa.array((numbers * 70)[:70], pa.int32())
         asked = rows.set_column(place, rows.schema.field(place), mixed)
-        found = map(codec.decode, encode.encode_rows("stats", asked, codec, names))
+        found = decoded(codec, encode.encode_rows("stats", asked, codec, names).to_pylist())
         wanted = [names.number(number).symbol for number in mixed.to_pylist()]
         return list(zip((event["symbol"] for event in found), wanted, strict=True))
 
@@ -190,7 +194,8 @@ def test_who_asks_gets_the_rows_that_were_asked_for(
 ) -> None:
     """Whatever was asked for before, of the whole or of its parts, together or apart."""
     names, rows = registry(), rows_of(SCHEMAS["trades"], 120, random.Random(seed))
-    wanted = encode._one_by_one("trades", rows, codec, names, None)
+    one_by_one = encode._one_by_one("trades", rows, codec, names, None)
+    wanted = decoded(codec, one_by_one.to_pylist())
     edges = [0, *sorted(cuts), rows.num_rows]
     spans = list(pairwise(edges))
     parts = [Published("trades", rows.slice(low, high - low), low, high) for low, high in spans]
@@ -198,17 +203,15 @@ def test_who_asks_gets_the_rows_that_were_asked_for(
     for number, some in enumerate(asked):
         chosen = np.array(sorted(some), dtype=np.intp)
         found = encode.encode_entry(merged, chosen, codec, names)
-        assert list(map(codec.decode, found)) == [codec.decode(wanted[row]) for row in sorted(some)]
+        assert decoded(codec, found) == [wanted[row] for row in sorted(some)]
         merged.split(parts)
         low, high = spans[number % len(spans)]
         inside = chosen[(chosen >= low) & (chosen < high)]
         found = encode.encode_entry(parts[number % len(spans)], inside - low, codec, names)
-        assert list(map(codec.decode, found)) == [
-            codec.decode(wanted[row]) for row in inside.tolist()
-        ]
+        assert decoded(codec, found) == [wanted[row] for row in inside.tolist()]
         merged = Published.merged(parts)
     whole = encode.encode_entry(merged, None, codec, names)
-    assert list(map(codec.decode, whole)) == list(map(codec.decode, wanted))
+    assert decoded(codec, whole) == wanted
 
 
 @CODECS
@@ -216,7 +219,7 @@ def test_who_asks_gets_the_rows_that_were_asked_for(
 @given(sizes=st.lists(st.integers(1, 200_000), min_size=1, max_size=12))
 def test_frames_have_all_events_and_none_is_too_large(codec: Codec, sizes: list[int]) -> None:
     wanted = ["x" * size for size in sizes]
-    frames = codec.data(7, "trades", list(map(codec.encode, wanted)), 99)
+    frames = codec.data(7, "trades", codec.bundle(list(map(codec.encode, wanted))), 99)
     bodies = [codec.decode(frame.payload) for frame in frames]
     assert [event for body in bodies for event in body["events"]] == wanted
     assert [body.get("seq") for body in bodies] == [None] * (len(bodies) - 1) + [99]

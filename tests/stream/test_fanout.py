@@ -6,6 +6,7 @@ import json
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from test_stream import Peer, peers, seqs
 from stream_fakes import FakePlant
 from tickplant.cli.server import config_of
 from tickplant.config import Settings
-from tickplant.gateway.stream import fanout
+from tickplant.gateway.stream import fanout, portions
 from tickplant.gateway.stream.fanout import Fanout
 from tickplant.gateway.stream.frames import Frame, Outlet
 from tickplant.gateway.stream.open import open_subscription
@@ -213,6 +214,20 @@ async def test_a_fault_of_a_group_costs_its_members_no_event(
         assert watcher.seqs() == [1]
 
 
+async def test_what_cannot_be_found_together_each_finds_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant = FakePlant()
+    fan = Fanout(plant.hub, plant.metrics.stream)
+    one, other = [await watch(plant, fan, name) for name in ("EURUSD", "*")]
+    monkeypatch.setattr(portions, "_shares", lambda *_: 1 / 0)
+    plant.trade(1.0)
+    plant.trade(2.0, instrument=2)
+    await fan.tick()
+    assert (one.seqs(), other.seqs()) == ([1], [1, 2])
+    assert one.one.group is not None
+
+
 async def test_who_leaves_in_the_middle_of_a_turn_is_sent_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -232,7 +247,14 @@ async def test_who_leaves_in_the_middle_of_a_turn_is_sent_no_more(
 
 
 WISHES = st.sampled_from(
-    [("trades", ("EURUSD",)), ("trades", ("*",)), ("trades", ("SYNTH:*",)), ("quotes", ("*",))]
+    [
+        ("trades", ("EURUSD",)),
+        ("trades", ("SYNTH:BTC-USDT", "EURUSD")),
+        ("trades", ("*",)),
+        ("trades", ("SYNTH:*",)),
+        ("quotes", ("*",)),
+        ("quotes", ("SYNTH:BTC-USDT",)),
+    ]
 )
 DOINGS = st.one_of(
     st.tuples(st.just("trade"), st.integers(1, 3)),
@@ -249,8 +271,16 @@ DOINGS = st.one_of(
 @given(
     wishes=st.lists(WISHES, min_size=2, max_size=4),
     doings=st.lists(DOINGS, min_size=5, max_size=50),
+    together=st.integers(1, 6),
 )
 async def test_everyone_gets_everything_once_and_in_order(
+    wishes: list[tuple[str, tuple[str, ...]]], doings: list[tuple[str, Any]], together: int
+) -> None:
+    with mock.patch.object(portions, "TOGETHER", together):
+        await everyone_gets_everything(wishes, doings)
+
+
+async def everyone_gets_everything(
     wishes: list[tuple[str, tuple[str, ...]]], doings: list[tuple[str, Any]]
 ) -> None:
     plant = FakePlant()
@@ -285,7 +315,8 @@ async def test_everyone_gets_everything_once_and_in_order(
     for *_, watcher in began:
         watcher.step()
     for after, channel, symbols, watcher in began:
-        mine = {"EURUSD": {1}, "SYNTH:*": {1, 2}, "*": {1, 2, 3}}[symbols[0]]
+        numbers = {"EURUSD": {1}, "SYNTH:BTC-USDT": {2}, "SYNTH:*": {1, 2}, "*": {1, 2, 3}}
+        mine = set().union(*(numbers[symbol] for symbol in symbols))
         wanted = [s for s, table, one in told if s > after and table == channel and one in mine]
         assert watcher.seqs() == wanted
         assert watcher.one.seq == plant.seq_last
@@ -367,7 +398,7 @@ async def test_a_tick_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch
         peer: Peer = await join()
         await peer.subscribe("trades", "*", id=1)
         await peer.ask(op="ping")
-        monkeypatch.setattr(fanout, "_merge", lambda taken: [(taken[0], taken)])  # split fails
+        monkeypatch.setattr(portions, "_merge", lambda taken: [(taken[0], taken)])  # split fails
         monkeypatch.setattr(Published, "split", lambda *_: 1 / 0)
         seq = plant.trade(1.0)
         assert seqs(await peer.events(1)) == seq

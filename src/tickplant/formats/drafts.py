@@ -129,15 +129,16 @@ class Draft:
         values = [{name: value} for value in found.dictionary.to_pylist()]
         self.chosen(values, found.indices.to_numpy())
 
-    def events(self) -> list[bytes]:
-        """Return the encoded events, in the order of the rows."""
-        pieces = _melted(self._pen.whole(self._members, self._count))
+    def events(self, separator: bytes) -> pa.Array:
+        """Return the encoded events in the order of the rows: a binary array.
+
+        Each has a separator behind it.
+        """
+        pieces = _melted([*self._pen.whole(self._members, self._count), separator])
         if len(pieces) == 1 and isinstance(pieces[0], bytes):
-            return [pieces[0]] * self._rows
+            return pa.repeat(pa.scalar(pieces[0], pa.binary()), self._rows)
         given = [pa.scalar(one, pa.binary()) if isinstance(one, bytes) else one for one in pieces]
-        joined = pc.binary_join_element_wise(*given, _NOTHING)
-        events: list[bytes] = joined.to_numpy(zero_copy_only=False).tolist()
-        return events
+        return pc.binary_join_element_wise(*given, _NOTHING)
 
     def _value(self, name: str, column: pa.Array, encode: Any) -> None:
         if column.null_count == len(column):

@@ -151,6 +151,14 @@ class Published:
             self._by_instrument = _group(self.rows)
         return self._by_instrument
 
+    @property
+    def instruments(self) -> NDArray[np.int32]:
+        """The instrument of each row, shape (rows,); not of a notice."""
+        assert self.rows is not None
+        if self._instruments is None:
+            self._instruments = self.rows.column("instrument").to_numpy()
+        return self._instruments
+
     def rows_of(self, instruments: Set[int]) -> NDArray[np.intp]:
         """Return the numbers of the rows of these instruments, ascending."""
         groups = self.by_instrument
@@ -167,10 +175,7 @@ class Published:
 
         `wanted` is by instrument; its last place stands for all instruments beyond it.
         """
-        assert self.rows is not None
-        if self._instruments is None:
-            self._instruments = self.rows.column("instrument").to_numpy()
-        return np.flatnonzero(wanted.take(self._instruments, mode="clip"))
+        return np.flatnonzero(wanted.take(self.instruments, mode="clip"))
 
 
 _NO_ROWS = np.empty(0, dtype=np.intp)

@@ -67,17 +67,17 @@ class BookTopSubscription(Subscription):
         self.more = len(due) > TURN_BOOKS or self.cursor is None or self.cursor.behind > 0
         events = [event for number in due[:TURN_BOOKS] if (event := self._event(number, now))]
         self._set_timer(loop)
-        return self._data(events, self.seq)
+        return self._data(self._codec.bundle(events), self.seq)
 
     def _note(self) -> None:
         """Take from the ring which books have changed."""
         if self.cursor is None:
             self.cursor = self._plant.hub.tail()
         taken = self.cursor.take(TURN_ROWS)
-        self._selection.grow()
-        numbers = self._selection.numbers
+        self.selection.grow()
+        numbers = self.selection.numbers
         if isinstance(taken, Lagged):
-            self._changed.update(one.number for one in self._selection.instruments())
+            self._changed.update(one.number for one in self.selection.instruments())
             return
         for entry in taken:
             if entry.topic == BOOK:
@@ -142,7 +142,7 @@ class TopReader:
             wanted = [one for one in wanted if one.number in held]
         read = ((one, *read_measured(history, one, self._depth)) for one in wanted)
         events = [codec.encode(shown_book(*found)) for found in read if self._is_news(found[1])]
-        return Chunk(events, self._upto, done=True)
+        return Chunk(codec.bundle(events), self._upto, done=True)
 
     def _is_news(self, view: BookView) -> bool:
         return self._after is None or view.state != "live" or (view.seq or 0) > self._after

@@ -25,6 +25,7 @@ from tickplant.model.events import BOOK
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_time
 from tickplant.plant.books import BookView
+from tickplant.plant.encoded import NO_EVENTS, Events
 from tickplant.plant.published import Published
 from tickplant.store.contract import AsOf
 
@@ -35,7 +36,12 @@ class BookSubscription(Subscription):
     _floors: dict[int, int] | None = None
 
     def _begin(self) -> None:
-        self._topics = {BOOK}
+        self.topics = {BOOK}
+
+    @property
+    def chooses_by_instrument(self) -> bool:
+        """Not so: a step is asked for by its last row."""
+        return False
 
     @property
     def shared_key(self) -> Hashable | None:
@@ -68,8 +74,8 @@ class BookSubscription(Subscription):
         lasts = last_rows_of_steps(rows)
         instrument = rows.column("instrument").to_numpy()[lasts]
         seq = rows.column("seq").to_numpy()[lasts]
-        wanted = seq > self._floor
-        numbers = self._selection.numbers
+        wanted = seq > self.floor
+        numbers = self.selection.numbers
         if numbers is not None:
             wanted &= np.isin(instrument, list(numbers))
         if self._floors:
@@ -107,7 +113,7 @@ class BookSnapshotReader:
                 self.floors[instrument.number] = view.seq or 0
             levels += len(view.bids) + len(view.asks) + 1
             events.append(self._source.codec.encode(_snapshot_event(instrument, view)))
-        return Chunk(events, self._upto, done=not self._left)
+        return Chunk(self._source.codec.bundle(events), self._upto, done=not self._left)
 
     def _view(self, instrument: Instrument) -> BookView:
         history = self._source.history
@@ -143,12 +149,12 @@ class StepReader:
                 return Chunk(self._encoded(rows.slice(0, last)), self._after, done=False)
             limit *= 2
 
-    def _encoded(self, rows: pa.Table) -> list[bytes]:
+    def _encoded(self, rows: pa.Table) -> Events:
         if not rows.num_rows:
-            return []
+            return NO_EVENTS
         batch = rows.combine_chunks().to_batches()[0]
-        lasts = last_rows_of_steps(batch)
-        return encode_steps(batch, lasts, self._source.codec, self._source.history.registry)
+        codec, registry = self._source.codec, self._source.history.registry
+        return codec.bundle(encode_steps(batch, last_rows_of_steps(batch), codec, registry))
 
 
 def _snapshot_event(instrument: Instrument, view: BookView) -> BookEvent:

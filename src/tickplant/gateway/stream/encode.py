@@ -25,7 +25,7 @@ from tickplant.gateway.stream.protocol import (
 from tickplant.model.events import BOOK, QUOTES, SIDES, STATS, TRADES, flag_names
 from tickplant.model.instruments import Registry
 from tickplant.model.times import format_time, format_times
-from tickplant.plant.encoded import EncodedRows
+from tickplant.plant.encoded import EncodedRows, Events
 from tickplant.plant.published import CANDLES, CandleKey, Published
 
 Rows = NDArray[np.intp]
@@ -40,13 +40,11 @@ ASKED_APART = 2
 """So often some rows of an entry are encoded by themselves; who comes then has all of them done."""
 
 
-def encode_entry(
-    entry: Published, rows: Rows | None, codec: Codec, registry: Registry
-) -> list[bytes]:
+def encode_entry(entry: Published, rows: Rows | None, codec: Codec, registry: Registry) -> Events:
     """Return the encoded events of some rows of an entry, or of all (None), in their order."""
-    wanted = _all_rows(entry) if rows is None else rows
+    wanted = all_rows(entry) if rows is None else rows
     encoded = encode_wanted(entry, wanted, codec, registry)
-    return encoded.take(wanted)
+    return Events.of_array(encoded.take(wanted))
 
 
 def encode_wanted(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> EncodedRows:
@@ -64,12 +62,12 @@ def encode_wanted(entry: Published, rows: Rows, codec: Codec, registry: Registry
     missing = encoded.missing(rows)
     if len(missing):
         if encoded.additions >= ASKED_APART:
-            missing = encoded.missing(_all_rows(entry))
+            missing = encoded.missing(all_rows(entry))
         encoded.add(missing, _encode(entry, missing, codec, registry))
     return encoded
 
 
-def _all_rows(entry: Published) -> Rows:
+def all_rows(entry: Published) -> Rows:
     """Return the rows of an entry that make an event."""
     if entry.channel == BOOK:
         assert entry.rows is not None
@@ -96,12 +94,12 @@ def encode_together(entries: Sequence[Published], codec: Codec, registry: Regist
             merged.split(group)
 
 
-def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> list[bytes]:
+def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> pa.Array:
     """Return rows of an entry as events."""
     if entry.rows is None:
-        return [codec.encode(entry.message)]
+        return _separated([codec.encode(entry.message)], codec)
     if entry.channel == BOOK:
-        return encode_steps(entry.rows, rows, codec, registry)
+        return _separated(encode_steps(entry.rows, rows, codec, registry), codec)
     chosen = entry.rows if len(rows) == entry.count else entry.rows.take(pa.array(rows))
     return encode_rows(entry.channel, chosen, codec, registry, entry.key)
 
@@ -112,8 +110,11 @@ def encode_rows(
     codec: Codec,
     registry: Registry,
     key: CandleKey | None = None,
-) -> list[bytes]:
-    """Return each row as an encoded event of its channel; `key` is for candles."""
+) -> pa.Array:
+    """Return each row as an encoded event of its channel; `key` is for candles.
+
+    A binary array of the events, each with the format's separator behind it.
+    """
     if rows.num_rows >= MANY:
         return _by_columns(channel, rows, codec, registry, key)
     return _one_by_one(channel, rows, codec, registry, key)
@@ -121,39 +122,45 @@ def encode_rows(
 
 def _by_columns(
     channel: str, rows: pa.RecordBatch, codec: Codec, registry: Registry, key: CandleKey | None
-) -> list[bytes]:
+) -> pa.Array:
     """Encode rows together; what there is no quick way for, one by one."""
     if channel == TRADES and (amends := rows.column("ref_seq").to_numpy() != 0).any():
         return _apart(amends, rows, codec, registry)
     try:
-        return draft_rows(channel, rows, codec, registry, key).events()
+        return draft_rows(channel, rows, codec, registry, key).events(codec.separator)
     except Odd:
         return _one_by_one(channel, rows, codec, registry, key)
 
 
 def _apart(
     amends: NDArray[np.bool_], rows: pa.RecordBatch, codec: Codec, registry: Registry
-) -> list[bytes]:
+) -> pa.Array:
     """Encode amendments, which have a member more, and the other trades."""
     parts = [np.flatnonzero(~amends), np.flatnonzero(amends)]
     plain, amended = (rows.take(pa.array(part)) for part in parts)
-    made = np.empty(rows.num_rows, np.object_)
-    made[parts[0]] = encode_rows(TRADES, plain, codec, registry)
-    made[parts[1]] = _one_by_one(TRADES, amended, codec, registry, None)
-    events: list[bytes] = made.tolist()
-    return events
+    encoded = [
+        encode_rows(TRADES, plain, codec, registry),
+        _one_by_one(TRADES, amended, codec, registry, None),
+    ]
+    order = np.argsort(np.concatenate(parts))
+    return pa.concat_arrays(encoded).take(pa.array(order))
 
 
 def _one_by_one(
     channel: str, rows: pa.RecordBatch, codec: Codec, registry: Registry, key: CandleKey | None
-) -> list[bytes]:
+) -> pa.Array:
     if channel == CANDLES:
         assert key is not None
         events = _candles(rows, registry, key)
     else:
         events = _EVENTS[channel](rows, registry)
-    encode = codec.encode
-    return [encode(event) for event in events]
+    return _separated(map(codec.encode, events), codec)
+
+
+def _separated(events: Iterable[bytes], codec: Codec) -> pa.Array:
+    separator = codec.separator
+    listed = [event + separator for event in events] if separator else [*events]
+    return pa.array(listed, pa.binary())
 
 
 def _trades(rows: pa.RecordBatch, registry: Registry) -> Iterator[TradeEvent]:

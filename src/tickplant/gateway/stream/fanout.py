@@ -1,7 +1,7 @@
 """Live subscriptions that want the same are served together: one frame, one write each.
 
     hub rings ──► tick: up to the end of the ring as it is now
-                    groups at the same place ──► rows of each ──► rows of any, encoded once
+                    groups at the same place ──► `Portions`: what each is sent
                     each group ──► its events ──► one frame
                                                     member ready ──► written to its transport
                                                     not ready ─────► leaves with its own place
@@ -20,14 +20,11 @@ import asyncio
 import logging
 from collections.abc import Hashable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tickplant.gateway.stream.frames import Frame, Outlet
-from tickplant.gateway.stream.subscription import TURN_ROWS, Subscription, Wanted
+from tickplant.gateway.stream.portions import Portions, Wishes
+from tickplant.gateway.stream.subscription import Subscription
 from tickplant.observe.streamed import StreamCounts
 from tickplant.plant.hub import Cursor, Hub, Lagged
-from tickplant.plant.published import Published
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +32,6 @@ SLICE = 128
 """Members that are written to before the loop has its turn."""
 
 REST_S_MAX = 0.01
-
-Taken = list[Published]
 
 
 class Group:
@@ -47,6 +42,11 @@ class Group:
         self.cursor = cursor
         self.seq = seq
         self.members: dict[Subscription, Outlet] = {}
+
+    @property
+    def lead(self) -> Subscription:
+        """One of the members."""
+        return next(iter(self.members))
 
 
 class Fanout:
@@ -64,10 +64,7 @@ class Fanout:
         self._attending = 0
         self._task: asyncio.Task[None] | None = None
         self._upto = hub.end
-        self._read: tuple[Taken | Lagged, Cursor] | None = None
-        self._merged: list[tuple[Published, Taken]] = []
-        self._wanted: dict[Hashable, Wanted] = {}
-        self._events: dict[Hashable, list[bytes]] = {}
+        self._wishes: Wishes | None = None  # of all groups, for as long as they are the same
 
     def attend(self, more: int) -> None:
         """Count a session that began or, with -1, ended; the last one ends the task."""
@@ -108,6 +105,7 @@ class Fanout:
             if cursor.position < self._upto:
                 return False  # a tick has passed meanwhile, and the next may be long in coming
             group = self._groups[key] = Group(key, cursor.copy(), one.seq)
+            self._wishes = None
         elif group.cursor.position != cursor.position or group.seq != one.seq:
             return False
         group.members[one] = outlet
@@ -123,6 +121,7 @@ class Fanout:
         group.members.pop(one, None)
         if not group.members:
             self._groups.pop(group.key, None)
+            self._wishes = None
 
     # -- the tick ----------------------------------------------------------------------------------
 
@@ -138,7 +137,6 @@ class Fanout:
                 _LOG.exception("a tick of the stream failed; each subscription goes on by itself")
                 for group in tuple(self._groups.values()):
                     self._dissolve(group, group.cursor)
-                self._forget()
             for outlet in tuple(self._waiting):
                 outlet.wake()
             # Sessions that were woken have their turn before the next tick moves the end.
@@ -150,63 +148,37 @@ class Fanout:
         while behind := [g for g in self._groups.values() if g.cursor.position < self._upto]:
             place = min(group.cursor.position for group in behind)
             here = [group for group in behind if group.cursor.position == place]
-            self._prepare(here)
+            portions = Portions(here[0].cursor, self._upto, self._wishes_of(here))
             for group in here:
                 if group.members:
-                    await self._turn(group)
-            for merged, entries in self._merged:
-                merged.split(entries)
-            self._forget()
+                    await self._turn(group, portions)
+            portions.close()
 
-    def _forget(self) -> None:
-        """Let go of what was shared at the last place of the ring."""
-        self._read = None
-        self._merged = []
-        self._wanted.clear()
-        self._events.clear()
+    def _wishes_of(self, groups: list[Group]) -> Wishes:
+        if len(groups) < len(self._groups):
+            return Wishes(groups)
+        if self._wishes is None or self._wishes.have_grown():
+            self._wishes = Wishes(groups)
+        return self._wishes
 
-    def _prepare(self, groups: list[Group]) -> None:
-        """Read what comes next for groups at the same place, and encode what any of them wants."""
-        taken = self._take(groups[0].cursor.copy())
+    async def _turn(self, group: Group, portions: Portions) -> None:
+        """Send a group what comes next in the ring."""
+        lead = group.lead
+        taken, after = portions.taken, portions.after
         if isinstance(taken, Lagged):
+            self._dissolve(group, group.cursor)
             return
-        self._merged = _merge(taken)
-        entries = [merged for merged, _ in self._merged]
-        union = _Union()
-        for group in groups:
-            lead = next(iter(group.members))
-            if lead.wish_key in self._wanted:
-                continue
-            try:
-                self._wanted[lead.wish_key] = wanted = lead.wanted(entries)
-                union.add(lead, wanted)
-            except Exception:
-                # Each goes on by itself, and tells its own client where that fails, too.
-                _LOG.exception("subscriptions to %s failed together", lead.channel)
-                self._dissolve(group, group.cursor)
         try:
-            union.encode()
-        except Exception:
-            _LOG.exception("what is wanted could not be encoded at once")
-
-    async def _turn(self, group: Group) -> None:
-        """Send a group what comes next in the ring, `TURN_ROWS` at most."""
-        before = group.cursor.copy()
-        lead = next(iter(group.members))
-        try:
-            taken = self._take(group.cursor)
-            if isinstance(taken, Lagged):
-                self._dissolve(group, before)
-                return
-            seq = lead.reached_by(taken, group.cursor.seq, group.seq)
-            events = self._events_of(lead)
+            seq = lead.reached_by(taken, after.seq, group.seq)
+            events = portions.events_of(lead)
             frames = lead.frames_of(events, seq)
         except Exception:
             # Each goes on by itself, and tells its own client where that fails, too.
             _LOG.exception("subscriptions to %s failed together", lead.channel)
-            self._dissolve(group, before)
+            self._dissolve(group, group.cursor)
             return
         group.seq = seq
+        before, group.cursor = group.cursor, after.copy()
         if not frames:
             for one in group.members:
                 one.seq = seq
@@ -214,24 +186,6 @@ class Fanout:
         written = await self._write(group, before, frames)
         self._counts.sent(lead.channel, written * len(events), written * len(frames))
         self._counts.took(0.0, written * len(frames))
-
-    def _take(self, cursor: Cursor) -> Taken | Lagged:
-        """Read on; the groups that stand at the same place read once."""
-        if self._read is None:
-            taken = cursor.take(TURN_ROWS, self._upto)
-            self._read = taken, cursor.copy()
-            return taken
-        taken, after = self._read
-        cursor.move_to(after)
-        return taken
-
-    def _events_of(self, lead: Subscription) -> list[bytes]:
-        """Return the events of a turn; groups that differ only in their `id` share them."""
-        key = lead.wish_key
-        events = self._events.get(key)
-        if events is None:
-            events = self._events[key] = lead.encoded(self._wanted[key])
-        return events
 
     async def _write(self, group: Group, before: Cursor, frames: list[Frame]) -> int:
         """Write frames to the members that are ready; return to how many."""
@@ -259,37 +213,3 @@ class Fanout:
         for one, outlet in tuple(group.members.items()):
             self.leave(one, cursor.copy())
             outlet.wake()
-
-
-class _Union:
-    """The rows that any of some subscriptions wants, so that they are encoded in one go."""
-
-    def __init__(self) -> None:
-        self._parts: dict[Hashable, tuple[Subscription, Published, NDArray[np.bool_]]] = {}
-
-    def add(self, lead: Subscription, wanted: Wanted) -> None:
-        """Take in what a subscription wants."""
-        for entry, rows in wanted:
-            key = id(entry), lead.codec_name
-            if key not in self._parts:
-                self._parts[key] = lead, entry, np.zeros(entry.count, np.bool_)
-            self._parts[key][2][slice(None) if rows is None else rows] = True
-
-    def encode(self) -> None:
-        """Encode them all."""
-        for lead, entry, rows in self._parts.values():
-            lead.encode(entry, np.flatnonzero(rows))
-
-
-def _merge(taken: Taken) -> list[tuple[Published, Taken]]:
-    """Return one entry for each topic, with those that it was made of."""
-    topics: dict[Hashable, Taken] = {}
-    for entry in taken:
-        # Notices have no rows to be put together.
-        topics.setdefault(entry.topic if entry.rows is not None else entry.position, []).append(
-            entry
-        )
-    return [
-        (entries[0], []) if len(entries) == 1 else (Published.merged(entries), entries)
-        for entries in topics.values()
-    ]

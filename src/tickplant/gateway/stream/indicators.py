@@ -27,6 +27,7 @@ from tickplant.gateway.stream.subscription import Subscription
 from tickplant.gateway.stream.windows import Bar, Plan, Shown, Window, without_nan
 from tickplant.model.instruments import Instrument, Registry
 from tickplant.model.times import INT64_MIN, format_time
+from tickplant.plant.encoded import NO_EVENTS, Events
 from tickplant.plant.history import Candles, History
 from tickplant.plant.indicators import Indicated, bar_keys, read_affected, values_of
 from tickplant.plant.published import Published
@@ -44,7 +45,7 @@ class IndicatorQuery(CandleQuery):
 
     def encode(
         self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
-    ) -> list[bytes]:
+    ) -> Events:
         """Return bars that follow each other, with their values as of `upto`."""
         candles = Candles(instrument, self.grid, basis, table)
         as_of = AsOf(seq_max=upto)
@@ -53,10 +54,10 @@ class IndicatorQuery(CandleQuery):
 
     def encode_changed(
         self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
-    ) -> list[bytes]:
+    ) -> Events:
         """Return bars that changed, and those whose values they changed, as of `upto`."""
         if not table.num_rows:
-            return []
+            return NO_EVENTS
         plan = Plan(self.grid, self.indicators)
         shown = self.shown_affected(source.history, instrument, basis, plan.bars_of(table), upto)
         return self._encoded(source, instrument, basis, shown)
@@ -85,10 +86,9 @@ class IndicatorQuery(CandleQuery):
 
     def _encoded(
         self, source: Source, instrument: Instrument, basis: str, shown: list[Shown]
-    ) -> list[bytes]:
-        return Encoder(self, source.codec, source.history.registry).encode(
-            instrument.number, basis, shown
-        )
+    ) -> Events:
+        encoder = Encoder(self, source.codec, source.history.registry)
+        return source.codec.bundle(encoder.encode(instrument.number, basis, shown))
 
 
 class Encoder:
@@ -175,7 +175,7 @@ class _MissingReader:
             if shown is None:
                 shown = self._query.shown_affected(history, instrument, place[1], bars, self._upto)
             events += encoder.encode(*place, shown)
-        return Chunk(events, self._upto, done=True)
+        return Chunk(self._source.codec.bundle(events), self._upto, done=True)
 
     def _from_window(self, window: Window, bars: list[Bar]) -> list[Shown] | None:
         keys: set[int] = set()
@@ -255,10 +255,10 @@ class IndicatorSubscription(Subscription):
         self.more = True
         return self._data(chunk.events, self.seq)
 
-    def _events(self, taken: list[Published]) -> list[bytes]:
+    def _events(self, taken: list[Published]) -> Events:
         events: list[bytes] = []
         for entry in taken:
-            if entry.topic not in self._topics or entry.seq_last <= self._floor:
+            if entry.topic not in self.topics or entry.seq_last <= self.floor:
                 continue
             rows = self._rows(entry)
             assert entry.rows is not None
@@ -268,7 +268,7 @@ class IndicatorSubscription(Subscription):
                 events += self._values(batch, entry.key.basis, entry.seq_last)
         if self._missing.bars:
             self._start_refill(taken)
-        return events
+        return self._codec.bundle(events)
 
     def _values(self, batch: pa.RecordBatch, basis: str, seq: int) -> list[bytes]:
         """Return the values of changed bars, and note those that have to be read."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from tickplant.formats.drafts import Pen
 from tickplant.formats.pens import JsonPen, MsgpackPen
 from tickplant.gateway.stream.frames import Frame
 from tickplant.model.errors import shorten
+from tickplant.plant.encoded import Events
 
 Id = int | str
 
@@ -191,15 +193,15 @@ class CandleEvent(msgspec.Struct, gc=False):
 class Codec:
     """A wire format. `encode` makes the bytes of one value, `pen` those of many by columns.
 
-    `open` makes what stands before the events of a frame, given its head and their number;
-    `separator` stands between them, `close` behind them.
+    `open` makes what stands before so many events of a frame: `(id, channel, seq, count)`;
+    `separator` stands between them (encoded events have it behind each), `close` behind them.
     """
 
     name: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
     pen: Pen
-    open: Callable[[dict[str, Any], int], bytes]
+    open: Callable[[Id, str, int | None, int], bytes]
     separator: bytes
     close: bytes
     text: bool
@@ -220,38 +222,52 @@ class Codec:
             "error", id=fault.id, code=fault.code, message=fault.message, **fault.extra
         )
 
-    def data(
-        self, id: Id, channel: str, events: Sequence[bytes], seq: int | None = None
-    ) -> list[Frame]:
+    def bundle(self, events: Sequence[bytes]) -> Events:
+        """Return events that were encoded one by one, for a frame."""
+        return Events.of(events, self.separator)
+
+    def data(self, id: Id, channel: str, events: Events, seq: int | None = None) -> list[Frame]:
         """Return data frames of encoded events, in order, none of them too large.
 
         The last one says up to which number the subscription is complete, where that is known.
         """
-        if not events:
+        count = len(events)
+        if not count:
             return []
-        body = self.separator.join(events)
-        if len(body) <= EVENTS_BYTES_MAX or len(events) == 1:
-            return [self._data(_head(id, channel, seq), body, len(events))]
-        half = len(events) // 2
-        return [*self.data(id, channel, events[:half]), *self.data(id, channel, events[half:], seq)]
-
-    def _data(self, head: dict[str, Any], body: bytes, count: int) -> Frame:
-        return Frame((self.open(head, count), body, self.close), text=self.text)
+        text = events.text
+        if len(text) <= EVENTS_BYTES_MAX or count == 1:
+            body = text[: -len(self.separator)] if self.separator else text
+            return [Frame((self.open(id, channel, seq, count), body, self.close), text=self.text)]
+        first, last = events.halves()
+        return [*self.data(id, channel, first), *self.data(id, channel, last, seq)]
 
 
-def _head(id: Id, channel: str, seq: int | None = None) -> dict[str, Any]:
+def _head(id: Id, channel: str, seq: int | None) -> dict[str, Any]:
     head: dict[str, Any] = {"op": "data", "id": id, "channel": channel}
     return head if seq is None else {**head, "seq": seq}
 
 
-def _open_json(head: dict[str, Any], count: int) -> bytes:
-    return msgspec.json.encode({**head, "events": []})[:-2]
+HEADS = 64
+"""Heads of frames that are kept; groups with symbols of their own mostly have the same."""
 
 
-def _open_msgpack(head: dict[str, Any], count: int) -> bytes:
-    opened = msgspec.msgpack.encode({**head, "events": 0})
+@lru_cache(HEADS)
+def _json_head(id: Id, channel: str, seq: int | None) -> bytes:
+    return msgspec.json.encode({**_head(id, channel, seq), "events": []})[:-2]
+
+
+@lru_cache(HEADS)
+def _msgpack_head(id: Id, channel: str, seq: int | None) -> bytes:
     # The last byte is the placeholder 0; an array header of four length bytes takes its place.
-    return opened[:-1] + struct.pack(">BI", 0xDD, count)
+    return msgspec.msgpack.encode({**_head(id, channel, seq), "events": 0})[:-1]
+
+
+def _open_json(id: Id, channel: str, seq: int | None, count: int) -> bytes:
+    return _json_head(id, channel, seq)
+
+
+def _open_msgpack(id: Id, channel: str, seq: int | None, count: int) -> bytes:
+    return _msgpack_head(id, channel, seq) + struct.pack(">BI", 0xDD, count)
 
 
 JSON = Codec(

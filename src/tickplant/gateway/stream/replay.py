@@ -18,6 +18,7 @@ from tickplant.gateway.stream.encode import encode_rows
 from tickplant.gateway.stream.protocol import Codec
 from tickplant.model.events import QUOTES, STATS, Flag
 from tickplant.model.instruments import Instrument
+from tickplant.plant.encoded import NO_EVENTS, Events
 from tickplant.plant.history import History
 from tickplant.plant.newest import last_rows
 from tickplant.plant.published import CandleKey
@@ -29,7 +30,7 @@ CHUNK_ROWS = 20_000
 class Chunk(NamedTuple):
     """Encoded events, complete up to `seq`. `missed` counts events that are not among them."""
 
-    events: list[bytes]
+    events: Events
     seq: int
     done: bool
     missed: int = 0
@@ -51,14 +52,13 @@ class Source:
     codec: Codec
     numbers: tuple[int, ...] | None = None
 
-    def encode_table(
-        self, channel: str, rows: pa.Table, key: CandleKey | None = None
-    ) -> list[bytes]:
+    def encode_table(self, channel: str, rows: pa.Table, key: CandleKey | None = None) -> Events:
         """Return rows of a table as encoded events; `key` is for candles."""
         if not rows.num_rows:
-            return []
+            return NO_EVENTS
         (batch,) = rows.combine_chunks().to_batches()
-        return encode_rows(channel, batch, self.codec, self.history.registry, key)
+        encoded = encode_rows(channel, batch, self.codec, self.history.registry, key)
+        return Events.of_array(encoded)
 
 
 class RowReader:
@@ -111,7 +111,7 @@ class LatestReader:
                 (number, newest.slice(place, 1)) for place, number in enumerate(found.tolist())
             )
         if not last:
-            return Chunk([], self._upto, done=True)
+            return Chunk(NO_EVENTS, self._upto, done=True)
         kept = pa.concat_tables(last.values()).sort_by("seq")
         return Chunk(self._source.encode_table(QUOTES, kept), self._upto, True, seen - len(last))
 

@@ -24,6 +24,7 @@ from tickplant.plant.bar_table import UPDATE_SCHEMA, finish
 from tickplant.plant.bars import emptied_states, pairs_between, states_of_bars
 from tickplant.plant.coverage import Coverage, InstrumentCoverage
 from tickplant.plant.coverage_reader import CoverageChanges
+from tickplant.plant.encoded import Events
 from tickplant.plant.published import CANDLES, CandleKey
 from tickplant.store.contract import AsOf
 
@@ -44,13 +45,13 @@ class CandleQuery:
 
     def encode(
         self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
-    ) -> list[bytes]:
+    ) -> Events:
         """Return bars that follow each other, as they stood at `upto`, as events."""
         return _encode_bars(source, self, instrument, basis, table)
 
     def encode_changed(
         self, source: Source, instrument: Instrument, basis: str, table: pa.Table, upto: int
-    ) -> list[bytes]:
+    ) -> Events:
         """Return bars that changed until `upto`, rising, as events."""
         return self.encode(source, instrument, basis, table, upto)
 
@@ -88,7 +89,7 @@ class BarReader:
 
     def _read(
         self, instruments: Sequence[Instrument], start: int | None, limit: int | None
-    ) -> Iterator[list[bytes]]:
+    ) -> Iterator[Events]:
         for instrument in instruments:
             at, index = start, None
             while True:
@@ -131,7 +132,7 @@ class ChangedBarReader:
         self._upto = upto
         self._events = 0
         self._touched: dict[int, _Touched] = {}
-        self._pages: Iterator[list[bytes]] | None = None
+        self._pages: Iterator[Events] | None = None
         self._changes: CoverageChanges
 
     def next(self) -> Chunk:
@@ -177,7 +178,7 @@ class ChangedBarReader:
             for start, seq in zip(starts, seqs[new].tolist(), strict=True):
                 touched[start] = max(seq, touched.get(start, 0))
 
-    def _read(self) -> Iterator[list[bytes]]:
+    def _read(self) -> Iterator[Events]:
         for number in sorted(self._touched):
             instrument, touched = self._instruments[number], self._touched.pop(number)
             basis = self._basis(number)
@@ -289,19 +290,19 @@ def _next_place(bars: pa.Table) -> tuple[int, int | None]:
     return (last["day"], last["index"] + 1) if "index" in last else (last["end"], None)
 
 
-def _turn(pages: Iterator[list[bytes]]) -> tuple[list[bytes], bool]:
+def _turn(pages: Iterator[Events]) -> tuple[Events, bool]:
     """Return the events of the next pages, and whether these were the last ones."""
-    events: list[bytes] = []
+    taken: list[Events] = []
     for page in pages:
-        events += page
-        if len(events) >= BARS_TURN:
-            return events, False
-    return events, True
+        taken.append(page)
+        if sum(map(len, taken)) >= BARS_TURN:
+            return Events.together(taken), False
+    return Events.together(taken), True
 
 
 def _encode_bars(
     source: Source, query: CandleQuery, instrument: Instrument, basis: str, table: pa.Table
-) -> list[bytes]:
+) -> Events:
     numbers = pa.array(np.full(table.num_rows, instrument.number, dtype=np.int32))
     whole = table.add_column(0, UPDATE_SCHEMA.field("instrument"), numbers)
     return source.encode_table(CANDLES, whole, query.key(basis))

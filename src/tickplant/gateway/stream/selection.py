@@ -90,16 +90,21 @@ class Selection:
         """What is selected."""
         return frozenset(self.names), self._venue, self._kind
 
-    def grow(self) -> None:
-        """Take in what was registered since, where it matches a pattern."""
+    @property
+    def grows(self) -> bool:
+        """Whether there is a pattern, which takes in instruments that come later."""
+        return bool(self._patterns)
+
+    def grow(self) -> bool:
+        """Take in what was registered since and matches a pattern; say whether anything was."""
         if not self._patterns or self.numbers is None:
-            return
+            return False
         known = len(self._registry)
         if self._kind is not None and self._changes != self._registry.changes:
             self._changes = self._registry.changes
             self.numbers, self._seen = set(self._named), 0
         if known == self._seen:
-            return
+            return False
         for number in range(self._seen + 1, known + 1):
             instrument = self._registry.number(number)
             matches = any(pattern.match(instrument.name) for pattern in self._patterns)
@@ -107,6 +112,7 @@ class Selection:
                 self.numbers.add(number)
         self._seen = known
         self._mask = None
+        return True
 
     def _fits(self, instrument: Instrument) -> bool:
         venue, kind = self._venue, self._kind

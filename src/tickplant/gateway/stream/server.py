@@ -53,9 +53,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def ready(self) -> bool:
         """Whether frames may be written now: it is open and not more than a little is unread."""
-        return self.writable.is_set() and not self._over
+        return self.writable.is_set() and not self._over()
 
-    @property
     def _over(self) -> bool:
         return self.disconnected or self.close_sent or self.transport.is_closing()
 
@@ -65,7 +64,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """Take a client for dead that left a ping unanswered, unless it has yet to read it."""
-        if self.unread() and self.ping_timeout is not None and not self._over:
+        if self.unread() and self.ping_timeout is not None and not self._over():
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
         else:
             super().keepalive_timeout()
@@ -77,7 +76,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     async def drain(self) -> None:
         """Wait until it is ready. Raises `WebSocketDisconnect` where it is over."""
         await self.writable.wait()
-        if self._over:
+        if self._over():
             raise WebSocketDisconnect(1006)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.times import format_time
+from tickplant.plant.encoded import Events
 from tickplant.plant.published import Published
 
 _LOG = logging.getLogger(__name__)
@@ -49,13 +50,13 @@ class StatusSubscription(Subscription):
         if event is None or event is self._told:
             return frames
         self._told = event
-        return [*self._data([self._codec.encode(event)]), *frames]
+        return [*self._data(self._codec.bundle([self._codec.encode(event)])), *frames]
 
-    def _events(self, taken: list[Published]) -> list[bytes]:
+    def _events(self, taken: list[Published]) -> Events:
         """Keep the notices, which are messages of their own."""
-        mine = [entry for entry in taken if entry.topic in self._topics]
+        mine = [entry for entry in taken if entry.topic in self.topics]
         # A judgement of a feed has no number of its own; one that comes twice is the same again.
-        new = [e.message for e in mine if e.seq_last > self._floor or _is_judgement(e)]
+        new = [e.message for e in mine if e.seq_last > self.floor or _is_judgement(e)]
         self._notices += tuple(message for message in new if message and "op" in message)
         return super()._events([e for e in mine if e.message is None or "op" not in e.message])
 

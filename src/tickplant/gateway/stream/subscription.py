@@ -38,6 +38,7 @@ from tickplant.gateway.stream.replay import (
 from tickplant.gateway.stream.replay_bars import CandleQuery, ChangedBarReader
 from tickplant.gateway.stream.selection import Selection
 from tickplant.model.events import MARKET_TABLES, QUOTES
+from tickplant.plant.encoded import EncodedRows, Events
 from tickplant.plant.hub import Cursor, Lagged
 from tickplant.plant.published import CandleKey, Published
 
@@ -101,13 +102,13 @@ class Subscription:
         self.more = False
         self.waited = False  # for its client, before this turn
         self.group: Group | None = None
-        self._selection = selection
+        self.selection = selection
         self._plant = plant
         self._codec = codec
         self._counts = plant.metrics.stream
         self._run_in_thread = run_in_thread
         self._start = start
-        self._topics: set[str | CandleKey] = (
+        self.topics: set[str | CandleKey] = (
             {channel} if query is None else {query.key(basis) for basis in query.bases}
         )
         self._defaults = defaults  # for candles without a basis
@@ -116,7 +117,7 @@ class Subscription:
         self._announce = announce
         self._conflating = False
         self._missed = 0
-        self._floor = seq
+        self.floor = seq
         self._target = seq
         self._reader: Reader | None = None
         self._future: Future[Chunk] | None = None
@@ -160,44 +161,50 @@ class Subscription:
         if not self.shares or not self.caught_up or cursor is None or self._defaults is not None:
             return None
         # Bars carry the number that caused them, which may be that up to which bars were read.
-        past = cursor.seq > self._floor if self.query is not None else cursor.seq >= self._floor
+        past = cursor.seq > self.floor if self.query is not None else cursor.seq >= self.floor
         return (self.id, self.wish_key) if past else None
 
     @property
     def wish_key(self) -> Hashable:
         """What decides which events it gets; the same for all who want the same."""
         if self._wish is None:
-            topics, key = frozenset(self._topics), self._selection.key
+            topics, key = frozenset(self.topics), self.selection.key
             self._wish = (self.channel, topics, key, self._codec.name, self._start)
         return self._wish
 
     def wanted(self, taken: list[Published]) -> Wanted:
         """Return the entries of which it wants something, and the rows that it wants; None: all."""
-        self._selection.grow()
+        self.selection.grow()
         return [
-            (entry, rows)
-            for entry in taken
-            if entry.topic in self._topics
-            and entry.seq_last > self._floor
-            and ((rows := self._rows(entry)) is None or len(rows))
+            (entry, rows) for entry in taken if (rows := self.wanted_of(entry)) is None or len(rows)
         ]
+
+    def wanted_of(self, entry: Published) -> NDArray[np.intp] | None:
+        """Return the rows of an entry that it wants; None: all."""
+        if entry.topic not in self.topics or entry.seq_last <= self.floor:
+            return _NO_ROWS
+        return self._rows(entry)
+
+    @property
+    def chooses_by_instrument(self) -> bool:
+        """Whether behind its floor the selection alone says what it wants."""
+        return self._start is None and self._defaults is None
 
     @property
     def codec_name(self) -> str:
         """The wire format that it is sent."""
         return self._codec.name
 
-    def encode(self, entry: Published, rows: NDArray[np.intp]) -> None:
-        """Encode rows of an entry for whoever asks for them next."""
-        encode_wanted(entry, rows, self._codec, self._plant.registry)
+    def encode(self, entry: Published, rows: NDArray[np.intp]) -> EncodedRows:
+        """Encode rows of an entry, for whoever asks for them next as well."""
+        return encode_wanted(entry, rows, self._codec, self._plant.registry)
 
-    def encoded(self, wanted: Wanted) -> list[bytes]:
+    def encoded(self, wanted: Wanted) -> Events:
         """Return the events of what is wanted of some entries."""
         codec, registry = self._codec, self._plant.registry
-        parts = [encode_entry(*one, codec, registry) for one in wanted]
-        return parts[0] if len(parts) == 1 else [event for part in parts for event in part]
+        return Events.together([encode_entry(*one, codec, registry) for one in wanted])
 
-    def frames_of(self, events: list[bytes], seq: int) -> list[Frame]:
+    def frames_of(self, events: Events, seq: int) -> list[Frame]:
         """Return the frames of events, complete up to `seq`, for all who have this `id`."""
         return self._codec.data(self.id, self.channel, events, seq)
 
@@ -225,11 +232,11 @@ class Subscription:
         if not chunk.done:
             assert self._reader is not None
             if self.query is None:
-                self.seq = self._floor = chunk.seq
+                self.seq = self.floor = chunk.seq
             self._read(self._reader)
             return frames
         self._reader = None
-        self.seq = self._floor = chunk.seq
+        self.seq = self.floor = chunk.seq
         self.more = True
         if self._conflating:
             self._conflating = False
@@ -240,7 +247,7 @@ class Subscription:
         """Return whether the client has everything up to the number of a chunk, once it has it."""
         return chunk.done or self.query is None
 
-    def _data(self, events: list[bytes], seq: int | None = None) -> list[Frame]:
+    def _data(self, events: Events, seq: int | None = None) -> list[Frame]:
         """Return the frames of encoded events, and count them."""
         frames = self._codec.data(self.id, self.channel, events, seq)
         if frames:
@@ -272,14 +279,14 @@ class Subscription:
         return RowReader(self._source(), self.channel, self.seq, upto, self._start)
 
     def _source(self) -> Source:
-        self._selection.grow()
-        numbers = self._selection.numbers
+        self.selection.grow()
+        numbers = self.selection.numbers
         chosen = None if numbers is None else tuple(sorted(numbers))
         return Source(self._plant.history, self._codec, chosen)
 
     def _read_changed(self, upto: int) -> None:
         assert self.query is not None
-        instruments = self._selection.instruments()
+        instruments = self.selection.instruments()
         self._read(
             ChangedBarReader(
                 self._source(), self.query, instruments, self.seq, upto, self._defaults
@@ -312,7 +319,7 @@ class Subscription:
         assert self.cursor is not None
         self.seq = self.reached_by(taken, self.cursor.seq, self.seq)
 
-    def _events(self, taken: list[Published]) -> list[bytes]:
+    def _events(self, taken: list[Published]) -> Events:
         """Return the events of these entries that it wants."""
         wanted = self.wanted(taken)
         encode_together([entry for entry, _ in wanted], self._codec, self._plant.registry)
@@ -322,11 +329,11 @@ class Subscription:
         """Return the numbers of the rows that this subscription wants, None for all."""
         if entry.rows is None:
             return None
-        rows = self._selection.rows_of(entry)
+        rows = self.selection.rows_of(entry)
         if self.query is not None:
             return rows if self._defaults is None else self._of_default(entry, rows)
-        if entry.seq_first <= self._floor:
-            rows = _where(entry, rows, "seq", self._floor + 1)
+        if entry.seq_first <= self.floor:
+            rows = _where(entry, rows, "seq", self.floor + 1)
         if self._start is not None:
             rows = _where(entry, rows, "ts_event", self._start)
         return rows
@@ -342,7 +349,7 @@ class Subscription:
             defaults.note_trades(entry.by_instrument)
             return rows
         quoted = {number for number in entry.by_instrument if defaults.of(number) != "trade"}
-        chosen = self._selection.numbers
+        chosen = self.selection.numbers
         return entry.rows_of(quoted if chosen is None else quoted & chosen)
 
     @property
@@ -374,6 +381,9 @@ class Subscription:
             self._read(LatestReader(self._source(), self.seq, upto, self._start))
         else:
             self._read_changed(upto)
+
+
+_NO_ROWS = np.empty(0, dtype=np.intp)
 
 
 def _where(
