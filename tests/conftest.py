@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+import pyarrow as pa
 import pytest
 
 
@@ -20,6 +21,7 @@ def crash_rounds(request: pytest.FixtureRequest) -> int:
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector look no more at what lives as long as the tests do."""
+    pa.scalar(0)  # lets Arrow find pandas, which a command that is run in a test hides from it
     gc.collect()
     gc.freeze()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli_kit import make_folder
 from tickplant.cli import process
 from tickplant.cli.process import KEEP_MS, NAME, keep_freed_memory
 
@@ -106,3 +107,24 @@ def test_a_plant_starts_without_what_it_may_never_need(tmp_path: Path) -> None:
     assert there  # whoever else wants pandas finds it
     assert collects
     assert frozen
+
+
+READ = """
+import json, sys
+from tickplant.cli import main
+code = main()
+heavy = "pandas polars httpx duckdb starlette".split()
+print(json.dumps([code, [name for name in heavy if name in sys.modules]]), file=sys.stderr)
+import pandas
+"""
+
+
+def test_a_command_on_a_folder_loads_neither_pandas_nor_what_speaks_http(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    ran = subprocess.run(
+        [sys.executable, "-c", READ, "candles", "EURUSD", "--data", folder, "--format", "csv"],
+        capture_output=True, text=True, check=False, timeout=25,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "EURUSD" in ran.stdout
+    assert json.loads(ran.stderr) == [0, []]

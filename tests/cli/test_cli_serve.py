@@ -50,7 +50,7 @@ def test_a_plant_and_the_commands_around_it(
 def test_export_from_a_running_plant_in_chunks(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickplant.cli.sources.CHUNK_ROWS", 2)
+    monkeypatch.setattr("tickplant.cli.chunks.CHUNK_ROWS", 2)
     folder = make_folder(tmp_path / "data")
     with serve("serve", "--data", folder, "--feed", "none") as plant:
         same = [

@@ -13,9 +13,11 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,6 +205,27 @@ def test_health_tells_by_its_exit_code(
     assert (gone.code, "does not answer" in gone.err) == (1, True)
     bad = run(capfdbinary, "health", "--url", "ftp://x")
     assert (bad.code, "allowed is http://HOST:PORT" in bad.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"]
+)
+def test_health_at_a_port_of_something_else(
+    capfdbinary: pytest.CaptureFixture[bytes], answer: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve_once() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=serve_once)
+        thread.start()
+        ran = run(capfdbinary, "health", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    assert (ran.code, "does not answer" in ran.err) == (1, True)
 
 
 def test_health_says_what_is_wrong(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickplant.cli.common import Common, command
+from tickplant.cli.process import keep_pandas_out
 from tickplant.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def doctor(
 
 
 def _all(common: Common, *, quick: bool) -> Iterator[Finding]:
+    keep_pandas_out()
     from tickplant.cli import checkup  # noqa: PLC0415 - heavy
     from tickplant.plant.folder import read_owner  # noqa: PLC0415 - heavy
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from typing import Annotated, Any
 
 import typer
@@ -62,12 +60,16 @@ def health(
 def _ask(url: str, wait_s: float) -> tuple[int, dict[str, Any]]:
     if not url.startswith(("http://", "https://")):
         raise InvalidParameter("--url", url, "http://HOST:PORT", where="option")
+    import urllib.error  # noqa: PLC0415 - heavier than all other commands' options
+    import urllib.request  # noqa: PLC0415
+    from http.client import HTTPException  # noqa: PLC0415
+
     try:
         with urllib.request.urlopen(url, timeout=wait_s) as answer:
             return answer.status, _read(url, answer)
     except urllib.error.HTTPError as refusal:
         return refusal.code, _read(url, refusal)
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, HTTPException) as fault:
         reason = getattr(fault, "reason", fault)
         raise TickplantError(f"{url} does not answer: {reason}") from None
 

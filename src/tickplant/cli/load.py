@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tickplant.cli.common import Common, command
+from tickplant.cli.process import keep_pandas_out
 from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def import_(
     """
     import time  # noqa: PLC0415 - only here
 
+    keep_pandas_out()
     from tickplant.feeds.filecovers import parse_covers  # noqa: PLC0415 - heavy
     from tickplant.feeds.files import Covers, import_files  # noqa: PLC0415 - heavy
     from tickplant.feeds.filesources import open_source  # noqa: PLC0415 - heavy

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickplant.cli.common import FOLDER, Common, command, parse_number
+from tickplant.cli.process import keep_pandas_out
 from tickplant.model.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def replay(
     import asyncio  # noqa: PLC0415 - heavy
     import tempfile  # noqa: PLC0415 - heavy
 
+    keep_pandas_out()
     from tickplant.feeds.replay import ReplayFeed  # noqa: PLC0415 - heavy
 
     _check_range(low, high)
@@ -157,6 +159,7 @@ def _replay_captures(
     """Play captures into a plant on a temporary folder."""
     import tempfile  # noqa: PLC0415 - heavy
 
+    keep_pandas_out()
     from tickplant.compose import build_capture  # noqa: PLC0415 - heavy
 
     def make(clock: Clock, subscribers: Callable[[], int]) -> CaptureFeed:

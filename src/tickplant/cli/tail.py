@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tickplant.cli.common import DATA_OR_URL, Common, check_choice, command, parse_count
+from tickplant.cli.process import keep_pandas_out
 from tickplant.cli.read import Calendar, DayStart, Session, Timezone
 from tickplant.model.errors import InvalidParameter
 
@@ -124,6 +125,7 @@ def tail(
     screen = _JsonLines() if common.json else _Lines(channel)
     left = parse_count("--count", count)
 
+    keep_pandas_out()
     from tickplant.client import Client  # noqa: PLC0415 - heavy
 
     with Client(find_url(common), key=common.plant_key()) as client:
