@@ -7,6 +7,8 @@ import gc
 import pyarrow as pa
 import pytest
 
+gc.disable()  # until all tests are found: what is loaded for them stays anyway
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -24,6 +26,7 @@ def pytest_collection_finish() -> None:
     pa.scalar(0)  # lets Arrow find pandas, which a command that is run in a test hides from it
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -3,6 +3,7 @@
 Blocks marked `sh` and `python` are run in order in an empty folder, those marked `console` are not.
 What stands in a `json` or `text` block after one is what that one must print, but for sequence
 numbers, durations and the width of columns. Ports and addresses are put in place of the usual one.
+The processes of the guides are forked from a warm one, see warm.py; those of the README are not.
 """
 
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from docs_files import Block, blocks, read, section
+from warm import Warm
 
 URL = "http://127.0.0.1:8000"
 GUIDES = (
@@ -85,15 +87,19 @@ def serving(folder: Path) -> Iterator[str]:
             assert plant.wait(60) == 0
 
 
-def run(block: Block, folder: Path, url: str, *paths: Path) -> str:
+def run(block: Block, folder: Path, url: str, bare: Path | None, warm: Warm | None) -> str:
     text = block.text.replace(URL, url)
-    shell = ["bash", "-euo", "pipefail", "-c"]
-    command = shell if block.language == "sh" else [sys.executable, "-W", "error", "-c"]
+    env = environment(*filter(None, [bare]))
+    python = [sys.executable, "-W", "error", "-c"]
+    if warm is not None:
+        env["PATH"] = f"{warm.folder}{os.pathsep}{env['PATH']}"
+        python = [str(warm.folder / "snippet")]
+    command = ["bash", "-euo", "pipefail", "-c"] if block.language == "sh" else python
     done = subprocess.run(
         [*command, text],
         check=False,
         cwd=folder,
-        env=environment(*paths),
+        env=env,
         capture_output=True,
         text=True,
         timeout=60,
@@ -116,13 +122,15 @@ def normal(text: str) -> str:
     return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
 
 
-def run_all(text: str, folder: Path, url: str, *paths: Path) -> int:
+def run_all(
+    text: str, folder: Path, url: str, bare: Path | None = None, warm: Warm | None = None
+) -> int:
     """Run the blocks of a text in order; return how many outputs were compared."""
     compared = 0
     printed = ""
     for block in blocks(text):
         if block.language in {"sh", "python"}:
-            printed = run(block, folder, url, *paths)
+            printed = run(block, folder, url, bare, warm)
         elif block.language in {"json", "text"}:
             compare(printed, block.text)
             compared += 1
@@ -138,7 +146,7 @@ def test_the_first_five_minutes(tmp_path: Path) -> None:
         assert run_all(steps, folder, url, bare) == 5
     # The plant has archived what it had, so another tool can read it as the page on storage says.
     (reading,) = (b for b in blocks(read("docs/concepts/storage.md")) if b.language == "python")
-    printed = run(reading, folder, URL, bare)
+    printed = run(reading, folder, URL, bare, None)
     assert "101.25" in printed
     assert "200" in printed
 
@@ -152,11 +160,17 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         yield folder, url
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    with Warm(tmp_path_factory.mktemp("warm") / "bin") as made:
+        yield made
+
+
 @pytest.mark.parametrize("guide", GUIDES)
-def test_a_guide(guide: str, plant: tuple[Path, str]) -> None:
+def test_a_guide(guide: str, plant: tuple[Path, str], warm: Warm) -> None:
     text = read(f"docs/how-to/{guide}.md")
     assert [block for block in blocks(text) if block.language in {"sh", "python"}]
-    run_all(text, *plant)
+    run_all(text, *plant, warm=warm)
 
 
 def test_outputs_are_compared_in_what_matters() -> None:
