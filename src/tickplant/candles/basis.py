@@ -22,6 +22,10 @@ from tickplant.model.events import QUOTES, TRADES
 
 BASES = ("trade", "mid", "bid", "ask")
 
+VALUES = {TRADES: ("price", "size"), QUOTES: ("bid_price", "ask_price")}
+"""The two columns of a table whose values candles are made of."""
+
+_HEADER = ("instrument", "ts_event", "seq")
 _CONDITIONS = "conditions"
 
 
@@ -37,10 +41,8 @@ def has_volume(basis: str) -> bool:
 
 def columns_of(basis: str, *, conditions: bool = False) -> tuple[str, ...]:
     """Return the columns that `rows_of` reads; `conditions` where rules want them."""
-    header = ("instrument", "ts_event", "seq")
-    if basis != "trade":
-        return (*header, "bid_price", "ask_price")
-    return (*header, "price", "size", *((_CONDITIONS,) if conditions else ()))
+    named = (_CONDITIONS,) if conditions and basis == "trade" else ()
+    return (*_HEADER, *VALUES[table_of(basis)], *named)
 
 
 def height_of(basis: str) -> int:
@@ -93,17 +95,33 @@ def rows_of(basis: str, table: pa.Table | pa.RecordBatch, rules: InstrumentRules
     The middle is (bid + ask) / 2 and the spread ask - bid where both sides are present, else NaN.
     `rules` apply where the table has the conditions of its trades.
     """
-    instrument = _column(table, "instrument")
-    ts, seq = _column(table, "ts_event"), _column(table, "seq")
+    updates = None
+    if basis == "trade" and _CONDITIONS in table.schema.names:
+        instrument = _column(table, "instrument")
+        updates = rules.updates(instrument, table.column(_CONDITIONS))
+    first, second = (_floats(table, name) for name in VALUES[table_of(basis)])
+    numbers, ts, seq = (_column(table, name) for name in _HEADER)
+    return rows_of_values(basis, numbers, ts, seq, first, second, updates)
+
+
+def rows_of_values(
+    basis: str,
+    instrument: NDArray[np.int32],
+    ts: NDArray[np.int64],
+    seq: NDArray[np.int64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    updates: Bits | None = None,
+) -> Rows:
+    """Return the rows that a basis is made of, from columns of shape (n,).
+
+    `first` and `second` are those that `VALUES` names; null is NaN.
+    """
     if basis == "trade":
-        updates = None
-        if _CONDITIONS in table.schema.names:
-            updates = rules.updates(instrument, table.column(_CONDITIONS))
-        return Rows(instrument, ts, seq, _floats(table, "price"), _floats(table, "size"), updates)
-    bid, ask = _floats(table, "bid_price"), _floats(table, "ask_price")
-    middle = (bid + ask) / 2
-    price = {"bid": bid, "ask": ask, "mid": middle}[basis]
-    return Rows(instrument, ts, seq, price, None, spread=ask - bid, middle=middle)
+        return Rows(instrument, ts, seq, first, second, updates)
+    middle = (first + second) / 2
+    price = {"bid": first, "ask": second, "mid": middle}[basis]
+    return Rows(instrument, ts, seq, price, None, spread=second - first, middle=middle)
 
 
 def _column(table: pa.Table | pa.RecordBatch, name: str) -> Any:

@@ -105,7 +105,7 @@ class Grid:
             if session is not None:
                 raise InvalidParameter("session", session, "a session only beside a calendar")
             timezone = "UTC" if timezone is None else timezone
-            return cls(interval, timezone, "00:00" if day_start is None else day_start)
+            return _plain_grid(interval, timezone, "00:00" if day_start is None else day_start)
         session = REGULAR if session is None else session
         if session not in SESSIONS:
             raise InvalidParameter("session", session, ", ".join(SESSIONS))
@@ -263,6 +263,11 @@ class Grid:
         last = int(np.searchsorted(edges, high, "right"))
         around: Ints = edges[max(first, 0) : last + 1]
         return around
+
+
+@lru_cache(maxsize=128)
+def _plain_grid(interval: Interval, timezone: str, day_start: str) -> Grid:
+    return Grid(interval, timezone, day_start)
 
 
 def _clip(ts: int) -> int:

@@ -217,16 +217,22 @@ class LiveBars:
         states, _ = self.read(instrument)
         return states.take(states.count > 0)
 
-    def read(self, instrument: int) -> tuple[States, int]:
+    def read(self, instrument: int, newest: int | None = None) -> tuple[States, int]:
         """Return (states, complete_from) of one instrument, by start; a copy, on any thread.
 
-        A state with count 0 stands for a candle that is unknown at present.
+        A state with count 0 stands for a candle that is unknown at present. With `newest` no more
+        of them need be there: it is then from where on they are all.
         """
         with self.lock:
             row = self._row(instrument)
             if row < 0:
                 return States(self._block[:, :0].copy()), self._complete_at_first
-            return States(self._held_block(row)), int(self._complete_from[row])
+            since = int(self._complete_from[row])
+            block = self._held_block(row, newest)
+            if newest is not None and block.shape[1] > newest:
+                block = block[:, -newest:]
+                since = max(since, int(block[START, 0]))
+            return States(block), since
 
     @property
     def complete_at_first(self) -> int:
@@ -271,14 +277,17 @@ class LiveBars:
     def _row(self, instrument: int) -> int:
         return int(self._row_of[instrument]) if 0 <= instrument < self._row_of.size else -1
 
-    def _held_block(self, row: int) -> Ints:
-        """Return all states of a row by start, copied; older ones only where they are complete."""
+    def _held_block(self, row: int, newest: int | None = None) -> Ints:
+        """Return all states of a row by start, copied; older ones only where they are complete.
+
+        With `newest` as many older ones are enough, besides those in slots.
+        """
         first = row * self._keep
         block: Ints = self._block[:, first : first + self._keep]
         block = block[:, block[START] != _NONE]
         if self._older is not None:
             number = int(block[INSTRUMENT, 0]) if block.size else 0
-            older = self._older.read(row, number, int(self._complete_from[row]))
+            older = self._older.read(row, number, int(self._complete_from[row]), newest)
             block = np.concatenate([older, block], axis=1)
         starts = block[START]
         if (starts[1:] > starts[:-1]).all():

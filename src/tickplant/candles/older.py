@@ -72,12 +72,17 @@ class OlderBars:
         self._rings.rewrite(row, block[START], pack(block))
         self._let_go(np.full(block.shape[1], row), block)
 
-    def read(self, row: int, instrument: int, since: int) -> Ints:
-        """Return a row's states from `since` on, which may come in any order; a copy."""
-        starts, bars = self._rings.read(row)
+    def read(self, row: int, instrument: int, since: int, newest: int | None = None) -> Ints:
+        """Return a row's states from `since` on, which may come in any order; a copy.
+
+        With `newest` that many of the newest are enough.
+        """
+        starts, bars = self._rings.read(row, newest)
         wanted = starts >= since
         if not wanted.all():
             starts, bars = starts[wanted], bars[wanted]
+        elif newest is not None and (starts[1:] > starts[:-1]).all():
+            starts, bars = starts[-newest:], bars[-newest:]
         return unpack(bars, instrument, starts)
 
     def _replace(self, rows: Ints, places: Ints, block: Ints) -> None:

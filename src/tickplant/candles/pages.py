@@ -67,15 +67,20 @@ def unpack(bars: Ints, instrument: int | Ints, starts: Ints) -> Ints:
     """Return bars, shape (n, packed_width), as states, shape (height, n)."""
     plain = VOLUME - (START + 1)
     sums = (COLUMNS - VOLUME) // 2
-    block = np.empty((bars.shape[1] + START + 1 + sums, bars.shape[0]), np.int64)
+    columns = bars.T
+    block = np.empty((len(columns) + START + 1 + sums, len(bars)), np.int64)
     block[INSTRUMENT], block[START] = instrument, starts
-    block[_PLAIN] = bars[:, :plain].T
-    pairs = bars[:, plain : plain + sums].T.reshape(2, exact.DIGITS // 2, len(bars))
-    digits = block[VOLUME:COLUMNS].reshape(2, exact.DIGITS // 2, 2, len(bars))
-    digits[:, :, 0] = pairs & _LOW
-    digits[:, :, 1] = pairs >> exact.BITS  # the top digit has the sign
-    digits[:, :-1, 1] &= _LOW
-    block[COLUMNS:] = bars[:, plain + sums :].T
+    # Line by line: up to 500 elements NumPy keeps Python's lock, which is long in coming back where
+    # others want it, and reads of so many bars are done in one go.
+    for line, column in zip(block[_PLAIN], columns[:plain], strict=True):
+        line[:] = column
+    for k, pair in enumerate(columns[plain : plain + sums]):
+        low, high = block[VOLUME + 2 * k], block[VOLUME + 2 * k + 1]
+        np.bitwise_and(pair, _LOW, out=low)
+        np.right_shift(pair, exact.BITS, out=high)
+        if (2 * k + 2) % exact.DIGITS:  # the top digit has the sign
+            np.bitwise_and(high, _LOW, out=high)
+    block[COLUMNS:] = columns[plain + sums :]
     return block
 
 
@@ -266,15 +271,22 @@ class Rings:
         """Put other bars at these places."""
         self._pool.bars[places // PAGE, places % PAGE] = bars
 
-    def read(self, row: int) -> tuple[Ints, Ints]:
-        """Return copies of (starts, bars) of one row, in the order in which they came."""
+    def read(self, row: int, newest: int | None = None) -> tuple[Ints, Ints]:
+        """Return copies of (starts, bars) of one row, in the order in which they came.
+
+        With `newest` at least so many of the newest bars, where there are, not always all.
+        """
         if row >= len(self._first):
             return np.empty(0, np.int64), np.empty((0, self._pool.bars.shape[2]), np.int64)
         first, end = int(self._first[row]), int(self._next[row])
         pages = self._table[row, np.arange(first // PAGE, -(-end // PAGE)) % self._span]
         starts = self._pool.starts[pages].reshape(-1)[: end - first]
-        bars = self._pool.bars[pages].reshape(-1, self._pool.bars.shape[2])[: end - first]
-        return starts, bars
+        gone = 0
+        if newest is not None and len(starts) > newest and (starts[1:] > starts[:-1]).all():
+            gone = (len(starts) - newest) // PAGE  # whole pages
+            starts = starts[gone * PAGE :]
+        bars = self._pool.bars[pages[gone:]].reshape(-1, self._pool.bars.shape[2])
+        return starts, bars[: len(starts)]
 
     def rewrite(self, row: int, starts: Ints, bars: Ints) -> None:
         """Replace all bars of a row by these, rising; of too many the newest are kept."""

@@ -56,6 +56,8 @@ def about_to_lock(lock: _Lock) -> None:
     """Raise `WouldWait` on a thread that must not wait where somebody holds a lock now.
 
     For locks that are held for long at times; between this and taking it somebody may be quicker.
+    One that is only ever held for a fraction of a millisecond is simply taken: going to another
+    thread and back waits longer, for Python's own lock.
     """
     if _THREAD.hurried:
         if not lock.acquire(blocking=False):

@@ -48,6 +48,8 @@ class LastRows:
         self._cost = 0
         self._begun = False
         self._changes = next(_CHANGES)
+        self._count = 0
+        self._seen = np.empty(0, np.int64)
         self._horizon = INT64_MIN
         self._amended: dict[int, int] = {}
 
@@ -65,9 +67,13 @@ class LastRows:
     def note(self, rows: pa.RecordBatch) -> None:
         """Take a stored batch of original rows; readers see it on return."""
         if self._begun:
+            numbers = rows.column("instrument").to_numpy()
             with self._lock:
                 self._noted = (*self._noted, rows)
                 self._cost += cost_of(rows)
+                self._count += 1
+                self._seen = grown(self._seen, int(numbers.max()) + 1, -1)
+                self._seen[numbers] = self._count
 
     def amend(self, instrument: int, times: Sequence[int]) -> None:
         """Take it that rows of an instrument at these event times were corrected or cancelled."""
@@ -83,12 +89,14 @@ class LastRows:
     def mark(self, number: int) -> Hashable | None:
         """Return what is another value after a row of an instrument came or was amended.
 
-        It may be another one without that, too. None before `begin`.
+        It may be another one without that, too. None before `begin`. Costs the same however many
+        rows wait: with which batch an instrument came last is noted with the batch.
         """
         if not self._begun:
             return None
         with self._lock:
-            return self._changes, self._index_noted().seen_last(number)
+            seen = self._seen.item(number) if number < len(self._seen) else -1
+            return self._changes, seen
 
     @property
     def is_due(self) -> bool:
@@ -107,7 +115,6 @@ class LastRows:
         with self._lock:
             self._levels, self._noted = tuple(levels), self._noted[len(noted) :]
             self._index = None
-            self._changes = next(_CHANGES)
             self._cost = sum(map(cost_of, self._noted))
 
     def read(self, numbers: Ints) -> tuple[pa.Table, Ints]:
@@ -196,7 +203,6 @@ class _Index:
         self._ts = np.empty(0, np.int64)
         self._batch = np.empty(0, np.int64)
         self._row = np.empty(0, np.int64)
-        self._seen = np.empty(0, np.int64)
 
     def add(self, noted: tuple[pa.RecordBatch, ...]) -> None:
         """Take the batches behind those that were taken before."""
@@ -208,8 +214,6 @@ class _Index:
         numbers, ts = rows.column("instrument").to_numpy(), rows.column("ts_event").to_numpy()
         self._ts = grown(self._ts, int(numbers.max()) + 1, INT64_MIN)
         self._batch, self._row = (grown(c, len(self._ts), -1) for c in (self._batch, self._row))
-        self._seen = grown(self._seen, len(self._ts), -1)
-        self._seen[numbers] = place
         at = np.arange(len(ts))
         if (ts[1:] < ts[:-1]).any():
             at = np.argsort(ts, kind="stable")
@@ -217,10 +221,6 @@ class _Index:
         # Of equal numbers the last one is what stays: the latest, and of equal times the last.
         numbers = numbers[at]
         self._ts[numbers], self._batch[numbers], self._row[numbers] = ts[at], place, at
-
-    def seen_last(self, number: int) -> int:
-        """Return in which batch an instrument came last, less than 0 for none."""
-        return self._seen.item(number) if number < len(self._seen) else -1
 
     def row_of(self, number: int) -> tuple[pa.RecordBatch, int] | None:
         """Return the last row of an instrument and its time, None where it has none."""

@@ -8,15 +8,23 @@ sees every event that was stored.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from tickplant.candles.basis import VALUES
+from tickplant.plant.tail import Tail, TailRows
+
 BATCH_ROWS = 512
 """A batch costs whoever looks through it, in time and in memory, at least as much as so many rows:
 a plant whose ticks come one by one has many batches and few rows."""
+
+
+READ_LATELY = 64
+"""So many batches after somebody read one instrument's rows, batches are made ready for the next
+such reader as they come; then only when one comes."""
 
 
 def cost_of(rows: pa.RecordBatch) -> int:
@@ -27,10 +35,12 @@ def cost_of(rows: pa.RecordBatch) -> int:
 class Noted(NamedTuple):
     """A stored batch of original rows of one table; `position` rises by one with each.
 
-    `before` is the latest event time of the table before it, None for none.
+    `place` is how many rows of the table came before it, `before` their latest event time, None
+    for none.
     """
 
     position: int
+    place: int
     table: str
     rows: pa.RecordBatch
     seq_last: int
@@ -42,11 +52,17 @@ class Recent:
 
     Besides those that something waits for, about `rows_max` rows are kept, each batch counted as
     `cost_of` says; the memory is shared with the store. `seq` is the last number before the first
-    of them, `latest` the latest event time of each table by then.
+    of them, `latest` the latest event time of each table by then. Of the newest `tail_rows` of
+    each table those of one instrument are found without looking at the others.
     """
 
-    def __init__(self, rows_max: int, seq: int, latest: Mapping[str, int | None]) -> None:
+    def __init__(
+        self, rows_max: int, seq: int, latest: Mapping[str, int | None], tail_rows: int
+    ) -> None:
         self._rows_max = rows_max
+        self._tails = {table: Tail(VALUES[table], tail_rows) for table in latest}
+        self._places = dict.fromkeys(latest, 0)
+        self._readers: dict[str, int] = {}
         self._batches: deque[Noted] = deque()
         self._cost = 0
         self._latest = dict(latest)
@@ -62,7 +78,12 @@ class Recent:
         self.position += 1
         seq_last = int(rows.column("seq")[-1].as_py())
         before = self._latest[table]
-        self._batches.append(Noted(self.position, table, rows, seq_last, before))
+        place = self._places[table]
+        self._places[table] = place + len(rows)
+        self._batches.append(Noted(self.position, place, table, rows, seq_last, before))
+        if self._readers.get(table, 0) > 0:
+            self._readers[table] -= 1
+            self._tails[table].take(place, rows)
         latest = int(rows.column("ts_event").to_numpy().max())
         self._latest[table] = latest if before is None else max(before, latest)
         self._cost += cost_of(rows)
@@ -89,13 +110,33 @@ class Recent:
 
     def after(self, position: int, table: str) -> list[pa.RecordBatch]:
         """Return the batches of a table that came after a position."""
-        found = []
+        return [noted.rows for noted in self._after(position, table)][::-1]
+
+    def _after(self, position: int, table: str) -> Iterator[Noted]:
+        """Yield them, the newest first."""
         for batch in reversed(self._batches):
             if batch.position <= position:
                 break
             if batch.table == table:
-                found.append(batch.rows)
-        return found[::-1]
+                yield batch
+
+    def rows_after(self, position: int, table: str, instrument: int) -> TailRows | None:
+        """Return the rows of an instrument that came after a position, None for none.
+
+        Raises `LookupError` where they are more than a tail is kept of.
+        """
+        tail = self._tails[table]
+        self._readers[table] = READ_LATELY
+        later = list(self._after(position, table))
+        if not later:
+            return None
+        for batch in reversed(later):
+            if batch.place >= tail.end:
+                tail.take(batch.place, batch.rows)
+        since = later[-1].place
+        if since < tail.since:
+            raise LookupError(f"rows from {since} on are asked for, {tail.since} is the first")
+        return tail.rows_of(instrument, since)
 
     def cost_after(self, position: int) -> int:
         """Return what it costs to look through all that came after a position, in rows."""

@@ -18,20 +18,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import RLock
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.candles.basis import columns_of, height_of, rows_of, table_of
+from tickplant.candles.basis import (
+    Rows,
+    columns_of,
+    height_of,
+    rows_of,
+    rows_of_values,
+    table_of,
+)
 from tickplant.candles.cells import Cells
 from tickplant.candles.conditions import InstrumentRules
 from tickplant.candles.grid import Grid
 from tickplant.candles.live import LiveBars, row_bytes
 from tickplant.candles.pages import Lock, Pool
+from tickplant.candles.runs import INSTRUMENT, merge_pairs
 from tickplant.candles.states import States, merge, roll_up
 from tickplant.model.events import MARKET_TABLES, TRADES
 from tickplant.plant.last_rows import LastRows
@@ -46,6 +56,15 @@ fewer by itself."""
 
 FOLD_ROWS_MAX = 65_536
 """Rows that are folded even if others wait: a reader's share stays below a millisecond."""
+
+APPLY_STATES = 2_048
+"""States that are merged into bars before readers are let by."""
+
+YIELD_S = 20e-6
+"""How long whoever folds stands back where a reader waits: long enough to be overtaken."""
+
+TAIL_ROWS = 2 * FOLD_ROWS_MAX
+"""Rows of which those of one instrument are found at once: more than ever wait to be folded."""
 
 RECENT_ROWS = 262_144
 """Rows that are remembered, for kinds that begin, and for offers: a read of the store must be over
@@ -101,11 +120,20 @@ _SLOTS_SHARE = 8
 
 @dataclass(slots=True)
 class _Kept:
-    """Bars of a kind; `position` is that of the last batch in them."""
+    """Bars of a kind; `position` is that of the last batch in them.
+
+    While rows are folded in, those of instruments below `below` are in up to the batch `ahead`.
+    """
 
     bars: LiveBars
     position: int
     watched: bool = False
+    below: int = 0
+    ahead: int = 0
+
+    def position_of(self, instrument: int) -> int:
+        """Return the position of the last batch that is in the bars of an instrument."""
+        return self.ahead if instrument < self.below else self.position
 
 
 class ServedCandles:
@@ -137,7 +165,8 @@ class ServedCandles:
         self._asked: dict[Kind, float] = {}
         self._awaited: set[Kind] = set()
         self._kept: dict[Kind, _Kept] = {}
-        self._recent = Recent(RECENT_ROWS, 0, dict.fromkeys(MARKET_TABLES))
+        self._readers = 0
+        self._recent = Recent(RECENT_ROWS, 0, dict.fromkeys(MARKET_TABLES), TAIL_ROWS)
         self._seq = 0
         self._amended: dict[int, int] = {}
         self.last_rows = {table: LastRows(table) for table in MARKET_TABLES}
@@ -155,7 +184,7 @@ class ServedCandles:
         with self.lock:
             self._seq = self._seq if seq is None else seq
             latest = {table: span[1] if span else None for table, span in spans.items()}
-            self._recent = Recent(RECENT_ROWS, self._seq, latest)
+            self._recent = Recent(RECENT_ROWS, self._seq, latest, TAIL_ROWS)
             self._amended.clear()
             again = [kind for kind in self._served.kinds if self._is_asked(kind)]
             for kept in self._kept.values():
@@ -270,9 +299,26 @@ class ServedCandles:
         for basis, kept, batches in waiting:
             grids = [one.bars.grid for one in kept]
             for states, one in zip(self._built(basis, batches, grids), kept, strict=True):
-                with self.lock:
-                    one.bars.apply_states(states)
-                    one.position = upto
+                self._take_in(one, states, upto)
+
+    def _take_in(self, kept: _Kept, states: States, upto: int) -> None:
+        """Merge states into bars, some instruments at a time, and let readers by in between.
+
+        A reader on the event loop waits no longer than one part takes.
+        """
+        numbers = states.block[INSTRUMENT]
+        first = 0
+        while first < len(states):
+            end = min(first + APPLY_STATES, len(states))
+            end = int(np.searchsorted(numbers, numbers[end - 1], "right"))
+            with self.lock:
+                kept.bars.apply_states(states.take(slice(first, end)))
+                kept.below, kept.ahead = int(numbers[end - 1]) + 1, upto
+            first = end
+            if self._readers:
+                time.sleep(YIELD_S)  # a lock alone goes back to whoever has just had it
+        with self.lock:
+            kept.position, kept.below = upto, 0
 
     def _waiting(self) -> list[tuple[str, list[_Kept], list[pa.RecordBatch]]]:
         """Return (basis, bars, batches) of what has not been folded, alike ones together."""
@@ -354,24 +400,48 @@ class ServedCandles:
             self._awaken()
         return True
 
-    def read(self, grid: Grid, basis: str, instrument: int) -> Seen | None:
+    def read(
+        self, grid: Grid, basis: str, instrument: int, newest: int | None = None
+    ) -> Seen | None:
         """Return what memory has of an instrument's bars; None for a kind that is not served.
 
+        With `newest` no more of them than so many need be there.
         A kind that is not kept yet is made of what is remembered, and kept from soon on.
         """
         if instrument > self._numbers_max or not self._ask((grid, basis)):
             return None
-        with self.lock:
-            kept = self._kept_or_new((grid, basis))
-            states, since = kept.bars.read(instrument)
-            batches = self._recent.after(kept.position, table_of(basis))
-            seq = self._seq
-        later = self._states_of(batches, (grid, basis), instrument)
-        if len(later):
+        self._readers += 1
+        try:
+            with self.lock:
+                kept = self._kept_or_new((grid, basis))
+                states, since = kept.bars.read(instrument, newest)
+                rows = self._rows_after(kept.position_of(instrument), basis, instrument)
+                seq = self._seq
+        finally:
+            self._readers -= 1
+        if rows is not None:
+            later = rows.build(grid, instrument)
             unknown = states.start[states.count == 0]
             later = later.take((later.start >= since) & ~np.isin(later.start, unknown))
             states = _join(states, later)
         return Seen(states, since, seq)
+
+    def _rows_after(self, position: int, basis: str, instrument: int) -> Rows | None:
+        """Return the rows of an instrument that came after a position; under the lock."""
+        table = table_of(basis)
+        if not (table == TRADES and self._rules.concern(instrument)):
+            with suppress(LookupError):
+                found = self._recent.rows_after(position, table, instrument)
+                if found is None:
+                    return None
+                numbers = np.full(len(found.ts), instrument, np.int32)
+                return rows_of_values(basis, numbers, *found)
+        return self._rows_of(self._recent.after(position, table), basis, instrument)
+
+    def _rows_of(self, batches: list[pa.RecordBatch], basis: str, instrument: int) -> Rows | None:
+        conditions = table_of(basis) == TRADES and self._rules.concern(instrument)
+        rows = rows_of_one(batches, instrument, columns_of(basis, conditions=conditions))
+        return None if rows is None else rows_of(basis, rows, self._rules)
 
     def newest(self, grid: Grid, basis: str) -> States | None:
         """Return the newest bar of each instrument where memory surely has it, by instrument.
@@ -384,7 +454,7 @@ class ServedCandles:
             kept = self._kept_or_new((grid, basis))
             states, since = kept.bars.newest()
             first = kept.bars.complete_at_first
-            batches = self._recent.after(kept.position, table_of(basis))
+            batches = self._unfolded(kept, table_of(basis))
         [later] = self._built(basis, batches, [grid])
         unsure = states.instrument[(states.count == 0) | (states.start < since)]
         floors = np.full(len(later), first, np.int64)
@@ -395,13 +465,20 @@ class ServedCandles:
         last = np.append(states.instrument[1:] != states.instrument[:-1], True)[: len(states)]
         return states.take(np.flatnonzero(last))
 
+    def _unfolded(self, kept: _Kept, table: str) -> list[pa.RecordBatch]:
+        """Return what is not in the bars yet, of all instruments; under the lock."""
+        batches = self._recent.after(kept.position, table)
+        if not kept.below:
+            return batches
+        later = self._recent.after(kept.ahead, table)
+        between = batches[: len(batches) - len(later)]
+        left = (rows.filter(pc.field("instrument") >= kept.below) for rows in between)
+        return [rows for rows in left if len(rows)] + later
+
     def _states_of(self, batches: list[pa.RecordBatch], kind: Kind, instrument: int) -> States:
         grid, basis = kind
-        conditions = table_of(basis) == TRADES and self._rules.concern(instrument)
-        rows = rows_of_one(batches, instrument, columns_of(basis, conditions=conditions))
-        if rows is None:
-            return _nothing(basis)
-        return rows_of(basis, rows, self._rules).build(grid, instrument)
+        rows = self._rows_of(batches, basis, instrument)
+        return _nothing(basis) if rows is None else rows.build(grid, instrument)
 
     def status(self) -> ServedStatus:
         """Return the present state, at no cost worth mentioning."""
@@ -431,12 +508,19 @@ def _nothing(basis: str) -> States:
 
 
 def _join(states: States, later: States) -> States:
-    """Merge states of one instrument, where nearly always few bars at the end have changed."""
+    """Merge states of one instrument, in place, where nearly always few bars at the end change."""
     if not len(later):
         return states
-    same = int(np.searchsorted(states.start, later.start[0]))
-    tail = merge([states.take(slice(same, None)), later])
-    return States(np.concatenate([states.block[:, :same], tail.block], axis=1))
+    block, starts = states.block, states.start
+    places = np.searchsorted(starts, later.start)
+    new = places == len(starts)
+    same = starts[places - new] == later.start if len(starts) else ~new
+    if not (new | same).all():
+        return merge([states, later])
+    if same.any():
+        at = places[same]
+        block[:, at] = merge_pairs(block[:, at], later.block[:, same])
+    return States(np.concatenate([block, later.block[:, new]], axis=1)) if new.any() else states
 
 
 def _pools(served: Served, lock: Lock) -> dict[int, Pool]:

@@ -16,7 +16,6 @@ import numpy as np
 
 from tickplant.candles.grid import Grid
 from tickplant.candles.states import States, empty, merge
-from tickplant.model.at_once import about_to_lock
 from tickplant.model.errors import Stopping
 from tickplant.model.times import INT64_MIN
 from tickplant.plant.bar_reader import BarReader
@@ -77,8 +76,8 @@ class ServedReader:
         stored = self.stored
         if stored.bounds(start, end, limit) is None:
             return empty()
-        about_to_lock(self.served.lock)
-        seen = self.served.read(stored.grid, stored.basis, stored.instrument)
+        newest = limit if start is None and end is None else None
+        seen = self.served.read(stored.grid, stored.basis, stored.instrument, newest)
         if seen is None:
             return stored.read(start, end, limit)
         return _Read(self, seen, start, end, limit).states()

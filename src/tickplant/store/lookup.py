@@ -8,7 +8,7 @@ import pyarrow as pa
 from tickplant.model.events import SCHEMAS
 from tickplant.store.columns import Ints, ints
 from tickplant.store.reader import ArchiveFile, FileCache
-from tickplant.store.view import View
+from tickplant.store.view import FileSet, Span, View
 
 
 def times_of(view: View, instrument: int, seqs: Ints, cache: FileCache) -> dict[int, int]:
@@ -60,21 +60,38 @@ def _groups_with(file: ArchiveFile, seqs: Ints, first: int, end: int) -> list[in
 
 
 def span_of(
-    view: View, instrument: int, cache: FileCache, held: tuple[int, int] | None
-) -> tuple[int, int] | None:
+    view: View, instrument: int, cache: FileCache, held: Span | None, *, keep: bool
+) -> Span | None:
     """Return the first and last `ts_event` of an instrument, or None where it has no rows.
 
     `held` is what the rows in memory say. Opens files from both ends only as far as they can still
-    widen the span.
+    widen the span, and none the next time if that may be kept: where `held` is of the rows that
+    were beside these very files.
     """
+    files = view.files
+    if not files.entries:
+        return held
+    known, span = files.known_span(instrument)
+    if not known:
+        span = _archived_span(files, instrument, cache, held)
+        if keep:
+            files.keep_span(instrument, span)
+    if span is None or held is None:
+        return span or held
+    return min(span[0], held[0]), max(span[1], held[1])
+
+
+def _archived_span(
+    files: FileSet, instrument: int, cache: FileCache, held: Span | None
+) -> Span | None:
     low, high = (None, None) if held is None else held
-    for entry in sorted(view.files.entries, key=lambda e: e.ts_min):
+    for entry in files.by_first:
         if low is not None and entry.ts_min >= low:
             break
         bounds = _bounds(cache.get(entry), instrument)
         if bounds is not None:
             low = bounds[0] if low is None else min(low, bounds[0])
-    for entry in sorted(view.files.entries, key=lambda e: -e.ts_max):
+    for entry in files.by_last:
         if high is not None and entry.ts_max <= high:
             break
         bounds = _bounds(cache.get(entry), instrument)

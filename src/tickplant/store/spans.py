@@ -2,7 +2,7 @@
 
 Whoever asks for an instrument's bars asks for this first, and there may be hundreds of runs to look
 through. So the runs are folded into two columns by instrument number, once each and only when
-somebody asks, or when many rows wait.
+somebody asks, has asked lately, or when many rows wait.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ A run counts as at least `RUN_ROWS`, its fixed cost."""
 
 RUN_ROWS = 256
 
+ASKED_LATELY = 64
+"""So many runs after somebody asked they are folded as they come, by whoever brings them."""
+
 
 class Spans:
     """Of one table. Any thread may call; runs that were noted are in every later answer."""
@@ -31,6 +34,7 @@ class Spans:
         self._lock = threading.Lock()
         self._waiting: list[Run] = []
         self._cost = 0
+        self._asked = 0
         self._low: Ints = np.empty(0, np.int64)
         self._high: Ints = np.empty(0, np.int64)
 
@@ -39,7 +43,8 @@ class Spans:
         with self._lock:
             self._waiting.append(run)
             self._cost += max(len(run), RUN_ROWS)
-            if self._cost >= WAITING_ROWS:
+            self._asked -= 1
+            if self._asked > 0 or self._cost >= WAITING_ROWS:
                 self._fold()
 
     def become(self, runs: Iterable[Run]) -> None:
@@ -52,7 +57,9 @@ class Spans:
     def of(self, instrument: int) -> tuple[int, int] | None:
         """Return the first and last `ts_event` of an instrument, or None where it has no rows."""
         with self._lock:
-            self._fold()
+            self._asked = ASKED_LATELY
+            if self._waiting:
+                self._fold()
             if not 0 <= instrument < len(self._low) or self._high[instrument] == INT64_MIN:
                 return None
             return int(self._low[instrument]), int(self._high[instrument])
@@ -77,5 +84,12 @@ class Spans:
             more = max(top + 1, 2 * len(self._low)) - len(self._low)
             self._low = np.append(self._low, np.full(more, INT64_MAX))
             self._high = np.append(self._high, np.full(more, INT64_MIN))
-        np.minimum.at(self._low, numbers, lows)
-        np.maximum.at(self._high, numbers, highs)
+        lower = lows < self._low[numbers]
+        if lower.any():
+            np.minimum.at(self._low, numbers[lower], lows[lower])
+        higher = highs > self._high[numbers]
+        numbers, highs = numbers[higher], highs[higher]
+        if (highs[1:] >= highs[:-1]).all():  # as nearly always: what came late is not among them
+            self._high[numbers] = highs  # of equal numbers the last one stays, the highest
+        elif numbers.size:
+            np.maximum.at(self._high, numbers, highs)

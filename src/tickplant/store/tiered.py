@@ -410,10 +410,12 @@ class TieredStore:
         self._gate.wait()
         if instrument is None:
             return self._views[table].ts_span()
+        files = self._views[table].files
         held = self._spans[table].of(instrument)  # before the view: rows move to the files
 
         def read(view: View) -> tuple[int, int] | None:
-            return lookup.span_of(view, instrument, self._cache, held)
+            keep = view.files is files  # else what is held may be of rows that are in files now
+            return lookup.span_of(view, instrument, self._cache, held, keep=keep)
 
         return self._guarded(table, read)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +13,19 @@ from tickplant.store.blocks import Run, Tail
 from tickplant.store.columns import Ints
 from tickplant.store.manifest import FileEntry
 
+_UNKNOWN: Any = object()
+
+SPANS_MAX = 65_536
+"""Instruments whose spans are kept with a set of files."""
+
+Span = tuple[int, int]
+
 
 class FileSet:
-    """The archive's files of one table, by day and sequence. Immutable."""
+    """The archive's files of one table, by day and sequence. Immutable.
+
+    With it is kept what was found in it, for as long as these are the files.
+    """
 
     def __init__(self, entries: Iterable[FileEntry] = ()) -> None:
         self.entries = tuple(sorted(entries, key=lambda e: (e.day, e.seq_min)))
@@ -22,6 +34,7 @@ class FileSet:
         ).reshape(-1, 4)
         self.rows = sum(e.rows for e in self.entries)
         self.bytes = sum(e.bytes for e in self.entries)
+        self._spans: dict[int, Span | None] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -44,6 +57,27 @@ class FileSet:
         if not self.entries:
             return None
         return int(self._bounds[:, 0].min()), int(self._bounds[:, 1].max())
+
+    @cached_property
+    def by_first(self) -> tuple[FileEntry, ...]:
+        """The files by their first `ts_event`, rising."""
+        return tuple(sorted(self.entries, key=lambda e: e.ts_min))
+
+    @cached_property
+    def by_last(self) -> tuple[FileEntry, ...]:
+        """The files by their last `ts_event`, falling."""
+        return tuple(sorted(self.entries, key=lambda e: -e.ts_max))
+
+    def known_span(self, instrument: int) -> tuple[bool, Span | None]:
+        """Say whether it is known what these files widen an instrument's span to, and to what."""
+        known = self._spans.get(instrument, _UNKNOWN)
+        return (False, None) if known is _UNKNOWN else (True, known)
+
+    def keep_span(self, instrument: int, span: Span | None) -> None:
+        """Keep it for the next who asks."""
+        if len(self._spans) >= SPANS_MAX:
+            self._spans.clear()
+        self._spans[instrument] = span
 
 
 @dataclass(frozen=True, slots=True)
