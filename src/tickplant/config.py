@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from ipaddress import ip_network
 from os import PathLike
 from pathlib import Path
@@ -641,8 +642,14 @@ class KnownSetting:
         return PREFIX + self.key.replace(".", "_").upper()
 
 
+@cache
+def _types_of(cls: type[Any]) -> dict[str, Any]:
+    """Return the types of a section's fields, which it takes long to find out."""
+    return get_type_hints(cls)
+
+
 def _walk(cls: type, prefix: str = "") -> Iterator[KnownSetting]:
-    hints = get_type_hints(cls)
+    hints = _types_of(cls)
     for item in fields(cls):
         if item.name in SECTIONS:
             continue  # tables of the file, which no variable or flag can hold
@@ -801,7 +808,7 @@ def _refuse(setting: KnownSetting, value: Any) -> NoReturn:
 
 
 def _build(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
-    hints = get_type_hints(cls)
+    hints = _types_of(cls)
     made: dict[str, Any] = {}
     for item in fields(cls):
         key = prefix + item.name
