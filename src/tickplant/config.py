@@ -643,7 +643,7 @@ class KnownSetting:
 
 
 @cache
-def _types_of(cls: type[Any]) -> dict[str, Any]:
+def _types_of(cls: type) -> dict[str, Any]:
     """Return the types of a section's fields, which it takes long to find out."""
     return get_type_hints(cls)
 
@@ -807,7 +807,7 @@ def _refuse(setting: KnownSetting, value: Any) -> NoReturn:
     raise ConfigError(f"{setting.key}: {shown} is not allowed; allowed is {setting.allowed}")
 
 
-def _build(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
+def _build(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
     hints = _types_of(cls)
     made: dict[str, Any] = {}
     for item in fields(cls):
