@@ -465,8 +465,9 @@ class PlantSettings:
     )
     compiled: bool = _setting(
         True,
-        "Read frames of feeds and bodies of JSON by compiled code where the extra "
-        "`tickplant[compiled]` is installed; that takes 130 MiB of memory.",
+        "Read frames of feeds and bodies of JSON, and write events of the stream, by compiled code "
+        "where they come in masses and the extra `tickplant[compiled]` is installed; that takes "
+        "130 MiB of memory.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickplant.formats.compiled.loading import EVENTS
 from tickplant.gateway.stream import encode
 from tickplant.gateway.stream.protocol import EVENTS_BYTES_MAX, JSON, PACKED, Codec
 from tickplant.model.events import SCHEMAS, SIDES
@@ -60,6 +61,18 @@ KEYS = [
     (CandleKey("1h", "trade", calendar="XNYS", session="regular"), UPDATE_SCHEMA),
     (CandleKey("100t", "trade"), pa.schema([*UPDATE_SCHEMA, *PLACES])),
 ]
+
+
+@pytest.fixture(scope="module", params=["joined", "compiled"], autouse=True)
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Write columns by either of the ways that there are."""
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="the extra `compiled` is not installed")
+        EVENTS.load()
+    else:
+        EVENTS.unload()
+    yield
+    EVENTS.unload()
 
 
 def registry() -> Registry:

@@ -214,6 +214,21 @@ async def test_a_fault_of_a_group_costs_its_members_no_event(
         assert watcher.seqs() == [1]
 
 
+async def test_what_writes_quicker_is_prepared_once_there_is_much_to_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fanout, "PREPARE_AFTER_ROWS", 5)
+    plant = FakePlant()
+    prepared: list[int] = []
+    fan = Fanout(plant.hub, plant.metrics.stream, lambda: prepared.append(plant.seq_last))
+    watcher = await watch(plant, fan, "*")
+    for _ in range(8):
+        plant.trade(1.0)
+        await fan.tick()
+    assert watcher.seqs() == list(range(1, 9))
+    assert prepared == [5]
+
+
 async def test_what_cannot_be_found_together_each_finds_for_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

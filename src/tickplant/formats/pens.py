@@ -1,4 +1,4 @@
-"""How JSON and MessagePack write the columns of a `Draft`."""
+"""How JSON and MessagePack write the pieces of events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tickplant.formats.drafts import Ints, Odd, Piece
+from tickplant.formats.pieces import Ints, Odd, Piece
 from tickplant.model.time_texts import LENGTH_MAX, time_chars
 
 
@@ -52,6 +52,8 @@ def _chars(ns: Ints) -> tuple[NDArray[np.uint8], Ints]:
 class JsonPen:
     """JSON as `msgspec` writes it."""
 
+    packed = False
+
     def members(self, values: Mapping[str, Any]) -> bytes:
         """See `Pen`."""
         return msgspec.json.encode(values)[1:-1]
@@ -60,24 +62,24 @@ class JsonPen:
         """See `Pen`."""
         return msgspec.json.encode(name) + b":"
 
-    def floats(self, column: pa.Array) -> Piece:
+    def floats(self, column: pa.Array) -> pa.Array:
         """See `Pen`."""
         return _listed(_values(column))
 
-    def ints(self, column: pa.Array) -> Piece:
+    def wholes(self, column: pa.Array) -> pa.Array:
         """See `Pen`."""
         if column.null_count:
             return _listed(column.to_pylist())
         return column.cast(pa.string()).cast(pa.binary())
 
-    def times(self, ns: Ints) -> Piece:
+    def times(self, ns: Ints) -> pa.Array:
         """See `Pen`."""
         framed, lengths = _chars(ns)
         framed[:, 0] = ord('"')
         framed[np.arange(len(ns)), lengths + 1] = ord('"')
         return _cut(framed, lengths + 2)
 
-    def texts(self, column: pa.Array) -> list[Piece]:
+    def texts(self, column: pa.Array) -> list[bytes | pa.Array]:
         """See `Pen`."""
         raw = _raw(column)
         if raw.size and ((raw < ord(" ")) | (raw == ord('"')) | (raw == ord("\\"))).any():
@@ -95,6 +97,8 @@ class JsonPen:
 class MsgpackPen:
     """MessagePack; numbers in their widest form, since all of a column are made at once."""
 
+    packed = True
+
     def members(self, values: Mapping[str, Any]) -> bytes:
         """See `Pen`."""
         encode = msgspec.msgpack.encode
@@ -104,21 +108,21 @@ class MsgpackPen:
         """See `Pen`."""
         return msgspec.msgpack.encode(name)
 
-    def floats(self, column: pa.Array) -> Piece:
+    def floats(self, column: pa.Array) -> pa.Array:
         """See `Pen`."""
         return _numbers(column, 0xCB, ">f8")
 
-    def ints(self, column: pa.Array) -> Piece:
+    def wholes(self, column: pa.Array) -> pa.Array:
         """See `Pen`."""
         return _numbers(column, 0xD3, ">i8")
 
-    def times(self, ns: Ints) -> Piece:
+    def times(self, ns: Ints) -> pa.Array:
         """See `Pen`."""
         framed, lengths = _chars(ns)
         framed[:, 0] = 0xA0 | lengths  # a text of at most 31 bytes
         return _cut(framed, lengths + 1)
 
-    def texts(self, column: pa.Array) -> list[Piece]:
+    def texts(self, column: pa.Array) -> list[bytes | pa.Array]:
         """See `Pen`."""
         lengths = pc.binary_length(column).to_numpy()
         if int(lengths.max()) > 31:

@@ -1,8 +1,9 @@
 """The compiled walks, once they are loaded; until then, and without the extra, there are none.
 
     a feed starts ─► FRAMES.prepare, in a thread ─┐
-    a large body is posted ─► ROWS.prepare ───────┴─► get() gives it    until then: the readers
-                                                                        that need no extra
+    much JSON is posted ─► ROWS.prepare ──────────┤
+    much is streamed ─► EVENTS.prepare ───────────┴─► get() gives it    until then: the ways that
+                                                                        need no extra
 
 To import numba takes a third of a second, and to read the machine code from where it was kept
 another; to make it takes seconds, once for each version of the code. It is kept beside the module
@@ -69,6 +70,9 @@ class Loadable:
 
 FRAMES = Loadable("kernel")
 """Walks over frames of venues."""
+
+EVENTS = Loadable("writer_kernel")
+"""Writes rows as encoded events."""
 
 ROWS = Loadable("rows_kernel")
 """Walks over bodies of rows that are laid out alike."""

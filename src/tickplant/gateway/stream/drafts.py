@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tickplant.formats.drafts import Draft, Pen
+from tickplant.formats.drafts import Draft
+from tickplant.formats.pieces import SLACK, Pen, Picked
 from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
 from tickplant.gateway.stream.protocol import Codec
 from tickplant.model.events import QUOTES, SIDES, STATS, TRADES, flag_names
@@ -82,16 +83,16 @@ class _Named:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._encoded: list[bytes] = []
-        self._array = pa.nulls(0, pa.binary())
+        self._array = pa.array([bytes(SLACK)], pa.binary())
         self._changes = 0
 
-    def of(self, numbers: NDArray[np.int64], registry: Registry, pen: Pen) -> pa.Array:
+    def of(self, numbers: NDArray[np.int64], registry: Registry, pen: Pen) -> Picked:
         """Return the members of these instruments; those that came since are added first."""
         with self._lock:
             if registry.changes != self._changes:
                 self._grow(registry, pen)
             array = self._array
-        return array.take(pa.array(numbers - 1))
+        return Picked(array, numbers - 1)
 
     def _grow(self, registry: Registry, pen: Pen) -> None:
         changes, known = registry.changes, len(registry)
@@ -101,7 +102,7 @@ class _Named:
         for number in range(len(self._encoded) + 1, known + 1):
             one = registry.number(number)
             self._encoded.append(pen.members({"symbol": one.symbol, "venue": one.venue}))
-        self._array = pa.array(self._encoded, pa.binary())
+        self._array = pa.array([*self._encoded, bytes(SLACK)], pa.binary())
 
 
 _NAMED: WeakKeyDictionary[Registry, dict[str, _Named]] = WeakKeyDictionary()
@@ -112,7 +113,7 @@ def _instruments(
     draft: Draft, numbers: NDArray[np.int64], registry: Registry, codec: Codec
 ) -> None:
     named = _NAMED.setdefault(registry, {}).setdefault(codec.name, _Named())
-    draft.ready(named.of(numbers, registry, codec.pen), 2)
+    draft.picked(named.of(numbers, registry, codec.pen), 2)
 
 
 def _sides(draft: Draft, codes: NDArray[np.int64]) -> None:

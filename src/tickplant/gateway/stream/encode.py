@@ -11,7 +11,7 @@ import pyarrow as pa
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from tickplant.formats.drafts import Odd
+from tickplant.formats.pieces import Odd
 from tickplant.formats.rows import PLACE_COLUMNS, SPREAD_COLUMNS
 from tickplant.gateway.stream.book_steps import encode_steps, last_rows_of_steps
 from tickplant.gateway.stream.drafts import draft_rows

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tickplant.formats.drafts import Pen
 from tickplant.formats.pens import JsonPen, MsgpackPen
+from tickplant.formats.pieces import Pen
 from tickplant.gateway.stream.frames import Frame
 from tickplant.model.errors import shorten
 from tickplant.plant.encoded import Events

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from tickplant.formats.compiled.loading import EVENTS
 from tickplant.gateway.stream.fanout import Fanout
 from tickplant.gateway.stream.frames import WIRE, Wire
 from tickplant.gateway.stream.ports import StreamPlant
@@ -80,8 +81,12 @@ class Streams:
 
     def _fan(self) -> Fanout:
         if self._fanout is None:
-            self._fanout = Fanout(self.plant.hub, self._counts)
+            compiled = self.plant.settings.plant.compiled
+            self._fanout = Fanout(self.plant.hub, self._counts, self._prepare if compiled else None)
         return self._fanout
+
+    def _prepare(self) -> None:
+        self._threads.submit(EVENTS.prepare)
 
     def _run(self, work: Callable[[], Chunk]) -> Future[Chunk]:
         return self._threads.submit(work)
