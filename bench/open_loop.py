@@ -106,9 +106,10 @@ def part(values: Sequence[float], share: float) -> float:
 
 
 def go_first() -> bool:
-    """Take real-time priority, or at least more than others, where that is allowed; say whether."""
+    """Take real-time priority, above that of the others, where that is allowed; say whether."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        above = os.sched_getparam(0).sched_priority + 1
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(above))
     except (AttributeError, OSError):
         return False
     return True

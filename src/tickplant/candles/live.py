@@ -287,8 +287,9 @@ class LiveBars:
         block = block[:, block[START] != _NONE]
         if self._older is not None:
             number = int(block[INSTRUMENT, 0]) if block.size else 0
-            older = self._older.read(row, number, int(self._complete_from[row]), newest)
-            block = np.concatenate([older, block], axis=1)
+            held, room = block, block.shape[1]
+            block = self._older.read(row, number, int(self._complete_from[row]), newest, room)
+            block[:, block.shape[1] - room :] = held
         starts = block[START]
         if (starts[1:] > starts[:-1]).all():
             return block

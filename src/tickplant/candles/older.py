@@ -72,18 +72,22 @@ class OlderBars:
         self._rings.rewrite(row, block[START], pack(block))
         self._let_go(np.full(block.shape[1], row), block)
 
-    def read(self, row: int, instrument: int, since: int, newest: int | None = None) -> Ints:
+    def read(
+        self, row: int, instrument: int, since: int, newest: int | None = None, room: int = 0
+    ) -> Ints:
         """Return a row's states from `since` on, which may come in any order; a copy.
 
-        With `newest` that many of the newest are enough.
+        With `newest` that many of the newest are enough. Behind them is `room` for the caller's.
         """
-        starts, bars = self._rings.read(row, newest)
-        wanted = starts >= since
-        if not wanted.all():
+        starts, bars, ordered = self._rings.read(row, newest)
+        if ordered:
+            if len(starts) and starts[0] < since:
+                first = int(np.searchsorted(starts, since))
+                starts, bars = starts[first:], bars[first:]
+        else:
+            wanted = starts >= since
             starts, bars = starts[wanted], bars[wanted]
-        elif newest is not None and (starts[1:] > starts[:-1]).all():
-            starts, bars = starts[-newest:], bars[-newest:]
-        return unpack(bars, instrument, starts)
+        return unpack(bars, instrument, starts, room)
 
     def _replace(self, rows: Ints, places: Ints, block: Ints) -> None:
         self._rings.replace(places, pack(block))

@@ -63,12 +63,16 @@ def pack(block: Ints) -> Ints:
     return out
 
 
-def unpack(bars: Ints, instrument: int | Ints, starts: Ints) -> Ints:
-    """Return bars, shape (n, packed_width), as states, shape (height, n)."""
+def unpack(bars: Ints, instrument: int | Ints, starts: Ints, room: int = 0) -> Ints:
+    """Return bars, shape (n, packed_width), as states, shape (height, n + room).
+
+    What is behind the first n is for the caller to fill.
+    """
     plain = VOLUME - (START + 1)
     sums = (COLUMNS - VOLUME) // 2
-    columns = bars.T
-    block = np.empty((len(columns) + START + 1 + sums, len(bars)), np.int64)
+    columns, count = bars.T, len(bars)
+    whole = np.empty((len(columns) + START + 1 + sums, count + room), np.int64)
+    block = whole[:, :count]
     block[INSTRUMENT], block[START] = instrument, starts
     # Line by line: up to 500 elements NumPy keeps Python's lock, which is long in coming back where
     # others want it, and reads of so many bars are done in one go.
@@ -81,7 +85,7 @@ def unpack(bars: Ints, instrument: int | Ints, starts: Ints) -> Ints:
         if (2 * k + 2) % exact.DIGITS:  # the top digit has the sign
             np.bitwise_and(high, _LOW, out=high)
     block[COLUMNS:] = columns[plain + sums :]
-    return block
+    return whole
 
 
 class Pool:
@@ -165,6 +169,8 @@ class Rings:
         self._table = np.empty((0, self._span), np.int32)
         self._first = np.empty(0, np.int64)
         self._next = np.empty(0, np.int64)
+        self._last = np.empty(0, np.int64)
+        self._ordered = np.empty(0, np.bool_)
         pool.add(self)
 
     @property
@@ -180,6 +186,8 @@ class Rings:
             self._table = np.vstack([self._table, table])
             self._first = np.append(self._first, np.zeros(more, np.int64))
             self._next = np.append(self._next, np.zeros(more, np.int64))
+            self._last = np.append(self._last, np.full(more, _NO_BAR))
+            self._ordered = np.append(self._ordered, np.ones(more, np.bool_))
 
     def append(self, rows: Ints, starts: Ints, bars: Ints) -> None:
         """Add one bar to each of these rows, each row once."""
@@ -195,6 +203,8 @@ class Rings:
         self._pool.starts[page, slot] = starts
         self._pool.bars[page, slot] = bars
         self._next[rows] = at + 1
+        self._ordered[rows] &= starts > self._last[rows]
+        self._last[rows] = starts
 
     def _turn(self, rows: Ints, starts: Ints) -> Flags:
         """Give each row a new page; say which rows have one now."""
@@ -271,22 +281,25 @@ class Rings:
         """Put other bars at these places."""
         self._pool.bars[places // PAGE, places % PAGE] = bars
 
-    def read(self, row: int, newest: int | None = None) -> tuple[Ints, Ints]:
+    def read(self, row: int, newest: int | None = None) -> tuple[Ints, Ints, bool]:
         """Return copies of (starts, bars) of one row, in the order in which they came.
 
-        With `newest` at least so many of the newest bars, where there are, not always all.
+        And whether that is surely the order of their starts, which rise: then only the `newest`.
         """
         if row >= len(self._first):
-            return np.empty(0, np.int64), np.empty((0, self._pool.bars.shape[2]), np.int64)
+            return np.empty(0, np.int64), np.empty((0, self._pool.bars.shape[2]), np.int64), True
         first, end = int(self._first[row]), int(self._next[row])
+        ordered = bool(self._ordered[row])
+        if newest is not None and ordered:
+            first = max(first, end - newest)
+        begun = first % PAGE  # within the first page
         pages = self._table[row, np.arange(first // PAGE, -(-end // PAGE)) % self._span]
-        starts = self._pool.starts[pages].reshape(-1)[: end - first]
-        gone = 0
-        if newest is not None and len(starts) > newest and (starts[1:] > starts[:-1]).all():
-            gone = (len(starts) - newest) // PAGE  # whole pages
-            starts = starts[gone * PAGE :]
-        bars = self._pool.bars[pages[gone:]].reshape(-1, self._pool.bars.shape[2])
-        return starts, bars[: len(starts)]
+        cut = slice(begun, begun + end - first)
+        starts = self._pool.starts[pages].reshape(-1)[cut]
+        bars = self._pool.bars[pages].reshape(-1, self._pool.bars.shape[2])[cut]
+        if not ordered and (starts[1:] > starts[:-1]).all():  # those out of order have gone
+            self._ordered[row] = ordered = True
+        return starts, bars, ordered
 
     def rewrite(self, row: int, starts: Ints, bars: Ints) -> None:
         """Replace all bars of a row by these, rising; of too many the newest are kept."""
@@ -304,6 +317,8 @@ class Rings:
         self._pool.starts[pages[at // PAGE], at % PAGE] = starts[gone:]
         self._pool.bars[pages[at // PAGE], at % PAGE] = bars[gone:]
         self._next[row] = count
+        self._ordered[row] = True
+        self._last[row] = starts[-1] if len(starts) else _NO_BAR
 
     def _held(self, row: int) -> Ints:
         first, end = int(self._first[row]), int(self._next[row])

@@ -104,7 +104,11 @@ def _known(page: _Page, keys: Ints) -> list[bytes | None] | None:
         return None
     first, begin = max(shift, 0), max(-shift, 0)
     count = min(old.shape[1] - first, keys.shape[1] - begin)
-    same = (old[:, first : first + count] == keys[:, begin : begin + count]).all(axis=0)
+    before, now = old[:, first : first + count], keys[:, begin : begin + count]
+    same = before[0] == now[0]
+    for one, other in zip(before[1:], now[1:], strict=True):
+        # Line by line: so few elements NumPy compares without giving Python's lock away.
+        same &= one == other
     texts: list[bytes | None] = [None] * keys.shape[1]
     texts[begin : begin + count] = page.texts[first : first + count]
     for place in np.flatnonzero(~same).tolist():

@@ -29,6 +29,7 @@ from tickplant.config import Settings
 from tickplant.log.contract import DurableCallback, Log, LogRecord
 from tickplant.model.errors import Overloaded, PassingError, Stopping, TickplantError
 from tickplant.model.events import BOOK, COVERAGE, MARKET_TABLES, Flag
+from tickplant.model.threads import stand_behind
 from tickplant.model.times import NS_PER_S
 from tickplant.observe.metrics import Metrics
 from tickplant.observe.tracing import Steps, Tracer, current
@@ -777,6 +778,7 @@ class Plant:
     # -- the maintenance thread --------------------------------------------------------------------
 
     def _maintain(self) -> None:
+        stand_behind()
         try:
             self.store.run_maintenance(
                 self.catalog.encode, self._stop_maintenance.is_set, self.log.trim

@@ -8,7 +8,7 @@ somebody asks, has asked lately, or when many rows wait.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -32,27 +32,38 @@ class Spans:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._bounds = _Bounds()
         self._waiting: list[Run] = []
+        self._becoming = threading.Lock()
+        self._newer: list[Run] | None = None
         self._cost = 0
         self._asked = 0
-        self._low: Ints = np.empty(0, np.int64)
-        self._high: Ints = np.empty(0, np.int64)
 
     def note(self, run: Run) -> None:
         """Take rows that were added."""
         with self._lock:
             self._waiting.append(run)
+            if self._newer is not None:
+                self._newer.append(run)
             self._cost += max(len(run), RUN_ROWS)
             self._asked -= 1
             if self._asked > 0 or self._cost >= WAITING_ROWS:
                 self._fold()
 
-    def become(self, runs: Iterable[Run]) -> None:
-        """Take it that these are all rows now."""
-        with self._lock:
-            self._waiting = list(runs)
-            self._cost = 0
-            self._low = self._high = np.empty(0, np.int64)
+    def become(self, runs: Callable[[], Iterable[Run]]) -> None:
+        """Take it that the rows that `runs()` returns, and those noted since, are all rows now.
+
+        Looks through all of them; whoever asks meanwhile is told what was known before, which is no
+        less.
+        """
+        with self._becoming:
+            with self._lock:
+                newer = self._newer = []
+            bounds = _Bounds()
+            bounds.take_all(runs())
+            with self._lock:
+                self._bounds, self._waiting = bounds, newer
+                self._newer, self._cost = None, 0
 
     def of(self, instrument: int) -> tuple[int, int] | None:
         """Return the first and last `ts_event` of an instrument, or None where it has no rows."""
@@ -60,15 +71,31 @@ class Spans:
             self._asked = ASKED_LATELY
             if self._waiting:
                 self._fold()
-            if not 0 <= instrument < len(self._low) or self._high[instrument] == INT64_MIN:
-                return None
-            return int(self._low[instrument]), int(self._high[instrument])
+            return self._bounds.of(instrument)
 
     def _fold(self) -> None:
-        sorted_ones = [run for run in self._waiting if run.indexed]
-        others = [run for run in self._waiting if not run.indexed]
+        self._bounds.take_all(self._waiting)
         self._waiting, self._cost = [], 0
-        for run in sorted_ones:
+
+
+class _Bounds:
+    """First and last times by number of an instrument; whoever calls sees to it being alone."""
+
+    def __init__(self) -> None:
+        self._low: Ints = np.empty(0, np.int64)
+        self._high: Ints = np.empty(0, np.int64)
+
+    def of(self, instrument: int) -> tuple[int, int] | None:
+        if not 0 <= instrument < len(self._low) or self._high[instrument] == INT64_MIN:
+            return None
+        return int(self._low[instrument]), int(self._high[instrument])
+
+    def take_all(self, runs: Iterable[Run]) -> None:
+        others: list[Run] = []
+        for run in runs:
+            if not run.indexed:
+                others.append(run)
+                continue
             index = run.event_order()
             self._take(
                 index.instruments, index.ts[index.starts[:-1]], index.ts[index.starts[1:] - 1]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -175,7 +176,6 @@ class TieredStore:
                     newer = moved.tail.after(self._archive.manifest.seq_archived)
                     moved = moved.with_tail(newer)
                 self._views[table] = moved.with_files(files.get(table, []))
-                self._spans[table].become(self._views[table].tail.runs)
             self._bytes = sum(run.bytes for v in self._views.values() for run in v.tail.runs)
             self._bytes += sum(keys.bytes for keys in self._keys.values())
             self._bytes += sum(rows.nbytes for _, rows, _ in self._waiting)
@@ -183,6 +183,8 @@ class TieredStore:
             self._seq_last = max(self._seq_last, self._seq_archived)
             self._catalog = self._catalog if catalog is None else catalog
             self._changed.notify_all()
+        for table, spans in self._spans.items():  # takes long, and nobody need wait for it
+            spans.become(partial(self._runs_of, table))
 
     # The contract.
 
@@ -297,6 +299,9 @@ class TieredStore:
                 ),
             )
             self._amendments.add(found)
+
+    def _runs_of(self, table: str) -> Sequence[Run]:
+        return self._views[table].tail.runs
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Say whether memory is below its bound; wait that long for it to be, s.
