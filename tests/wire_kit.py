@@ -105,9 +105,9 @@ class Server:
         protocol: Any = self.config.http_protocol_class
         return protocol.turn._known  # type: ignore[no-any-return]
 
-    def connect(self, client: str = "127.0.0.1") -> tuple[HttpProtocol, Wire]:
-        """Return a new connection."""
-        protocol: Any = self.config.http_protocol_class(self.config, self.state, {})
+    def connect(self, client: str = "127.0.0.1", loop: Any = None) -> tuple[HttpProtocol, Wire]:
+        """Return a new connection, of a loop that takes the running one's place."""
+        protocol: Any = self.config.http_protocol_class(self.config, self.state, {}, loop)
         wire = Wire(client)
         protocol.connection_made(wire)
         return protocol, wire

@@ -473,7 +473,6 @@ async def test_a_read_is_asked_once_whether_it_is_traced(
 async def test_a_hot_connection_that_is_idle_is_closed_after_its_time(tmp_path: Path) -> None:
     with ExitStack() as stack:
         _, server = await served(stack, tmp_path)
-        protocol, wire = server.connect()
         now, loop = [100.0], asyncio.get_running_loop()
         calls: list[tuple[float, Any]] = []
 
@@ -488,7 +487,7 @@ async def test_a_hot_connection_that_is_idle_is_closed_after_its_time(tmp_path: 
             def __getattr__(self, name: str) -> Any:
                 return getattr(loop, name)
 
-        protocol.loop = Loop()  # type: ignore[assignment]
+        protocol, wire = server.connect(loop=Loop())
         for at in (100.0, 103.0, 104.0):
             now[0] = at
             protocol.data_received(HOT)

@@ -137,10 +137,10 @@ def test_one_connection_too_many_is_refused_as_everything_is(tmp_path: Path) -> 
         held[0].close()
 
 
-def connect(app: Any) -> tuple[HttpProtocol, Wire]:
+def connect(app: Any, loop: Any = None) -> tuple[HttpProtocol, Wire]:
     config = uvicorn.Config(app, http=protocol_of(None), log_config=None, access_log=False)
     config.load()
-    protocol = protocol_of(None)(config, ServerState(), {})
+    protocol = protocol_of(None)(config, ServerState(), {}, loop)
     wire = Wire()
     protocol.connection_made(wire)
     return protocol, wire
@@ -206,7 +206,6 @@ async def test_a_body_of_another_length_is_not_sent(caplog: pytest.LogCaptureFix
 
 
 async def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not() -> None:
-    protocol, wire = connect(saying(start(LENGTH), body(b"abc")))
     now = [100.0]
     calls: list[tuple[float, Callable[[], None]]] = []
 
@@ -221,7 +220,7 @@ async def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not
         def __getattr__(self, name: str) -> Any:
             return getattr(asyncio.get_running_loop(), name)
 
-    protocol.loop = Loop()  # type: ignore[assignment]
+    protocol, wire = connect(saying(start(LENGTH), body(b"abc")), Loop())
     for at in (100.0, 103.0, 104.0):
         now[0] = at
         protocol.data_received(request("/any"))

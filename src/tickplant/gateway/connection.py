@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with habits of ours: how it refuses, writes, and waits for a request.
 
 What is no HTTP is refused as a problem, as everything else is, and so is what comes when there are
-as many connections as may be. An answer that is there as a whole leaves in one write (`whole`). One
-timer looks whether a connection was idle for too long, instead of one after each answer.
+as many connections as may be. A request's head may be so long and take so long to come, which
+uvicorn leaves without a bound. An answer that is there as a whole leaves in one write (`whole`).
+One timer looks whether a connection was waited for too long, instead of one after each answer.
 """
 
 from __future__ import annotations
@@ -17,13 +18,25 @@ from tickplant.gateway.rest.problems import http_problem
 from tickplant.gateway.short_way import WHOLE
 from tickplant.gateway.whole import AnswerCycle
 
-_SAID = "the request is no HTTP that can be read, or its address or a header is longer than 64 KiB"
+HEAD_BYTES_MAX = 65_536
+"""So much that is no body may come without a head or a body going on."""
+
+HEAD_S_MAX = 30.0
+"""So long a head may take, from its first byte or from the beginning of a connection, s."""
+
+_SAID = "the request is no HTTP that can be read, or what comes before its body is above 64 KiB"
 
 
 class Connection(HttpToolsProtocol):
     """uvicorn's HTTP protocol that refuses in the shape of all other refusals (RFC 9457)."""
 
-    _idle_since: float | None = None
+    _close_at: float | None = None  # by the loop's clock; None while nothing is waited for
+    _in_head = False
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for a first request."""
+        super().connection_made(transport)
+        self._wait(HEAD_S_MAX)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what could not be parsed, and hang up."""
@@ -54,24 +67,29 @@ class Connection(HttpToolsProtocol):
         self._rest()
 
     def _rest(self) -> None:
-        self._idle_since = self.loop.time()
+        self._wait(HEAD_S_MAX if self._in_head else self.timeout_keep_alive)
+
+    def _wait(self, wait_s: float) -> None:
+        """Close the connection after this time, unless a request comes."""
+        self._close_at = self.loop.time() + wait_s
         if self.timeout_keep_alive_task is None:
-            self._look_again(self.timeout_keep_alive)
+            self._look_again(wait_s)
 
     def _look_again(self, after_s: float) -> None:
+        # Never later than a rest would be over that begins meanwhile.
         self.timeout_keep_alive_task = self.loop.call_later(
-            after_s, self.timeout_keep_alive_handler
+            min(after_s, self.timeout_keep_alive), self.timeout_keep_alive_handler
         )
 
     def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
+        """Go on waiting: bytes that begin nothing are not what is waited for."""
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection where no request came for as long as it may wait for one."""
         self.timeout_keep_alive_task = None
-        if self.transport.is_closing() or self._idle_since is None:
+        if self.transport.is_closing() or self._close_at is None:
             return
-        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        left_s = self._close_at - self.loop.time()
         if left_s > 0:
             self._look_again(left_s)
         else:

@@ -20,7 +20,7 @@ import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from tickplant.gateway.connection import Connection
+from tickplant.gateway.connection import HEAD_BYTES_MAX, HEAD_S_MAX, Connection
 from tickplant.gateway.forwarded import client_reader
 from tickplant.gateway.hot import Asked, Beyond, HotReads
 from tickplant.gateway.turn import Turn
@@ -48,6 +48,8 @@ class HttpProtocol(Connection):
         self._keeps = False
         self._begun = 0
         self._newest: Asked | None = None
+        self._went_on = False  # a head has ended, or a body gone on
+        self._silent_bytes = 0  # that came without
 
     def _is_plain_server(self) -> bool:
         """Say whether nothing lies between the server and the application that we pass by."""
@@ -62,17 +64,31 @@ class HttpProtocol(Connection):
         if between:
             known = self.turn.known(data)
             if known is not None and self._is_free():
-                self._idle_since = None
+                self._close_at = None
                 self._ask(known)
                 return
         self._begun = 0
+        self._went_on = False
         super().data_received(data)
+        if not self._went_on:
+            self._wait_for_more(len(data))
         if between and self._begun == 1 and self._between and self._newest is not None:
             self.turn.learn(data, self._newest)
+
+    def _wait_for_more(self, silent_bytes: int) -> None:
+        """Bound what comes, in bytes and time, of which nothing is made yet."""
+        self._silent_bytes += silent_bytes
+        if self.transport.is_closing():
+            return
+        if self._silent_bytes > HEAD_BYTES_MAX:
+            self.send_400_response("")
+        elif self._begun and self._in_head and not self._asked and self._is_answered():
+            self._wait(HEAD_S_MAX)
 
     def on_message_begin(self) -> None:
         """Note that a request begins; most need no more than their address and headers."""
         self._between = False
+        self._in_head = True
         self._begun += 1
         self._newest = None
         self.url, self.headers, self.expect_100_continue = b"", [], False
@@ -80,6 +96,8 @@ class HttpProtocol(Connection):
     def on_headers_complete(self) -> None:
         """Take a request, whose body may follow."""
         parser = self.parser
+        self._go_on()
+        self._in_head, self._close_at = False, None
         upgrades = parser.should_upgrade()
         self._keeps = parser.should_keep_alive() and parser.get_http_version() == "1.1"
         asked = None if upgrades or self._hot is None else self._read_asked(self._hot)
@@ -92,6 +110,18 @@ class HttpProtocol(Connection):
         self.scope = self._new_scope()
         self.scope["headers"] = self.headers
         super().on_headers_complete()
+        if not upgrades:
+            self.headers = []  # for trailers: a proxy looks for its own headers before the body
+
+    def _go_on(self) -> None:
+        self._went_on, self._silent_bytes = True, 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._go_on()
+        if self._close_at is not None:  # it was answered before all of it has come
+            self._rest()
+        super().on_body(body)
 
     def _read_asked(self, hot: HotReads) -> Asked | None:
         """Return the request at hand if it can be a hot read."""
@@ -106,12 +136,15 @@ class HttpProtocol(Connection):
 
     def _is_free(self) -> bool:
         """Say whether nothing else is under way here, and the server is not full."""
-        cycle, most = self.cycle, self.limit_concurrency
+        most = self.limit_concurrency
         return (
-            (cycle is None or cycle.response_complete)
+            self._is_answered()
             and not self.pipeline
             and (most is None or max(len(self.connections), len(self.tasks)) < most)
         )
+
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def on_message_complete(self) -> None:
         """Note that a request has ended."""
