@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickplant.model.events import SCHEMAS, TRADES
+from tickplant.plant.encoded import EncodedRows
 from tickplant.plant.hub import Hub, Lagged
 from tickplant.plant.published import ENTRY_ROWS, CandleKey, Published
 
@@ -142,10 +143,24 @@ def test_old_entries_let_go_of_their_encoded_rows() -> None:
     hub = Hub(8 * (1 + ENTRY_ROWS) * 10)
     entries = [entry(seq) for seq in range(1, 31)]
     for published in entries:
-        assert published.encoded == {}
         hub.publish(published)
-    kept = [published.encoded is not None for published in entries]
-    assert kept == [False] * 20 + [True] * 10
+        published.kept()["json"] = EncodedRows.none(1)
+    assert [bool(published.encoded) for published in entries] == [False] * 20 + [True] * 10
+    for published in (entries[20], *entries[:4]):
+        published.kept().setdefault("json", EncodedRows.none(1))
+    assert [bool(published.encoded) for published in entries] == [
+        number < 4 or number == 20 or number > 24 for number in range(30)
+    ]
+
+
+def test_entries_that_leave_the_ring_are_not_kept() -> None:
+    hub = Hub((1 + ENTRY_ROWS) * 10)
+    entries = [entry(seq) for seq in range(1, 31)]
+    for published in entries:
+        hub.publish(published)
+        published.kept()["json"] = EncodedRows.none(1)
+    assert [bool(published.encoded) for published in entries] == [False] * 29 + [True]
+    assert len(hub._warm) == 1
 
 
 def test_topics_tell_candles_of_different_specifications_apart() -> None:

@@ -215,15 +215,15 @@ def test_who_asks_gets_the_rows_that_were_asked_for(
     merged = Published.merged(parts)
     for number, some in enumerate(asked):
         chosen = np.array(sorted(some), dtype=np.intp)
-        found = encode.encode_entry(merged, chosen, codec, names)
+        found = encode.encode_entries([(merged, chosen)], codec, names)
         assert decoded(codec, found) == [wanted[row] for row in sorted(some)]
         merged.split(parts)
         low, high = spans[number % len(spans)]
         inside = chosen[(chosen >= low) & (chosen < high)]
-        found = encode.encode_entry(parts[number % len(spans)], inside - low, codec, names)
+        found = encode.encode_entries([(parts[number % len(spans)], inside - low)], codec, names)
         assert decoded(codec, found) == [wanted[row] for row in inside.tolist()]
         merged = Published.merged(parts)
-    whole = encode.encode_entry(merged, None, codec, names)
+    whole = encode.encode_entries([(merged, None)], codec, names)
     assert decoded(codec, whole) == wanted
 
 

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tickplant.plant.published import Published
+from tickplant.plant.warm import Warm
 
 PACE_S = 0.002
 """Least time between two wake-ups of a loop, s: a lone event leaves at once, a flood in batches."""
 
 ENCODED_SHARE = 8
-"""One part in this many of the ring, the newest, keeps its encoded rows."""
+"""One part in this many of the ring, that which was asked for last, keeps its encoded rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,8 @@ class Hub:
         self._entries: dict[int, Published] = {}
         self._first = 0  # position of the oldest entry
         self._next = 0  # position of the entry that is published next
-        self._cold = 0  # position of the oldest entry that may still hold encoded rows
         self._weight = 0
-        self._warm = 0  # weight of the entries from `_cold` on
+        self._warm = Warm(ring_rows // ENCODED_SHARE)
         self._rows = 0  # rows published since the beginning
         self._seq = seq
         self._seq_lost = seq  # the ring holds every entry with a number above this
@@ -70,6 +70,11 @@ class Hub:
     def seq(self) -> int:
         """The last sequence number that was published."""
         return self._seq
+
+    @property
+    def rows(self) -> int:
+        """How many rows were published since the beginning."""
+        return self._rows
 
     @property
     def end(self) -> int:
@@ -92,20 +97,16 @@ class Hub:
         entry.mark = self._seq
         entry.position = self._next
         entry.rows_before = self._rows
+        entry.warm = self._warm
         self._entries[self._next] = entry
         self._next += 1
         self._rows += entry.count
         self._weight += entry.weight
-        self._warm += entry.weight
 
     def _evict(self) -> None:
-        while self._warm > self._limit // ENCODED_SHARE and self._cold < self._next - 1:
-            old = self._entries[self._cold]
-            old.encoded = None
-            self._warm -= old.weight
-            self._cold += 1
         while self._weight > self._limit and self._first < self._next - 1:
             old = self._entries.pop(self._first)
+            self._warm.drop(old)
             self._weight -= old.weight
             self._seq_lost = old.mark
             self._first += 1

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tickplant.candles.grid import Grid
 from tickplant.model.events import POSTED_TABLES
 from tickplant.plant.encoded import EncodedRows
+from tickplant.plant.warm import Warm
 
 CANDLES = "candles"
 INDICATORS = "indicators"
@@ -50,8 +51,8 @@ class Published:
 
     `seq_first .. seq_last` are the sequence numbers of its rows (for candles and notices both are
     the number that caused it). `encoded` is the subscribers' cache: which rows are encoded, by wire
-    format, and None once the hub says that the entry is no longer recent. `mark`,
-    `position` and `rows_before` are the hub's.
+    format; who adds to it takes it from `kept`. `mark`, `position`, `rows_before` and `warm` are
+    the hub's.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Published:
         "rows_before",
         "seq_first",
         "seq_last",
+        "warm",
     )
 
     def __init__(
@@ -87,7 +89,8 @@ class Published:
         self.key = key
         self.message = message
         self.count = 1 if rows is None else rows.num_rows
-        self.encoded: dict[str, EncodedRows] | None = {}
+        self.encoded: dict[str, EncodedRows] = {}
+        self.warm: Warm | None = None
         self.mark = self.position = self.rows_before = 0
         self._by_instrument: dict[int, NDArray[np.intp]] | None = None
         self._instruments: NDArray[np.int32] | None = None
@@ -117,22 +120,25 @@ class Published:
         first, last = entries[0], entries[-1]
         rows = pa.concat_batches([entry.rows for entry in entries])
         made = cls(first.channel, rows, first.seq_first, last.seq_last, key=first.key)
-        assert made.encoded is not None
-        for codec in {codec for entry in entries for codec in entry.encoded or ()}:
+        for codec in {codec for entry in entries for codec in entry.encoded}:
             made.encoded[codec] = EncodedRows.together(
-                [((entry.encoded or {}).get(codec), entry.count) for entry in entries]
+                [(entry.encoded.get(codec), entry.count) for entry in entries]
             )
         return made
 
     def split(self, entries: Sequence[Published]) -> None:
         """Give the entries that this was merged of what was encoded since."""
-        assert self.encoded is not None
         for codec, encoded in self.encoded.items():
             low = 0
             for entry in entries:
-                if entry.encoded is not None:
-                    entry.encoded[codec] = encoded.part(low, low + entry.count)
+                entry.kept()[codec] = encoded.part(low, low + entry.count)
                 low += entry.count
+
+    def kept(self) -> dict[str, EncodedRows]:
+        """Return `encoded`, to be added to; in a ring it is kept for as long as it is asked for."""
+        if self.warm is not None:
+            self.warm.use(self)
+        return self.encoded
 
     @property
     def topic(self) -> str | CandleKey:

@@ -17,10 +17,11 @@ import pyarrow as pa
 from tickplant.books.steps import step_starts
 from tickplant.formats.books import listed_levels
 from tickplant.gateway.stream.book_steps import Steps, encode_steps, last_rows_of_steps
+from tickplant.gateway.stream.encode import Wanted
 from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.protocol import BookEvent
 from tickplant.gateway.stream.replay import CHUNK_ROWS, Chunk, Reader, Source
-from tickplant.gateway.stream.subscription import Subscription, Wanted
+from tickplant.gateway.stream.subscription import Subscription
 from tickplant.model.events import BOOK
 from tickplant.model.instruments import Instrument
 from tickplant.model.times import format_time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -30,6 +30,12 @@ from tickplant.plant.published import CANDLES, CandleKey, Published
 
 Rows = NDArray[np.intp]
 
+Wanted = Sequence[tuple[Published, Rows | None]]
+"""Entries, and those of their rows that are wanted; None for all."""
+
+_Missing = tuple[Published, Rows, EncodedRows]
+"""An entry, those of its rows that are not encoded, and what is."""
+
 FEW = 16
 """Below this many rows a call into NumPy costs more than it saves."""
 
@@ -40,31 +46,43 @@ ASKED_APART = 2
 """So often some rows of an entry are encoded by themselves; who comes then has all of them done."""
 
 
-def encode_entry(entry: Published, rows: Rows | None, codec: Codec, registry: Registry) -> Events:
-    """Return the encoded events of some rows of an entry, or of all (None), in their order."""
-    wanted = all_rows(entry) if rows is None else rows
-    encoded = encode_wanted(entry, wanted, codec, registry)
-    return Events.of_array(encoded.take(wanted))
+def encode_entries(wanted: Wanted, codec: Codec, registry: Registry) -> Events:
+    """Return the encoded events of some rows of entries, or of all (None), in their order."""
+    asked = [(entry, all_rows(entry) if rows is None else rows) for entry, rows in wanted]
+    encoded = encode_wanted(asked, codec, registry)
+    pairs = zip(encoded, asked, strict=True)
+    return Events.together([Events.of_array(one.take(rows)) for one, (_, rows) in pairs])
 
 
-def encode_wanted(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> EncodedRows:
-    """Encode those of the rows that nobody has asked for yet; return what there is.
+def encode_wanted(
+    asked: Sequence[tuple[Published, Rows]], codec: Codec, registry: Registry
+) -> list[EncodedRows]:
+    """Encode rows of entries that nobody has asked for yet; return what there is of each entry.
+
+    Those of one topic together: a turn after a pause finds many entries, of a row or two each or of
+    which a row or two are wanted, and to encode a few rows costs as much as to encode a hundred.
 
     Subscribers who each stand at a place of their own ask for their rows one after the other. A few
     rows at a time cost several times as much as all at once.
     """
-    cache = entry.encoded
-    encoded = None if cache is None else cache.get(codec.name)
-    if encoded is None:
-        encoded = EncodedRows.none(entry.count)
-        if cache is not None:
-            cache[codec.name] = encoded
-    missing = encoded.missing(rows)
-    if len(missing):
-        if encoded.additions >= ASKED_APART:
+    found: list[EncodedRows] = []
+    topics: dict[Hashable, list[_Missing]] = {}
+    for entry, rows in asked:
+        kept = entry.kept()
+        encoded = kept.get(codec.name)
+        if encoded is None:
+            encoded = kept[codec.name] = EncodedRows.none(entry.count)
+        found.append(encoded)
+        missing = encoded.missing(rows)
+        if len(missing) and encoded.additions >= ASKED_APART:
             missing = encoded.missing(all_rows(entry))
-        encoded.add(missing, _encode(entry, missing, codec, registry))
-    return encoded
+        if len(missing):
+            joins = entry.rows is not None and entry.channel != BOOK
+            topic: Hashable = entry.topic if joins else id(entry)
+            topics.setdefault(topic, []).append((entry, missing, encoded))
+    for some in topics.values():
+        _add(some, codec, registry)
+    return found
 
 
 def all_rows(entry: Published) -> Rows:
@@ -75,23 +93,23 @@ def all_rows(entry: Published) -> Rows:
     return np.arange(entry.count)
 
 
-def encode_together(entries: Sequence[Published], codec: Codec, registry: Registry) -> None:
-    """Encode small entries that nobody has asked for yet in one go; the others are left alone.
+def _add(some: Sequence[_Missing], codec: Codec, registry: Registry) -> None:
+    """Encode the missing rows of entries of one topic, and add them to what there is."""
+    first, rows, encoded = some[0]
+    if len(some) == 1:
+        encoded.add(rows, _encode(first, rows, codec, registry))
+        return
+    chosen = pa.concat_batches([_chosen(entry, missing) for entry, missing, _ in some])
+    events = encode_rows(first.channel, chosen, codec, registry, first.key)
+    low = 0
+    for _, missing, one in some:
+        one.add(missing, events.slice(low, len(missing)))
+        low += len(missing)
 
-    A turn after a pause finds many entries of a row or two, each of which would cost as much as
-    one of a hundred.
-    """
-    groups: dict[str | CandleKey, list[Published]] = {}
-    for entry in entries:
-        has_rows = entry.rows is not None and entry.channel != BOOK
-        new = entry.encoded is not None and codec.name not in entry.encoded
-        if has_rows and new and entry.count < FEW:
-            groups.setdefault(entry.topic, []).append(entry)
-    for group in groups.values():
-        if len(group) > 1:
-            merged = Published.merged(group)
-            encode_entry(merged, None, codec, registry)
-            merged.split(group)
+
+def _chosen(entry: Published, rows: Rows) -> pa.RecordBatch:
+    assert entry.rows is not None
+    return entry.rows if len(rows) == entry.count else entry.rows.take(pa.array(rows))
 
 
 def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> pa.Array:
@@ -100,8 +118,7 @@ def _encode(entry: Published, rows: Rows, codec: Codec, registry: Registry) -> p
         return _separated([codec.encode(entry.message)], codec)
     if entry.channel == BOOK:
         return _separated(encode_steps(entry.rows, rows, codec, registry), codec)
-    chosen = entry.rows if len(rows) == entry.count else entry.rows.take(pa.array(rows))
-    return encode_rows(entry.channel, chosen, codec, registry, entry.key)
+    return encode_rows(entry.channel, _chosen(entry, rows), codec, registry, entry.key)
 
 
 def encode_rows(

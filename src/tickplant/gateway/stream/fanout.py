@@ -56,7 +56,7 @@ class Fanout:
     """The groups of one event loop. On that loop only.
 
     Its task runs while somebody attends. `prepare` is called once, and must not block, after so
-    many rows that it is worth while to have what writes events quicker.
+    many rows of the hub that it is worth while to have what writes events quicker.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Fanout:
         self._hub = hub
         self._counts = counts
         self._prepare = prepare
-        self._before_prepare = PREPARE_AFTER_ROWS
+        self._prepare_at = hub.rows + PREPARE_AFTER_ROWS
         self._groups: dict[Hashable, Group] = {}
         self._waiting: set[Outlet] = set()
         self._rung = asyncio.Event()
@@ -153,6 +153,9 @@ class Fanout:
     async def tick(self) -> None:
         """Bring every group up to the end of the ring, those that stand furthest back first."""
         self._upto = self._hub.end
+        if self._prepare is not None and self._hub.rows >= self._prepare_at:
+            self._prepare()
+            self._prepare = None
         while behind := [g for g in self._groups.values() if g.cursor.position < self._upto]:
             place = min(group.cursor.position for group in behind)
             here = [group for group in behind if group.cursor.position == place]
@@ -161,14 +164,6 @@ class Fanout:
                 if group.members:
                     await self._turn(group, portions)
             portions.close()
-            self._count(portions.rows)
-
-    def _count(self, rows: int) -> None:
-        """Count rows; once they are many, have what writes them quicker prepared."""
-        self._before_prepare -= rows
-        if self._before_prepare <= 0 and self._prepare is not None:
-            prepare, self._prepare = self._prepare, None
-            prepare()
 
     def _wishes_of(self, groups: list[Group]) -> Wishes:
         if len(groups) < len(self._groups):

@@ -101,9 +101,8 @@ class Kind:
 class Portions:
     """The next entries at a place of the ring, and the events of each group among them.
 
-    `taken` is what was read, of so many `rows`, and `after` the place behind it. On the event loop
-    only. `events_of` is quickest in the order of the groups that the wishes are made of; in the end
-    comes `close`.
+    `taken` is what was read, `after` the place behind it. On the event loop only. `events_of` is
+    quickest in the order of the groups that the wishes are made of; in the end comes `close`.
     """
 
     def __init__(self, place: Cursor, upto: int, wishes: Wishes) -> None:
@@ -112,7 +111,6 @@ class Portions:
         self._wishes = wishes
         self._merged = [] if isinstance(self.taken, Lagged) else _merge(self.taken)
         self._entries = [merged for merged, _ in self._merged]
-        self.rows = sum(entry.count for entry in self._entries)
         self._shares: dict[Kind, _Share] = {}
         try:
             self._shares = _shares(wishes.kinds, self._entries)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.gateway.stream.defaults import DefaultBases
-from tickplant.gateway.stream.encode import encode_entry, encode_together, encode_wanted
+from tickplant.gateway.stream.encode import Wanted, encode_entries, encode_wanted
 from tickplant.gateway.stream.frames import Frame
 from tickplant.gateway.stream.ports import StreamPlant
 from tickplant.gateway.stream.protocol import Codec, Id
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 TURN_ROWS = 5_000
 """Rows that a subscription takes from the ring in one turn, so that others get theirs."""
 
-Wanted = list[tuple[Published, NDArray[np.intp] | None]]
-"""Entries, and those of their rows that are wanted; None for all."""
+SCANNED_ROWS_MAX = 8 * TURN_ROWS
+"""Rows of the ring that it looks through in one turn where it wants few of them."""
 
 RunInThread = Callable[[Callable[[], Chunk]], "Future[Chunk]"]
 
@@ -116,6 +116,7 @@ class Subscription:
         self._live = False
         self._announce = announce
         self._conflating = False
+        self._turn_rows = TURN_ROWS
         self._missed = 0
         self.floor = seq
         self._target = seq
@@ -197,12 +198,12 @@ class Subscription:
 
     def encode(self, entry: Published, rows: NDArray[np.intp]) -> EncodedRows:
         """Encode rows of an entry, for whoever asks for them next as well."""
-        return encode_wanted(entry, rows, self._codec, self._plant.registry)
+        (encoded,) = encode_wanted([(entry, rows)], self._codec, self._plant.registry)
+        return encoded
 
     def encoded(self, wanted: Wanted) -> Events:
         """Return the events of what is wanted of some entries."""
-        codec, registry = self._codec, self._plant.registry
-        return Events.together([encode_entry(*one, codec, registry) for one in wanted])
+        return encode_entries(wanted, self._codec, self._plant.registry)
 
     def frames_of(self, events: Events, seq: int) -> list[Frame]:
         """Return the frames of events, complete up to `seq`, for all who have this `id`."""
@@ -300,11 +301,12 @@ class Subscription:
         if self._is_too_far_behind(self.cursor):
             self._conflate()
             return []
-        taken = self.cursor.take(TURN_ROWS, upto)
+        taken = self.cursor.take(self._turn_rows, upto)
         if isinstance(taken, Lagged):
             self._fall_behind(taken)
             return []
         events = self._events(taken)
+        self._look_further(len(events))
         if taken:
             self._advance(taken)
             self.more = self.cursor.behind > 0 if upto is None else self.cursor.position < upto
@@ -315,15 +317,20 @@ class Subscription:
                 frames.append(self._codec.message("live", id=self.id, seq=self.seq))
         return frames
 
+    def _look_further(self, events: int) -> None:
+        """Take more of the ring in the next turn where this one brought few events."""
+        if events > TURN_ROWS // 2:
+            self._turn_rows = TURN_ROWS
+        elif events < TURN_ROWS // 8:
+            self._turn_rows = min(2 * self._turn_rows, SCANNED_ROWS_MAX)
+
     def _advance(self, taken: list[Published]) -> None:
         assert self.cursor is not None
         self.seq = self.reached_by(taken, self.cursor.seq, self.seq)
 
     def _events(self, taken: list[Published]) -> Events:
         """Return the events of these entries that it wants."""
-        wanted = self.wanted(taken)
-        encode_together([entry for entry, _ in wanted], self._codec, self._plant.registry)
-        return self.encoded(wanted)
+        return self.encoded(self.wanted(taken))
 
     def _rows(self, entry: Published) -> NDArray[np.intp] | None:
         """Return the numbers of the rows that this subscription wants, None for all."""
