@@ -11,7 +11,7 @@ import pytest
 
 from plant_kit import NOW, open_plant, submit
 from tickplant.gateway.app import create_app
-from tickplant.gateway.connection import HEAD_BYTES_MAX, HEAD_S_MAX
+from tickplant.gateway.connection import BODY_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX
 from tickplant.gateway.http import HttpProtocol
 from wire_kit import Server, Wire
 
@@ -200,13 +200,32 @@ async def test_a_body_that_is_refused_early_may_go_on(server: Server) -> None:
     assert wire.closed
 
 
-async def test_while_an_answer_is_made_nobody_is_let_go(server: Server) -> None:
+async def test_a_body_may_stand_still_for_so_long(server: Server) -> None:
     protocol, wire, loop = connect(server)
     protocol.data_received(POST + b"Content-Length: %d\r\n\r\n" % len(ROW))
     await settle()
-    loop.go_to(loop.now + 10 * HEAD_S_MAX)
+    for place in range(3):
+        loop.go_to(loop.now + BODY_S_MAX - 1)
+        protocol.data_received(ROW[place : place + 1])
     assert not wire.closed
+    protocol.flow.pause_reading()  # as we do where there is no room
+    loop.go_to(loop.now + 2 * BODY_S_MAX)
+    assert not wire.closed
+    protocol.flow.resume_reading()
+    loop.go_to(loop.now + 1)
+    assert wire.closed
+    assert not wire.writes
+    protocol.connection_lost(None)
+    await settle()
+    assert not loop.calls
+
+
+async def test_while_an_answer_is_made_nobody_is_let_go(server: Server) -> None:
+    protocol, wire, loop = connect(server)
+    protocol.data_received(POST + b"Content-Length: %d\r\n\r\n" % len(ROW))
     protocol.data_received(ROW)
+    loop.go_to(loop.now + 10 * BODY_S_MAX)
+    assert not wire.closed
     [answer] = await wire.until(["POST"])
     assert answer.startswith(b"HTTP/1.1 201 ")
     loop.go_to(loop.now + KEEP_S)

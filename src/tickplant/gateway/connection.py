@@ -24,6 +24,9 @@ HEAD_BYTES_MAX = 65_536
 HEAD_S_MAX = 30.0
 """So long a head may take, from its first byte or from the beginning of a connection, s."""
 
+BODY_S_MAX = 60.0
+"""So long a body may stand still, s."""
+
 _SAID = "the request is no HTTP that can be read, or what comes before its body is above 64 KiB"
 
 
@@ -90,8 +93,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing() or self._close_at is None:
             return
         left_s = self._close_at - self.loop.time()
-        if left_s > 0:
-            self._look_again(left_s)
+        if left_s > 0 or self.flow.read_paused:  # nobody can send what we do not read
+            self._look_again(left_s if left_s > 0 else 1.0)
         else:
             self.transport.close()
 

@@ -20,7 +20,7 @@ import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from tickplant.gateway.connection import HEAD_BYTES_MAX, HEAD_S_MAX, Connection
+from tickplant.gateway.connection import BODY_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, Connection
 from tickplant.gateway.forwarded import client_reader
 from tickplant.gateway.hot import Asked, Beyond, HotReads
 from tickplant.gateway.turn import Turn
@@ -48,6 +48,7 @@ class HttpProtocol(Connection):
         self._keeps = False
         self._begun = 0
         self._newest: Asked | None = None
+        self._in_body = False
         self._went_on = False  # a head has ended, or a body gone on
         self._silent_bytes = 0  # that came without
 
@@ -72,6 +73,8 @@ class HttpProtocol(Connection):
         super().data_received(data)
         if not self._went_on:
             self._wait_for_more(len(data))
+        elif self._in_body:
+            self._wait(BODY_S_MAX)
         if between and self._begun == 1 and self._between and self._newest is not None:
             self.turn.learn(data, self._newest)
 
@@ -111,6 +114,7 @@ class HttpProtocol(Connection):
         self.scope["headers"] = self.headers
         super().on_headers_complete()
         if not upgrades:
+            self._in_body = True
             self.headers = []  # for trailers: a proxy looks for its own headers before the body
 
     def _go_on(self) -> None:
@@ -119,8 +123,6 @@ class HttpProtocol(Connection):
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self._go_on()
-        if self._close_at is not None:  # it was answered before all of it has come
-            self._rest()
         super().on_body(body)
 
     def _read_asked(self, hot: HotReads) -> Asked | None:
@@ -150,6 +152,9 @@ class HttpProtocol(Connection):
         """Note that a request has ended."""
         self._between = self._keeps
         if self._newest is None:
+            self._in_body, self._close_at = False, None
+            if self._is_answered():  # before all of it had come
+                self._rest()
             super().on_message_complete()
 
     # Hot reads.
