@@ -13,7 +13,6 @@ from tickplant.gateway.lines import Header
 
 
 def client_reader(app: Any) -> Callable[[Client, list[Header]], Client]:
-    """Return what says who sent a request, by its connection and its headers."""
     """Return what tells the client by its connection and its headers, as the server's proxy layer
     around an application does."""
     if not isinstance(app, ProxyHeadersMiddleware):
