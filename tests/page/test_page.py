@@ -408,6 +408,22 @@ def visit(tab: Tab, url: str, ready: str, current: str) -> None:
     assert tab.run("document.querySelector('header [aria-current=page]').textContent") == current
 
 
+def test_what_chooses_bars_stands_in_one_line(world: World) -> None:
+    with world.browser.tab(prefers_color_scheme="dark") as tab:
+        tab.go(f"{world.desk.url}/")
+        tab.until("document.getElementById('day-start').value")
+        for width in (1280, 1360, 1440, 1920):
+            tab.resize(width, 900)
+            places = tab.run("""[...document.querySelector('.controls').children]
+                .filter((node) => node.offsetParent)
+                .map((node) => { const box = node.getBoundingClientRect();
+                    return box.top + box.height / 2; })""")
+            assert len(places) == 5
+            assert max(places) - min(places) < 4, width
+            wide = "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)"
+            assert tab.run(f"{wide}(document.getElementById('day-start'))") == 0, width
+
+
 def test_pages_fit_a_phone(world: World) -> None:
     with phone(world) as tab:
         visit(tab, f"{world.desk.url}/", "#watch tr", "Market")
