@@ -39,6 +39,11 @@ def check(bars, rows, numbers):
         held = blocks(states)
         assert {start: true[start] for start in held} == held
         assert {start for start in true if start >= since} <= set(held)
+        for newest in (1, 4):
+            part, floor = bars.read(number, newest)
+            assert part.block.tolist() == states.block[:, -newest:].tolist()
+            assert floor >= since
+            assert {start for start in true if start >= floor} <= set(part.start.tolist())
 
 
 def ticks(instrument: int, seconds, seq: int = 1) -> list[Row]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import tempfile
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -120,6 +122,39 @@ def test_served_bars_are_those_of_the_store(
                     if shuffle.random() < 0.3:
                         check(plant, shuffle)
                 check(plant, shuffle)
+
+
+def test_who_reads_in_the_middle_of_a_fold_sees_every_event_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_module, "FOLD_ROWS", 10**9)
+    monkeypatch.setattr(served_module, "FOLD_ROWS_MAX", 10**9)
+    monkeypatch.setattr(served_module, "APPLY_STATES", 1)
+    symbols, looks = list("ABCDEF"), []
+    settings = {"candles__served": "1s,1m", "candles__bases": "trade"}
+    with open_plant(tmp_path, Clock(), **settings, **ALWAYS) as plant:
+
+        def look(seconds: float) -> None:
+            looks.append(seconds)
+            for text in ("1s", "1m"):
+                newest = plant.served.newest(grid_of(text), "trade")
+                assert newest is not None
+                for place, symbol in enumerate(symbols):
+                    stored = in_store(plant, symbol, text, "trade")
+                    assert in_memory(plant, symbol, text, "trade").equals(stored), (symbol, text)
+                    for column in ("start", "count"):
+                        assert getattr(newest, column)[place] == stored[column][-1].as_py()
+
+        for turn in range(4):
+            ts = [BASE + (turn + n % 3) * SECOND for n in range(12)]
+            submit(plant, symbol=symbols * 2, ts_event=ts, price=[1.0 + turn] * 12)
+        plant.drain()
+        plant.served._readers = 1  # somebody waits, so whoever folds stands back after each part
+        clock = SimpleNamespace(sleep=look, monotonic=time.monotonic)
+        monkeypatch.setattr(served_module, "time", clock)
+        plant.served.fold()
+        plant.served._readers = 0
+    assert len(looks) == 2 * len(symbols)
 
 
 def count_scans(plant: Plant, patch: pytest.MonkeyPatch) -> list[str]:

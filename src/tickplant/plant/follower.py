@@ -119,6 +119,7 @@ class Follower:
         self._folding = threading.Lock()
         self._stopping = threading.Event()
         self._fault: BaseException | None = None
+        self._taken = 0
         self._threads = [
             threading.Thread(target=self._guarded, args=(act,), name=name, daemon=True)
             for act, name in ((self._follow, "follow"), (self._fold, "fold"))
@@ -194,6 +195,7 @@ class Follower:
         Without `covering` coverage is left to be read from the store.
         """
         records = self._tail.poll()
+        self._taken += len(records)
         for table, rows in self._decoded(records):
             self.store.append(table, rows)
             self.seq_last = rows.column("seq")[-1].as_py()
@@ -277,19 +279,21 @@ class Follower:
                 self.store.refresh()
 
     def _fold(self) -> None:
+        taken = self._taken
         while not self._stopping.wait(FOLLOW_S):
+            idle, taken = taken == self._taken, self._taken
             try:
                 with self._folding:
-                    self._fold_in()
+                    self._fold_in(idle=idle)
             except Exception:
                 _LOG.exception("the served candles begin anew")
                 with self._taking, self._folding:
                     self.served.begin()
 
-    def _fold_in(self) -> None:
+    def _fold_in(self, *, idle: bool) -> None:
         while self._offers:
             self.served.take(self._offers.popleft())
-        if self.served.is_due(idle=True):
+        if self.served.is_due(idle=idle):
             self.served.fold()
 
 

@@ -389,6 +389,9 @@ class ServedCandles:
 
     def _ask(self, kind: Kind) -> bool:
         """Note that somebody wants a kind, to be kept soon; say whether it is one of the served."""
+        if kind in self._kept:  # as nearly always, and then there is nothing to wait for
+            self._asked[kind] = self._now()
+            return True
         with self.lock:
             if kind not in self._kinds or not self._begun:
                 return False
