@@ -44,6 +44,9 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self.close()
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
     def pause_reading(self) -> None:
         self.paused = True
 

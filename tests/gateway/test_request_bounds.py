@@ -230,3 +230,16 @@ async def test_while_an_answer_is_made_nobody_is_let_go(server: Server) -> None:
     assert answer.startswith(b"HTTP/1.1 201 ")
     loop.go_to(loop.now + KEEP_S)
     assert wire.closed
+
+
+async def test_a_socket_is_not_waited_for_as_a_request_is(server: Server) -> None:
+    protocol, wire, loop = connect(server)
+    protocol.data_received(
+        b"GET /v1/stream HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    await settle()
+    loop.go_to(loop.now + 10 * HEAD_S_MAX)
+    assert not wire.closed
+    wire.protocol.connection_lost(None)
+    await settle()

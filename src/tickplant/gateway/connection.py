@@ -98,6 +98,12 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, which then is no longer waited for here."""
+        self._close_at = None
+        super()._unset_keepalive_if_required()
+        super().handle_websocket_upgrade()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, its timer too."""
         super().connection_lost(exc)
