@@ -86,6 +86,8 @@ def read_regular(
     They are valid UTF-8 without a byte order mark. `kinds` are the fields to read, `keys` the JSON
     key of each. None where their rows are not all alike, are few, or are not surely valid JSON.
     """
+    if sum(map(len, bodies)) < BYTES_MIN:
+        return None
     texts = [body.strip(_BLANKS) for body in bodies]
     if not all(text[:1] == b"{" and text[-1:] == b"}" for text in texts):
         return None
@@ -95,7 +97,7 @@ def read_regular(
         return None
     # With the tail, the last row ends as every other one does.
     text = template.between.join(texts) + template.tail
-    if not BYTES_MIN <= len(text) <= BYTES_MAX or b"\\" in text:
+    if len(text) > BYTES_MAX or b"\\" in text:
         return None
     found = _read_compiled(text, template, fields, kinds) or _read_cut(
         text, template, fields, kinds

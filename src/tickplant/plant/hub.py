@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from tickplant.plant.published import Published
 from tickplant.plant.warm import Warm
 
-PACE_S = 0.002
+PACE_S = 0.004
 """Least time between two wake-ups of a loop, s: a lone event leaves at once, a flood in batches."""
 
 ENCODED_SHARE = 8
