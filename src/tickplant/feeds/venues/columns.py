@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tickplant.books.updates import NONE, Updates
 from tickplant.feeds.venues.contract import BadFrame, Frame
+from tickplant.formats.compiled.reader import Rows
 from tickplant.model.events import INCOMING
 
 T = TypeVar("T")
@@ -210,4 +211,32 @@ def make_updates(
         side=side,
         price=finite(price, "price"),
         size=sizes,
+    )
+
+
+def walked_updates(
+    rows: Rows,
+    ts_event: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    order: NDArray[np.int64] | slice = slice(None),
+) -> Updates:
+    """Return messages about books that the compiled walk has read, of a venue without numbers.
+
+    The table has a column `snapshot`, and of its levels `side`, `price` and `size`; `order` is
+    that of the levels where it is not the one in which they were read.
+    """
+    nothing = np.full(len(rows), NONE, np.int64)
+    return Updates(
+        symbols=tuple(rows.names),
+        code=rows.codes,
+        ts_event=ts_event,
+        first=nothing,
+        last=nothing,
+        previous=nothing,
+        snapshot=rows.whole("snapshot") != 0,
+        checksum=nothing,
+        offsets=offsets,
+        side=rows.level_whole("side")[order].astype(np.int8),
+        price=rows.level_number("price")[order],
+        size=rows.level_number("size")[order],
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickplant.books.updates import NONE, Updates
+from tickplant.feeds.venues.columns import walked_updates
 from tickplant.feeds.venues.contract import Frame
 from tickplant.formats.compiled.reader import Rows
 from tickplant.formats.compiled.shapes import (
@@ -69,30 +70,15 @@ SHAPES: Final = (
 
 def make_books(rows: Rows, frames: Sequence[Frame]) -> Updates:
     """Return updates and snapshots of these frames; one without a time has that of its receipt."""
-    n, counts = len(rows), rows.whole("count") + rows.whole("asks")
+    counts = rows.whole("count") + rows.whole("asks")
     ts, snapshot = rows.whole("time"), rows.whole("snapshot") != 0
     for place in np.flatnonzero(ts == NONE).tolist():
         ts[place] = frames[rows.places[place]].ts_recv
-    side, price, size = (rows.level_whole("side"), *rows.level_numbers)
-    if snapshot.any():
-        order = _bids_first(counts, side, snapshot)
-        side, price, size = side[order], price[order], size[order]
-    nothing = np.full(n, NONE, np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    return Updates(
-        symbols=tuple(rows.names),
-        code=rows.codes,
-        ts_event=ts,
-        first=nothing,
-        last=nothing,
-        previous=nothing,
-        snapshot=snapshot,
-        checksum=nothing,
-        offsets=offsets,
-        side=side.astype(np.int8),
-        price=price,
-        size=size,
-    )
+    if not snapshot.any():
+        return walked_updates(rows, ts, offsets)
+    order = _bids_first(counts, rows.level_whole("side"), snapshot)
+    return walked_updates(rows, ts, offsets, order)
 
 
 def _bids_first(

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from tickplant.books.updates import NONE, Updates
+from tickplant.feeds.venues.columns import walked_updates
 from tickplant.feeds.venues.contract import Frame
 from tickplant.formats.compiled.reader import Rows
 from tickplant.formats.compiled.shapes import (
@@ -81,18 +82,4 @@ def make_books(rows: Rows, frames: Sequence[Frame]) -> Updates:
     )
     for place in np.flatnonzero(~some).tolist():
         ts[place] = frames[rows.places[place]].ts_recv
-    nothing = np.full(len(rows), NONE, np.int64)
-    return Updates(
-        symbols=tuple(rows.names),
-        code=rows.codes,
-        ts_event=ts,
-        first=nothing,
-        last=nothing,
-        previous=nothing,
-        snapshot=rows.whole("snapshot") != 0,
-        checksum=nothing,
-        offsets=offsets,
-        side=rows.level_whole("side").astype(np.int8),
-        price=rows.level_number("price"),
-        size=rows.level_number("size"),
-    )
+    return walked_updates(rows, ts, offsets)
