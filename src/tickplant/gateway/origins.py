@@ -10,8 +10,6 @@ allows credentials: keys travel in headers that the page sets itself, never as c
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,7 +66,8 @@ class OriginGuard:
         return ANY in self._allowed or origin.lower() in self._allowed
 
     def _may(self, origin: str, host: str) -> bool:
-        return self._is_named(origin) or urlsplit(origin).netloc.lower() == host.lower()
+        served = origin.partition("://")[2].lower()  # nothing, where it is no origin
+        return self._is_named(origin) or (served != "" and served == host.lower())
 
 
 def told_of(allowed: frozenset[str], origin: str | None) -> list[tuple[bytes, bytes]]:
