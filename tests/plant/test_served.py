@@ -149,11 +149,11 @@ def test_who_reads_in_the_middle_of_a_fold_sees_every_event_once(
             ts = [BASE + (turn + n % 3) * SECOND for n in range(12)]
             submit(plant, symbol=symbols * 2, ts_event=ts, price=[1.0 + turn] * 12)
         plant.drain()
-        plant.served._readers = 1  # somebody waits, so whoever folds stands back after each part
+        plant.served._readers.append(None)  # who folds stands back for whoever waits
         clock = SimpleNamespace(sleep=look, monotonic=time.monotonic)
         monkeypatch.setattr(served_module, "time", clock)
         plant.served.fold()
-        plant.served._readers = 0
+        plant.served._readers.pop()
     assert len(looks) == 2 * len(symbols)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-BYTES_MAX = 32 << 20
+BYTES_MAX = 64 << 20
 """What the texts of all pages may take in memory, their keys included."""
 
 ROWS_MIN = 8

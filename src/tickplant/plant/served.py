@@ -17,6 +17,7 @@ rows may be noted by another thread than the one that folds.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,7 +166,7 @@ class ServedCandles:
         self._asked: dict[Kind, float] = {}
         self._awaited: set[Kind] = set()
         self._kept: dict[Kind, _Kept] = {}
-        self._readers = 0
+        self._readers: deque[None] = deque()  # who wants the lock; its ends are atomic
         self._recent = Recent(RECENT_ROWS, 0, dict.fromkeys(MARKET_TABLES), TAIL_ROWS)
         self._seq = 0
         self._amended: dict[int, int] = {}
@@ -413,7 +414,7 @@ class ServedCandles:
         """
         if instrument > self._numbers_max or not self._ask((grid, basis)):
             return None
-        self._readers += 1
+        self._readers.append(None)
         try:
             with self.lock:
                 kept = self._kept_or_new((grid, basis))
@@ -421,7 +422,7 @@ class ServedCandles:
                 rows = self._rows_after(kept.position_of(instrument), basis, instrument)
                 seq = self._seq
         finally:
-            self._readers -= 1
+            self._readers.pop()
         if rows is not None:
             later = rows.build(grid, instrument)
             unknown = states.start[states.count == 0]
