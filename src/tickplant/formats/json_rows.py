@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -104,12 +105,12 @@ class RowReader:
         return columns
 
     def _times(self, rows: Sequence[Any]) -> list[Any]:
-        values = []
-        for row in rows:
-            value = row.ts_event
-            for alias in self.aliases:
-                value = getattr(row, alias) if value is None else value
-            values.append(value)
+        values = [row.ts_event for row in rows]
+        for alias in self.aliases:
+            others = list(map(attrgetter(alias), rows))
+            if others.count(None) < len(others):
+                pairs = zip(values, others, strict=True)
+                values = [other if value is None else value for value, other in pairs]
         return values
 
     def salvage(self, item: object, *, any_time: bool = False) -> Any:
