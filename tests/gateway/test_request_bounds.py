@@ -243,3 +243,35 @@ async def test_a_socket_is_not_waited_for_as_a_request_is(server: Server) -> Non
     assert not wire.closed
     wire.protocol.connection_lost(None)
     await settle()
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+@pytest.mark.parametrize("apart", [False, True])
+async def test_what_is_no_http_is_refused_behind_what_is_under_way(
+    server: Server, ahead: int, apart: bool
+) -> None:
+    """Where a length is too short the end of the body is none, and yet its rows are stored."""
+    protocol, wire = server.connect()
+    whole = (POST + b"Content-Length: %d\r\n\r\n%b" % (len(ROW), ROW)) * ahead
+    if apart:
+        protocol.data_received(whole)
+        protocol.data_received(b"}}")
+        protocol.data_received(b"}}")
+    else:
+        protocol.data_received(whole + b"}}")
+    found = await wire.until(["POST"] * (ahead + 1))
+    assert [one[9:12] for one in found] == [b"201"] * ahead + [b"400"]
+    assert wire.closed
+    protocol.connection_lost(None)
+
+
+async def test_what_is_no_http_within_a_body_is_refused_at_once(server: Server) -> None:
+    protocol, wire = server.connect()
+    protocol.data_received(CHUNKED + b"3\r\nabc\r\n")
+    await settle()
+    protocol.data_received(b"no size\r\n")
+    [answer] = wire.answers(["POST"])
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert wire.closed
+    protocol.connection_lost(None)
+    await settle()

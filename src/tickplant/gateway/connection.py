@@ -35,6 +35,7 @@ class Connection(HttpToolsProtocol):
 
     _close_at: float | None = None  # by the loop's clock; None while nothing is waited for
     _in_head = False
+    _refused = False  # as soon as what is under way is answered; what comes is not looked at
 
     def connection_made(self, transport: Any) -> None:
         """Wait for a first request."""
@@ -42,7 +43,14 @@ class Connection(HttpToolsProtocol):
         self._wait(HEAD_S_MAX)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what could not be parsed, and hang up."""
+        """Answer what could not be parsed, behind what was asked before, and hang up."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            self._refuse()
+        else:
+            self._refused = True
+
+    def _refuse(self) -> None:
         answer = http_problem(400, _SAID, "/", {"Connection": "close"})
         head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + bytes(answer.body))
@@ -66,6 +74,9 @@ class Connection(HttpToolsProtocol):
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
+        if self._refused:
+            self._refuse()
+            return
         self.flow.resume_reading()
         self._rest()
 

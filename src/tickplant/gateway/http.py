@@ -61,6 +61,8 @@ class HttpProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the client."""
+        if self._refused:
+            return
         between = self._between and self._hot is not None
         if between:
             known = self.turn.known(data)
