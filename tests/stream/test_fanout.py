@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -259,6 +260,25 @@ async def test_who_leaves_in_the_middle_of_a_turn_is_sent_no_more(
     plant.trade(1.0)
     await fan.tick()
     assert [one.seqs() for one in (first, second, third)] == [[1], [], [1]]
+
+
+async def test_the_loop_has_its_turn_between_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "SLICE", 2)
+    plant = FakePlant()
+    fan = Fanout(plant.hub, plant.metrics.stream)
+    watchers = [await watch(plant, fan, "EURUSD", id=id) for id in range(6)]
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(sum(len(watcher.wire.written) for watcher in watchers))
+        if seen[-1] < len(watchers):
+            asyncio.get_running_loop().call_soon(look)
+
+    plant.trade(1.0)
+    asyncio.get_running_loop().call_soon(look)
+    await fan.tick()
+    assert seen == [2, 4, 6]
+    assert [watcher.seqs() for watcher in watchers] == [[1]] * 6
 
 
 WISHES = st.sampled_from(

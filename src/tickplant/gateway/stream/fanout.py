@@ -160,9 +160,14 @@ class Fanout:
             place = min(group.cursor.position for group in behind)
             here = [group for group in behind if group.cursor.position == place]
             portions = Portions(here[0].cursor, self._upto, self._wishes_of(here))
+            left = SLICE
             for group in here:
                 if group.members:
+                    left -= len(group.members)
                     await self._turn(group, portions)
+                if left <= 0:
+                    await asyncio.sleep(0)  # the other connections' turn
+                    left = SLICE
             portions.close()
 
     def _wishes_of(self, groups: list[Group]) -> Wishes:
