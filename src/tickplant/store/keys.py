@@ -92,7 +92,11 @@ def search(run: NDArray[np.uint64], keys: Keys) -> NDArray[np.bool_]:
 def sort_keys(parts: Sequence[Keys]) -> NDArray[np.uint64]:
     """Return keys of shape (n, 2) sorted and transposed, without doubles, as a file holds them."""
     keys = np.concatenate(parts)
-    keys = keys[np.lexsort((keys[:, 1], keys[:, 0]))]
+    keys = keys[np.argsort(keys[:, 0])]
+    alike = np.flatnonzero(keys[1:, 0] == keys[:-1, 0])
+    if (keys[alike + 1, 1] < keys[alike, 1]).any():
+        # Rare: keys are scrambled, so that those alike in one half mostly are the same key.
+        keys = keys[np.lexsort((keys[:, 1], keys[:, 0]))]
     if len(keys) > 1:
         double = (keys[1:] == keys[:-1]).all(axis=1)
         keys = keys[np.append(True, ~double)]
