@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickplant.store.keys import HotKeys, KeyRun, TableKeys, plan_merge, sort_keys
+from tickplant.store.keys import HotKeys, KeyRun, TableKeys, merge_keys, plan_merge, sort_keys
 
 numbers = st.integers(0, 3) | st.sampled_from([2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 keys = st.lists(st.tuples(numbers, numbers), max_size=40)
@@ -27,6 +27,16 @@ def test_run_knows_its_keys_and_no_other(
     asked = asked + sorted(stored)
     assert len(run) == len(stored)
     assert run.seen(array(asked)).tolist() == [key in stored for key in asked]
+
+
+@given(runs=st.lists(keys, max_size=4), fresh=st.lists(keys, min_size=1, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_runs_and_new_keys_are_one_run(
+    runs: list[list[tuple[int, int]]], fresh: list[list[tuple[int, int]]]
+) -> None:
+    made = merge_keys([sort_keys([array(run)]) for run in runs], [array(part) for part in fresh])
+    wanted = sorted({key for part in (*runs, *fresh) for key in part})
+    assert list(zip(*made.tolist(), strict=True)) == wanted
 
 
 @given(parts=st.lists(keys, min_size=1, max_size=4), asked=keys, upto=st.integers(0, 5))

@@ -30,6 +30,10 @@ HOT_ROOM = 1 << 19
 """Keys that the first table has room for; memory is taken as they come."""
 
 
+Sorted = NDArray[np.uint64]
+"""Keys in their order, of shape (2, n): first halves, second halves."""
+
+
 class HotKeys:
     """Keys that are not archived yet."""
 
@@ -89,18 +93,42 @@ def search(run: NDArray[np.uint64], keys: Keys) -> NDArray[np.bool_]:
     return found
 
 
-def sort_keys(parts: Sequence[Keys]) -> NDArray[np.uint64]:
+def sort_keys(parts: Sequence[Keys]) -> Sorted:
     """Return keys of shape (n, 2) sorted and transposed, without doubles, as a file holds them."""
     keys = np.concatenate(parts)
-    keys = keys[np.argsort(keys[:, 0])]
-    alike = np.flatnonzero(keys[1:, 0] == keys[:-1, 0])
-    if (keys[alike + 1, 1] < keys[alike, 1]).any():
+    order = np.argsort(keys[:, 0])
+    return _settled(np.stack((keys[order, 0], keys[order, 1])))
+
+
+def merge_keys(runs: Sequence[Sorted], fresh: Sequence[Keys]) -> Sorted:
+    """Return sorted runs, the oldest and mostly largest first, and new keys as one sorted run."""
+    made = sort_keys(fresh)
+    for run in reversed(runs):
+        made = _settled(_merged(run, made))
+    return made
+
+
+def _merged(large: Sorted, small: Sorted) -> Sorted:
+    """Return two runs as one in the order of their first halves."""
+    count = small.shape[1]
+    places = np.searchsorted(large[0], small[0]) + np.arange(count)
+    of_large = np.ones(large.shape[1] + count, np.bool_)
+    of_large[places] = False
+    made = np.empty((2, len(of_large)), np.uint64)
+    for lane in range(2):
+        made[lane, places] = small[lane]
+        made[lane, of_large] = large[lane]
+    return made
+
+
+def _settled(keys: Sorted) -> Sorted:
+    """Put keys of the same first half in order, and leave out doubles."""
+    alike = np.flatnonzero(keys[0, 1:] == keys[0, :-1])
+    if (keys[1, alike + 1] < keys[1, alike]).any():
         # Rare: keys are scrambled, so that those alike in one half mostly are the same key.
-        keys = keys[np.lexsort((keys[:, 1], keys[:, 0]))]
-    if len(keys) > 1:
-        double = (keys[1:] == keys[:-1]).all(axis=1)
-        keys = keys[np.append(True, ~double)]
-    return np.ascontiguousarray(keys.T)
+        keys = keys[:, np.lexsort((keys[1], keys[0]))]
+    doubles = alike[keys[1, alike + 1] == keys[1, alike]]
+    return np.delete(keys, doubles + 1, axis=1) if len(doubles) else keys
 
 
 class KeyRun:

@@ -21,7 +21,7 @@ from tickplant.store.archive import Archive
 from tickplant.store.archiving import choose_boundary, write_runs
 from tickplant.store.blocks import Run
 from tickplant.store.compaction import Group, merge_files, plan_compaction
-from tickplant.store.keys import HotKeys, KeyRun, TableKeys, plan_merge, sort_keys
+from tickplant.store.keys import HotKeys, KeyRun, TableKeys, merge_keys, plan_merge
 from tickplant.store.manifest import BlobEntry
 from tickplant.store.reader import FileCache
 from tickplant.store.retention import days_kept, expired, first_days
@@ -260,8 +260,8 @@ class Upkeep:
                 first = plan_merge(
                     [len(run) for run in runs[table]], sum(k.count for k in keys.frozen)
                 )
-                old = [run.keys.T for run in runs[table][first:]]
-                made = sort_keys([*old, *(part.all() for part in keys.frozen)])
+                old = [run.keys for run in runs[table][first:]]
+                made = merge_keys(old, [part.all() for part in keys.frozen])
                 replaced += [blob.path for blob in held[first:]]
                 held = [*held[:first], self._write_run(table, made)]
                 fresh = KeyRun.open(self._store.archive.folder, held[-1])
