@@ -27,12 +27,17 @@ from typing import Any
 import msgspec
 
 from bench.fanout_clients import Client, Order, Report, connect, masked
-from bench.served import TIMEOUT_S, free_port, serving
+from bench.served import TIMEOUT_S, free_port, serving, settle
 from bench.ticks import START, symbols
+from tickplant.gateway.stream.fanout import PREPARE_AFTER_ROWS
 from tickplant.model.times import format_time
 
 ROOT = Path(__file__).parent.parent
 SETTLE_S = 0.3
+
+
+TOLD_ROWS = 1_000
+WARM_UP_ROWS = PREPARE_AFTER_ROWS + 20_000
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,26 @@ class PlantTarget(Target):
 
     def know(self, instruments: int) -> None:
         """Let the plant know every instrument, so that it can be subscribed to."""
+        self._tell([{"symbol": name, "price": 1.0} for name in self._names[:instruments]], 1)
+
+    def warm_up(self, instruments: int) -> None:
+        """Publish while somebody listens, until the plant has loaded what pays for much."""
+        listener = connect(self.port, "/v1/stream")
+        names = self._names[:instruments] * -(-TOLD_ROWS // instruments)
+        rows = [{"symbol": name, "price": 1.0} for name in names[:TOLD_ROWS]]
+        self._tell(rows, -(-WARM_UP_ROWS // TOLD_ROWS))
+        settle(self.pid)
+        listener.close()
+
+    def _tell(self, rows: list[dict[str, Any]], times: int) -> None:
         self.begin()
-        rows = [{"symbol": name, "price": 1.0} for name in self._names[:instruments]]
-        for first in range(0, instruments, 1_000):
-            self._seq += 1
-            self._send("trades", rows[first : first + 1_000])
-        while self._accepted < instruments:
+        wanted = len(rows) * times
+        for _ in range(times):
+            for first in range(0, len(rows), TOLD_ROWS):
+                self._seq += 1
+                self._send("trades", rows[first : first + TOLD_ROWS])
+                self.drain()
+        while self._accepted < wanted:
             self._hear()
         self._sock.close()
 
@@ -202,6 +221,7 @@ def plant(instruments: int, *options: str) -> Iterator[Target]:
     with serving(*options) as (_, port, _folder):
         target = PlantTarget(_pid_of(port), port)
         target.know(instruments)
+        target.warm_up(instruments)
         yield target
 
 

@@ -262,6 +262,13 @@ async def test_who_leaves_in_the_middle_of_a_turn_is_sent_no_more(
     assert [one.seqs() for one in (first, second, third)] == [[1], [], [1]]
 
 
+@pytest.mark.parametrize(
+    ("took_s", "rest_s"), [(0.0, 0.0005), (0.004, 0.004), (0.015, 0.01), (0.06, 0.03), (9.0, 0.05)]
+)
+def test_a_tick_is_followed_by_a_rest(took_s: float, rest_s: float) -> None:
+    assert fanout.rest_s(took_s) == rest_s
+
+
 async def test_the_loop_has_its_turn_between_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout, "SLICE", 2)
     plant = FakePlant()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -52,11 +54,26 @@ class Stop:
 Item = Submitted | Called | Stop
 
 
-class Inbox:
-    """Any thread puts in, one thread takes. `rows_max` bounds the rows that wait."""
+LINGER_S = 0.004
+"""So long small submissions wait for each other where many are under way, s."""
 
-    def __init__(self, rows_max: int) -> None:
+UNDER_WAY = 4
+"""So many that are not answered yet, the last ones, are many."""
+
+SMALL_ROWS = 512
+"""Fewer rows than these that wait cost the plant's thread as much as one row."""
+
+
+class Inbox:
+    """Any thread puts in, one thread takes. `rows_max` bounds the rows that wait.
+
+    Who waits for each answer before he sends the next never waits for others: he has one under way.
+    """
+
+    def __init__(self, rows_max: int, *, sleep: Callable[[float], object] = time.sleep) -> None:
         self._rows_max = rows_max
+        self._sleep = sleep
+        self._newest: deque[Future[Receipt]] = deque(maxlen=UNDER_WAY)
         self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._rows = 0
@@ -85,6 +102,7 @@ class Inbox:
                     f"{self._rows} rows wait to be accepted; at most {self._rows_max} may"
                 )
             self._rows += rows
+            self._newest.append(item.future)
             self._items.put(item)
         return item.future
 
@@ -108,6 +126,8 @@ class Inbox:
     def take(self, rows_max: int) -> list[Item]:
         """Return what waits, at least one item, at most about `rows_max` rows; waits for it."""
         items = [self._items.get()]
+        if self._rows < SMALL_ROWS and self._are_many_under_way():
+            self._sleep(LINGER_S)
         rows = getattr(items[0], "rows", 0)
         while rows < rows_max:
             try:
@@ -117,6 +137,11 @@ class Inbox:
             items.append(item)
             rows += getattr(item, "rows", 0)
         return items
+
+    def _are_many_under_way(self) -> bool:
+        with self._lock:
+            newest = tuple(self._newest)
+        return len(newest) == UNDER_WAY and not any(future.done() for future in newest)
 
     def release(self, items: list[Submitted]) -> None:
         """Note that these are dealt with and their rows wait no more."""

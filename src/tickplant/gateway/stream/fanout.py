@@ -31,10 +31,23 @@ _LOG = logging.getLogger(__name__)
 SLICE = 128
 """Members that are written to before the loop has its turn."""
 
-REST_S_MAX = 0.01
+REST_S = 0.01
+"""A shorter tick is followed by a rest as long as it took; see `rest_s`."""
 
-PREPARE_AFTER_ROWS = 1_000_000
+REST_SHARE = 2
+REST_S_MAX = 0.05
+
+PREPARE_AFTER_ROWS = 200_000
 """Rows behind which a second of processor time pays that makes encoding them cheaper."""
+
+
+def rest_s(took_s: float) -> float:
+    """Return how long to rest after a tick: what arrives meanwhile leaves together.
+
+    One that took long, for hundreds of groups, is followed by half of that, in which requests
+    and producers have the loop.
+    """
+    return min(max(took_s, 0.0005), max(REST_S, took_s / REST_SHARE), REST_S_MAX)
 
 
 class Group:
@@ -148,7 +161,7 @@ class Fanout:
             for outlet in tuple(self._waiting):
                 outlet.wake()
             # Sessions that were woken have their turn before the next tick moves the end.
-            await asyncio.sleep(min(max(loop.time() - began, 0.0005), REST_S_MAX))
+            await asyncio.sleep(rest_s(loop.time() - began))
 
     async def tick(self) -> None:
         """Bring every group up to the end of the ring, those that stand furthest back first."""
