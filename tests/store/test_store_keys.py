@@ -37,6 +37,7 @@ def test_runs_and_new_keys_are_one_run(
     made = merge_keys([sort_keys([array(run)]) for run in runs], [array(part) for part in fresh])
     wanted = sorted({key for part in (*runs, *fresh) for key in part})
     assert list(zip(*made.tolist(), strict=True)) == wanted
+    assert made.flags.c_contiguous
 
 
 @given(parts=st.lists(keys, min_size=1, max_size=4), asked=keys, upto=st.integers(0, 5))

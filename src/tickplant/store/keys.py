@@ -128,7 +128,8 @@ def _settled(keys: Sorted) -> Sorted:
         # Rare: keys are scrambled, so that those alike in one half mostly are the same key.
         keys = keys[:, np.lexsort((keys[1], keys[0]))]
     doubles = alike[keys[1, alike + 1] == keys[1, alike]]
-    return np.delete(keys, doubles + 1, axis=1) if len(doubles) else keys
+    # As a file holds them: first halves, then second halves, also where columns were picked.
+    return np.ascontiguousarray(np.delete(keys, doubles + 1, axis=1) if len(doubles) else keys)
 
 
 class KeyRun:
