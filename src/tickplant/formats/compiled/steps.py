@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 LITERAL: Final = 0  # first: where its words begin, second: how many bytes it has
@@ -33,10 +34,15 @@ TEXTS: Final = (LITERAL, OPTION)
 WIDTH: Final = 5
 
 
-def as_words(text: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-    """Return the bytes of a text, and the eight from each place on as a number, lowest first."""
-    words = np.ndarray((len(text) - 7,), np.dtype("<u8"), text, 0, (1,))
-    return np.frombuffer(text, np.uint8), words
+def as_words(
+    text: bytes | bytearray | pa.Buffer,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """Return the bytes of a text, and the eight from each place on as a number, lowest first.
+
+    Views of it, which can be written to where it can.
+    """
+    found = np.frombuffer(text, np.uint8)
+    return found, np.ndarray((len(found) - 7,), np.dtype("<u8"), text, 0, (1,))
 
 
 def literal_words(text: bytes) -> tuple[list[int], list[int]]:

@@ -62,11 +62,6 @@ def write_events(pen: Pen, pieces: Sequence[Piece], rows: int) -> pa.Array | Non
     return None
 
 
-def byte_words(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the eight bytes from each place of an array on, as numbers to read or to write."""
-    return np.ndarray((len(text) - SLACK + 1,), np.dtype("<u8"), text, 0, (1,))
-
-
 def _quoted(pieces: Sequence[Piece], *, packed: bool) -> list[Piece]:
     if packed:
         return [*pieces]
@@ -177,7 +172,7 @@ class _Plan:
         if self._most + SLACK >= _BYTES_MAX:
             raise Odd
         rows = self._rows
-        out = np.frombuffer(pa.allocate_buffer(self._most + SLACK), np.uint8)
+        out = pa.allocate_buffer(self._most + SLACK)
         edges = np.empty(rows + 1, np.int32)
         said = write(
             self._packed, np.array(self._steps, np.int64),
@@ -186,13 +181,13 @@ class _Plan:
             _stacked(self._nulls, np.bool_, rows),
             np.concatenate(self._spans, dtype=np.int64) if self._spans else np.zeros(0, np.int64),
             *as_words(b"".join([*self._letters, bytes(SLACK)])),
-            self._picked[0], _words(self._picked[1]), edges, out, byte_words(out),
+            self._picked[0], as_words(self._picked[1])[1], edges, *as_words(out),
         )  # fmt: skip
         if said == ODD:
             raise Odd
         if said < 0:
             return None, said
-        text = pa.py_buffer(out[: edges[-1]].tobytes())
+        text = pa.py_buffer(out.slice(0, int(edges[-1])).to_pybytes())
         return pa.Array.from_buffers(pa.binary(), rows, [None, pa.py_buffer(edges), text]), 0
 
 
@@ -215,10 +210,6 @@ def _parts(values: pa.Array) -> tuple[NDArray[np.int32], pa.Buffer]:
     _, edges, letters = values.buffers()
     found = np.frombuffer(edges, np.int32)[values.offset : values.offset + len(values) + 1]
     return found, letters if letters is not None else pa.py_buffer(b"")
-
-
-def _words(letters: pa.Buffer) -> NDArray[np.uint64]:
-    return np.ndarray((letters.size - SLACK + 1,), np.dtype("<u8"), letters, 0, (1,))
 
 
 def _nothing_picked() -> tuple[NDArray[np.int32], pa.Buffer]:

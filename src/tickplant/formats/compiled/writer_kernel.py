@@ -24,6 +24,7 @@ import numpy as np
 
 from tickplant.formats.compiled.kernel import inner, outer
 from tickplant.formats.compiled.loading import Walk
+from tickplant.formats.compiled.steps import as_words
 from tickplant.formats.compiled.writer import (
     CODED,
     DECIMAL,
@@ -35,7 +36,6 @@ from tickplant.formats.compiled.writer import (
     TIME,
     WHOLE,
     WIDTH,
-    byte_words,
 )
 
 _TENS = 10 ** np.arange(19)
@@ -273,10 +273,10 @@ def load() -> Walk:
 def nothing() -> tuple[Any, ...]:
     """Return arguments of the writer without a row, of the types that `writer` hands in."""
     none = np.zeros((0, 0), np.int64)
-    text = np.zeros(16, np.uint8)
-    words = byte_words(text)
+    text, words = as_words(bytearray(16))
+    letters, letter_words = as_words(bytes(16))
     return (
-        False, np.zeros((0, WIDTH), np.int64), words, none, np.zeros((0, 0)),
-        np.zeros((0, 0), np.bool_), none[:, :0].reshape(0), text, words, np.zeros(1, np.int32),
-        words, np.zeros(1, np.int32), text, words,
+        False, np.zeros((0, WIDTH), np.int64), letter_words, none, np.zeros((0, 0)),
+        np.zeros((0, 0), np.bool_), none.reshape(0), letters, letter_words, np.zeros(1, np.int32),
+        letter_words, np.zeros(1, np.int32), text, words,
     )  # fmt: skip
