@@ -48,7 +48,7 @@ ASKED_APART = 2
 
 def encode_entries(wanted: Wanted, codec: Codec, registry: Registry) -> Events:
     """Return the encoded events of some rows of entries, or of all (None), in their order."""
-    asked = [(entry, all_rows(entry) if rows is None else rows) for entry, rows in wanted]
+    asked = [(entry, _all_rows(entry) if rows is None else rows) for entry, rows in wanted]
     encoded = encode_wanted(asked, codec, registry)
     pairs = zip(encoded, asked, strict=True)
     return Events.together([Events.of_array(one.take(rows)) for one, (_, rows) in pairs])
@@ -75,7 +75,7 @@ def encode_wanted(
         found.append(encoded)
         missing = encoded.missing(rows)
         if len(missing) and encoded.additions >= ASKED_APART:
-            missing = encoded.missing(all_rows(entry))
+            missing = encoded.missing(_all_rows(entry))
         if len(missing):
             joins = entry.rows is not None and entry.channel != BOOK
             topic: Hashable = entry.topic if joins else id(entry)
@@ -85,7 +85,7 @@ def encode_wanted(
     return found
 
 
-def all_rows(entry: Published) -> Rows:
+def _all_rows(entry: Published) -> Rows:
     """Return the rows of an entry that make an event."""
     if entry.channel == BOOK:
         assert entry.rows is not None

@@ -306,7 +306,7 @@ class Subscription:
             self._fall_behind(taken)
             return []
         events = self._events(taken)
-        self._look_further(len(events))
+        self._look_further(sum(entry.count for entry in taken), len(events))
         if taken:
             self._advance(taken)
             self.more = self.cursor.behind > 0 if upto is None else self.cursor.position < upto
@@ -317,11 +317,11 @@ class Subscription:
                 frames.append(self._codec.message("live", id=self.id, seq=self.seq))
         return frames
 
-    def _look_further(self, events: int) -> None:
-        """Take more of the ring in the next turn where this one brought few events."""
+    def _look_further(self, rows: int, events: int) -> None:
+        """Take more of the ring in the next turn where many rows brought few events."""
         if events > TURN_ROWS // 2:
             self._turn_rows = TURN_ROWS
-        elif events < TURN_ROWS // 8:
+        elif rows > TURN_ROWS // 2 and events < TURN_ROWS // 8:
             self._turn_rows = min(2 * self._turn_rows, SCANNED_ROWS_MAX)
 
     def _advance(self, taken: list[Published]) -> None:
